@@ -1,0 +1,83 @@
+"""A charge: one line's price of one event, with all that explains it. One row of the ledger."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from rater.money import format_nanos
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Charge(NamedTuple):
+    """Money is nanos, instants are microseconds since the epoch, text that is absent is "".
+
+    (account_id, month, line, identity, revision) is the row's key: made from the event alone, so
+    writing a row twice changes nothing.
+    """
+
+    account_id: str
+    month: date
+    line: str
+    identity: str
+    revision: int
+    kind: str
+    event_id: str
+    direction: str
+    from_: str
+    to: str
+    group_id: str
+    campaign_id: str
+    call_id: str
+    occurred_us: int
+    answered_us: int | None
+    ended_us: int | None
+    event_status: str
+    media: str
+    device: str
+    sender: str
+    carrier: str
+    registered: str
+    segments: int
+    raw_seconds: int
+    billed_seconds: int
+    billed: int
+    unit: str
+    unit_price: int
+    per: int
+    connection_fee: int
+    charge: int
+    tax_federal: int
+    tax_state: int
+    tax_local: int
+    tax_status: str
+    tax_rule: str
+    currency: str
+    tariff: str
+    tariff_version: str
+    rule: str
+    status: str = "rated"
+
+
+MONEY = ("unit_price", "connection_fee", "charge", "tax_federal", "tax_state", "tax_local")
+
+
+def format_us(at_us: int) -> str:
+    """An instant as RFC 3339 in UTC: exact, with as many decimals as it has."""
+    instant = _EPOCH + timedelta(microseconds=at_us)
+    text = instant.strftime("%Y-%m-%dT%H:%M:%S")
+    if instant.microsecond:
+        text += f".{instant.microsecond:06d}".rstrip("0")
+    return text + "Z"
+
+
+def charge_to_json(charge: Charge) -> dict[str, Any]:
+    """A rated row as JSON, with exact decimals as strings. Source: conventions.md."""
+    row = charge._asdict()
+    row["month"] = f"{charge.month:%Y-%m}"
+    row["from"] = row.pop("from_")
+    for name in ("occurred", "answered", "ended"):
+        at_us = row.pop(f"{name}_us")
+        row[f"{name}_at"] = None if at_us is None else format_us(at_us)
+    for name in MONEY:
+        row[name] = format_nanos(row[name])
+    return row

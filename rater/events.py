@@ -1,0 +1,515 @@
+"""Usage events: one typed struct per kind, the registry of kinds, and how bytes become one.
+
+A struct says what its event uses (`usages`, priced one by one) or, for the monthly kinds, what
+stands (`state`). A new kind is one struct, one entry in KINDS, one table of cases in tests.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+
+from rater import numbers
+from rater.reject import Reason, Reject
+from rater.segments import count_segments
+
+MAX_RECORD_BYTES = 1_048_576
+MAX_CALL = timedelta(hours=24)
+MAX_AHEAD = timedelta(minutes=5)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Time = Annotated[
+    datetime, msgspec.Meta(tz=True, description="RFC 3339 with an offset, for example Z")
+]
+Party = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=numbers.PARTY_PATTERN,
+        max_length=256,
+        description="E.164 (+14155550100), a short code, client:NAME, sip:USER@HOST or anonymous",
+    ),
+]
+OwnNumber = Annotated[
+    str,
+    msgspec.Meta(pattern=numbers.NUMBER_PATTERN, description="E.164 (+14155550100) or short code"),
+]
+Direction = Literal["inbound", "outbound"]
+CallStatus = Literal["completed", "busy", "no-answer", "failed", "canceled"]
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=86_400)]
+Segments = Annotated[int, msgspec.Meta(ge=1, le=255)]
+
+
+def to_us(time: datetime) -> int:
+    """Microseconds since the Unix epoch, exact (a float of seconds is not)."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+# The answers to what a price can match on, in the order of DIMENSIONS; None where it has none.
+Dims = tuple[str | None, ...]
+
+
+class Usage(NamedTuple):
+    """One thing to be priced: a call's duration, a text, its carrier fee.
+
+    Times are microseconds since the epoch. `dims` answers a price's match, by DIMENSIONS.
+    """
+
+    line: str
+    dims: Dims
+    number: str  # whose prefix picks the rate: the dialed or addressed party
+    at_us: int  # picks the price version and the month: dialing, sending
+    status: str = ""
+    answered_us: int | None = None  # None: never answered
+    ended_us: int | None = None
+    segments: int = 1
+    dialed: bool = True  # False: the platform refused before dialing
+
+
+# What a price can match on, beside the longest prefix. The order is that of Usage.dims.
+DIMENSIONS = (
+    "direction", "media", "device", "sender", "carrier", "registered",
+    "from", "to", "number_type", "product",
+)  # fmt: skip
+
+
+class State(NamedTuple):
+    """What an event tells of a thing that is billed by the month: it stands [from, until)."""
+
+    line: str
+    thing: str  # the identity of what stands; one row a month for each `billed_as`
+    billed_as: str
+    from_us: int
+    until_us: int | None
+    seconds: int
+    number: str
+    dims: Dims
+    call_id: str = ""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """What every kind carries."""
+
+    kind: str
+    id: Id
+    account_id: Id
+    revision: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
+
+    def check(self) -> Reject | None:
+        """What no single field shows, such as an end before the start."""
+        return None
+
+    def occurred_at(self) -> datetime:
+        """The instant that picks the price and the month: dialing, sending, the last change."""
+        raise NotImplementedError
+
+    def latest(self) -> datetime:
+        """The last instant the event tells of; it cannot lie in the future."""
+        return self.occurred_at()
+
+    def content(self) -> bytes:
+        """What two events with one id must agree in, or they are in conflict."""
+        return msgspec.json.encode(self)
+
+    def usages(self) -> tuple[Usage, ...]:
+        """What is priced, one row each. Empty for the monthly kinds."""
+        return ()
+
+    def state(self) -> State | None:
+        """What stands, for the monthly kinds."""
+        return None
+
+    def identity(self) -> str:
+        """What may be charged once: the event itself, unless the kind says otherwise."""
+        return self.id
+
+
+class _Dialed(Event, frozen=True, kw_only=True):
+    """A call's facts, shared by `call` and `dial`."""
+
+    direction: Direction
+    from_: Party = msgspec.field(name="from")
+    to: Party
+    dialed_at: Time | None = None
+    answered_at: Time | None = None
+    ended_at: Time
+    status: CallStatus
+    group_id: str | None = None
+    device: Literal["web", "cell"] | None = None
+    recorded: bool | None = None
+
+    def check(self) -> Reject | None:
+        dialed, answered, ended = self.dialed_at, self.answered_at, self.ended_at
+        if dialed is None:
+            if answered is not None:
+                return _bad_time("answered_at is given without dialed_at: say when it was dialed")
+            return None
+        if ended < dialed:
+            return _bad_time(f"ended_at {ended} is before dialed_at {dialed}")
+        if ended - dialed > MAX_CALL:
+            return _bad_time(f"the call lasts {ended - dialed}, longer than 24 h")
+        if answered is not None and not dialed <= answered <= ended:
+            return _bad_time(f"answered_at {answered} is outside the call, {dialed} to {ended}")
+        return None
+
+    def occurred_at(self) -> datetime:
+        return self.dialed_at or self.ended_at
+
+    def latest(self) -> datetime:
+        return self.ended_at
+
+    def _usage(self, line: str, media: str) -> tuple[Usage, ...]:
+        dialed, answered, ended = self.dialed_at, self.answered_at, self.ended_at
+        return (
+            Usage(
+                line,
+                (
+                    self.direction, media, self.device, None, None, None,
+                    numbers.form(self.from_), numbers.form(self.to), None, None,
+                ),
+                self.to,
+                to_us(dialed or ended),
+                self.status,
+                to_us(answered) if answered else None,
+                to_us(ended),
+                1,
+                dialed is not None,
+            ),
+        )  # fmt: skip
+
+
+class Call(_Dialed, frozen=True, kw_only=True):
+    """A leg of a call, voice or video. Each leg rounds alone; group_id ties them."""
+
+    kind: Literal["call"] = "call"
+    media: Literal["voice", "video"] = "voice"
+
+    def usages(self) -> tuple[Usage, ...]:
+        return self._usage("video_calls" if self.media == "video" else "calls", self.media)
+
+
+class Dial(_Dialed, frozen=True, kw_only=True):
+    """A campaign's call by the power dialer: on the campaign line only."""
+
+    kind: Literal["dial"] = "dial"
+    campaign_id: Id
+
+    def usages(self) -> tuple[Usage, ...]:
+        return self._usage("campaign_calls", "voice")
+
+
+class Text(Event, frozen=True, kw_only=True):
+    """An SMS or MMS: its price and its carrier fee are two charges."""
+
+    kind: Literal["text"] = "text"
+    direction: Direction
+    media: Literal["sms", "mms"]
+    from_: Party = msgspec.field(name="from")
+    to: Party
+    sent_at: Time
+    status: Literal["sent", "delivered", "received", "failed", "undelivered"]
+    registered: bool
+    carrier: str | None = None
+    sender: Literal["10dlc", "tollfree", "shortcode"] | None = None
+    segments: Segments | None = None
+    body: str | None = None  # counts segments when `segments` is absent; never stored
+
+    def occurred_at(self) -> datetime:
+        return self.sent_at
+
+    def content(self) -> bytes:
+        # A status update of the same text is neither a new charge nor a conflict.
+        return msgspec.json.encode(msgspec.structs.replace(self, status="sent"))
+
+    def segment_count(self) -> int:
+        """The provider's own count wins; then the body's; an MMS and a text without either is 1."""
+        if self.segments is not None:
+            return self.segments
+        return count_segments(self.body) if self.body and self.media == "sms" else 1
+
+    def usages(self) -> tuple[Usage, ...]:
+        dims = (
+            self.direction, self.media, None, self.sender, normal_carrier(self.carrier),
+            str(self.registered).lower(), numbers.form(self.from_), numbers.form(self.to),
+            None, None,
+        )  # fmt: skip
+        at_us, segments = to_us(self.sent_at), self.segment_count()
+        return (
+            Usage("texts", dims, self.to, at_us, self.status, segments=segments),
+            Usage("carrier_fees", dims, self.to, at_us, self.status, segments=segments),
+        )
+
+
+class Amd(Event, frozen=True, kw_only=True):
+    """A.I. voice detection: once per connected call, whatever the verdict."""
+
+    kind: Literal["amd"] = "amd"
+    call_id: Id
+    campaign_id: str | None = None
+    dialed_at: Time
+    answered_at: Time | None = None
+    verdict: Literal["human", "machine", "fax", "unknown"]
+
+    def check(self) -> Reject | None:
+        if self.answered_at is not None and self.answered_at < self.dialed_at:
+            return _bad_time(f"answered_at {self.answered_at} is before dialed_at {self.dialed_at}")
+        if self.answered_at is not None and self.answered_at - self.dialed_at > MAX_CALL:
+            return _bad_time(f"answered_at {self.answered_at} is over 24 h after dialed_at")
+        return None
+
+    def occurred_at(self) -> datetime:
+        return self.dialed_at
+
+    def latest(self) -> datetime:
+        return self.answered_at or self.dialed_at
+
+    def identity(self) -> str:
+        return self.call_id
+
+    def usages(self) -> tuple[Usage, ...]:
+        return (
+            Usage(
+                "ai_voice_detection",
+                (None,) * len(DIMENSIONS),
+                "",
+                to_us(self.dialed_at),
+                "completed" if self.answered_at else "no-answer",
+                to_us(self.answered_at) if self.answered_at else None,
+            ),
+        )
+
+
+class Recording(Event, frozen=True, kw_only=True):
+    """A recording is stored until it is deleted; a deletion is an event of its own."""
+
+    kind: Literal["recording"] = "recording"
+    recording_id: Id
+    call_id: str | None = None
+    stored_at: Time
+    duration_s: Seconds
+    deleted_at: Time | None = None
+
+    def check(self) -> Reject | None:
+        return _check_span("stored_at", self.stored_at, "deleted_at", self.deleted_at)
+
+    def occurred_at(self) -> datetime:
+        return self.deleted_at or self.stored_at
+
+    def state(self) -> State:
+        return State(
+            "recording_storage",
+            self.recording_id,
+            self.recording_id,
+            to_us(self.stored_at),
+            to_us(self.deleted_at) if self.deleted_at else None,
+            self.duration_s,
+            "",
+            (None,) * len(DIMENSIONS),
+            self.call_id or "",
+        )
+
+
+class Number(Event, frozen=True, kw_only=True):
+    """A phone number is owned from acquired_at until released_at."""
+
+    kind: Literal["number"] = "number"
+    number: OwnNumber
+    number_type: Literal["local", "tollfree"]
+    acquired_at: Time
+    released_at: Time | None = None
+
+    def check(self) -> Reject | None:
+        return _check_span("acquired_at", self.acquired_at, "released_at", self.released_at)
+
+    def occurred_at(self) -> datetime:
+        return self.released_at or self.acquired_at
+
+    def state(self) -> State:
+        acquired_us = to_us(self.acquired_at)
+        return State(
+            "phone_numbers",
+            f"{self.number}@{acquired_us}",
+            self.number,
+            acquired_us,
+            to_us(self.released_at) if self.released_at else None,
+            0,
+            self.number,
+            (None,) * 8 + (self.number_type, None),
+        )
+
+
+class Subscription(Event, frozen=True, kw_only=True):
+    """A fixed monthly item of the account, on the Products tab."""
+
+    kind: Literal["subscription"] = "subscription"
+    subscription_id: Id
+    product: Id
+    started_at: Time
+    ended_at: Time | None = None
+
+    def check(self) -> Reject | None:
+        return _check_span("started_at", self.started_at, "ended_at", self.ended_at)
+
+    def occurred_at(self) -> datetime:
+        return self.ended_at or self.started_at
+
+    def state(self) -> State:
+        return State(
+            "subscriptions",
+            self.subscription_id,
+            self.subscription_id,
+            to_us(self.started_at),
+            to_us(self.ended_at) if self.ended_at else None,
+            0,
+            "",
+            (None,) * 9 + (self.product,),
+        )
+
+
+class Kind(NamedTuple):
+    """An entry of the registry: its struct, its topic (before any prefix), its decoder."""
+
+    name: str
+    struct: type[Event]
+    topic: str
+    decode: Callable[[bytes], Event]
+    monthly: bool = False
+
+
+def _kind(name: str, struct: type[Event], *, monthly: bool = False) -> Kind:
+    decode = msgspec.json.Decoder(struct).decode
+    return Kind(name, struct, f"usage.{name}.v1", decode, monthly)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        _kind("call", Call),
+        _kind("text", Text),
+        _kind("dial", Dial),
+        _kind("amd", Amd),
+        _kind("recording", Recording, monthly=True),
+        _kind("number", Number, monthly=True),
+        _kind("subscription", Subscription, monthly=True),
+    )
+}
+
+
+def decode(kind: Kind, raw: bytes | None, received_us: int) -> Event | Reject:
+    """The event that a record's value is, or why it is none. Never raises on data.
+
+    `received_us` is when the log received the record (the broker's timestamp): an event that
+    happened more than five minutes later than that is refused. Source: domain.md, Bad input.
+    """
+    if not raw:
+        return Reject(Reason.EMPTY, f"the record has no value; send a {kind.name} event as JSON")
+    if len(raw) > MAX_RECORD_BYTES:
+        return Reject(
+            Reason.TOO_LARGE, f"the record has {len(raw)} bytes; at most {MAX_RECORD_BYTES}"
+        )
+    try:
+        event = kind.decode(raw)
+    except msgspec.ValidationError as error:
+        return _reject_field(str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Reject(Reason.BAD_JSON, f"not a JSON object: {error}")
+    if _may_name_twice(raw) and (twice := _name_twice(raw)):
+        return Reject(Reason.DUPLICATE_KEY, f"the name {twice!r} stands twice; send it once")
+    if (reject := event.check()) is not None:
+        return reject
+    ahead_us = to_us(event.latest()) - received_us
+    if ahead_us > MAX_AHEAD // _MICROSECOND:
+        return Reject(
+            Reason.IN_FUTURE,
+            f"{event.latest()} is {ahead_us // 1_000_000} s after the log received it; "
+            "at most 300 s: check the producer's clock",
+        )
+    return event
+
+
+def decode_line(raw: bytes, received_us: int) -> Event | Reject:
+    """An event from a line of a file, where the event itself says its `kind`."""
+    try:
+        name = _KIND_OF_LINE.decode(raw).kind
+    except msgspec.ValidationError as error:
+        return Reject(Reason.WRONG_KIND, f"{error}; say kind, one of {', '.join(KINDS)}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Reject(Reason.BAD_JSON, f"not a JSON object: {error}")
+    if name not in KINDS:
+        return Reject(Reason.WRONG_KIND, f"kind {name!r} is none of {', '.join(KINDS)}")
+    return decode(KINDS[name], raw, received_us)
+
+
+class _KindOfLine(msgspec.Struct):
+    kind: str
+
+
+_KIND_OF_LINE = msgspec.json.Decoder(_KindOfLine)
+
+_SPACE_BEFORE_COLON = re.compile(rb'"\s+:').search
+
+
+def _may_name_twice(raw: bytes) -> bool:
+    """A quick look that never misses; what it suspects, `_name_twice` settles.
+
+    It compares what stands before each `":`, so names with escapes or with space before the colon
+    are suspects, and so is a string that holds `":`.
+    """
+    parts = raw.split(b'":')
+    parts.pop()
+    names = {part[part.rfind(b'"') :] for part in parts}
+    return len(names) != len(parts) or b"\\u" in raw or bool(_SPACE_BEFORE_COLON(raw))
+
+
+def _name_twice(raw: bytes) -> str:
+    found = ""
+
+    def pairs(items: list[tuple[str, Any]]) -> None:
+        nonlocal found
+        names = set()
+        for name, _ in items:
+            if name in names:
+                found = name
+            names.add(name)
+
+    json.loads(raw, object_pairs_hook=pairs)
+    return found
+
+
+_PARTY_FIELDS = ("`$.from`", "`$.to`", "`$.number`")
+
+
+def _reject_field(error: str) -> Reject:
+    """msgspec's message names the field and what it expects, and not the value: fit for a log."""
+    if error.endswith("`$.kind`"):
+        return Reject(Reason.WRONG_KIND, f"{error}: the kind disagrees with the topic")
+    if "regex" in error and error.endswith(_PARTY_FIELDS):
+        return Reject(
+            Reason.BAD_NUMBER,
+            f"{error}: send E.164 such as +14155550100, a short code, client:, sip: or anonymous",
+        )
+    return Reject(Reason.BAD_FIELD, error)
+
+
+def _bad_time(message: str) -> Reject:
+    return Reject(Reason.BAD_TIME, message)
+
+
+def _check_span(
+    start_name: str, start: datetime, end_name: str, end: datetime | None
+) -> Reject | None:
+    if end is not None and end < start:
+        return _bad_time(f"{end_name} {end} is before {start_name} {start}")
+    return None
+
+
+def normal_carrier(carrier: str | None) -> str | None:
+    """Carriers as a tariff compares them: "AT&T", "at&t" and "att" are one."""
+    if carrier is None:
+        return None
+    return "".join(filter(str.isalnum, carrier)).lower() or None

@@ -1,0 +1,481 @@
+"""Reading a tariff book from its files, and saying every mistake at once, with file and line.
+
+The book is one TOML file; long prefix lists and the tax table are CSV files beside it. Decimals
+are read as decimals, never as floats.
+"""
+
+import csv
+import re
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from rater.charge import format_us
+from rater.events import normal_carrier, to_us
+from rater.money import NANOS, ROUNDINGS, MoneyError, format_nanos, parse_nanos
+from rater.price import LINES, STATUSES, WORDS, Match, Price
+from rater.tariff import FOREVER_US, Account, Book, Tariff, Version
+from rater.tax import LEVELS, Address, TaxRow, TaxTable
+
+
+class Mistake(NamedTuple):
+    """What is wrong in a tariff file. A book with a fatal mistake does not load."""
+
+    file: str
+    line: int
+    message: str
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}"
+
+
+class TariffError(ValueError):
+    """The book cannot be loaded; `mistakes` says every reason."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = mistakes
+
+
+_PRICE_KEYS = {
+    "line", "match", "prefix", "prefixes", "unit", "rate", "per", "connection_fee", "first",
+    "following", "minimum", "start", "fraction", "free", "rounding", "prorate",
+    "valid_from", "valid_until",
+}  # fmt: skip
+# A day's call at this rate still fits the ledger's Decimal(18, 9).
+RATE_MAX = 100_000 * NANOS
+
+_PREFIX = re.compile(r"^\+[0-9]{1,15}$")
+_HEADER = re.compile(r"^\s*\[\[?\s*([A-Za-z0-9_.\"' -]+?)\s*\]?\]")
+
+
+def load_book(path: Path) -> Book:
+    """The book of a tariff file. Raises TariffError, which lists every fatal mistake at once."""
+    book, mistakes = read_book(path)
+    fatal = [mistake for mistake in mistakes if mistake.fatal]
+    if fatal or book is None:
+        raise TariffError(fatal)
+    return book
+
+
+def read_book(path: Path) -> tuple[Book | None, list[Mistake]]:
+    """The book, or None, and every mistake of its files. Raises nothing on bad data."""
+    reader = _Reader(path)
+    book = reader.read()
+    return book, sorted(reader.mistakes)
+
+
+class _Reader:
+    """One reading of one book: collects mistakes instead of stopping at the first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.mistakes: list[Mistake] = []
+        self.headers: dict[str, list[int]] = {}
+
+    def read(self) -> Book | None:
+        try:
+            text = self.path.read_text(encoding="utf-8")
+            data = tomllib.loads(text, parse_float=Decimal)
+        except (OSError, UnicodeDecodeError) as error:
+            self._say(1, f"cannot be read: {error}")
+            return None
+        except tomllib.TOMLDecodeError as error:
+            found = re.search(r"at line (\d+)", str(error))
+            self._say(int(found[1]) if found else 1, f"is not TOML: {error}")
+            return None
+        for number, line in enumerate(text.splitlines(), 1):
+            if header := _HEADER.match(line):
+                self.headers.setdefault(header[1], []).append(number)
+        self._unknown_keys(data, {"currency", "tax_table", "accounts", "tariff"}, 1, "the file")
+        currency = data.get("currency")
+        if not isinstance(currency, str) or not re.fullmatch("[A-Z]{3}", currency):
+            self._say(1, f"currency is {currency!r}; say a code of three letters, such as USD")
+            currency = "USD"
+        tariffs = self._tariffs(data.get("tariff", []))
+        accounts = self._accounts(data.get("accounts", {}), set(tariffs))
+        taxes = self._taxes(data.get("tax_table"))
+        if any(mistake.fatal for mistake in self.mistakes):
+            return None
+        return Book(currency, tariffs, accounts, taxes)
+
+    # Accounts
+
+    def _accounts(self, tables: Any, tariffs: set[str]) -> dict[str, Account]:
+        if not isinstance(tables, dict) or "default" not in tables:
+            self._say(1, "accounts.default is missing; say its tariff, zone and service_address")
+            return {}
+        default = tables["default"]
+        return {
+            account_id: self._account(account_id, default | table, tariffs)
+            for account_id, table in tables.items()
+        }
+
+    def _account(self, account_id: str, table: dict[str, Any], tariffs: set[str]) -> Account:
+        line = self._line_of(f"accounts.{account_id}")
+        where = f"account {account_id!r}"
+        self._unknown_keys(table, {"tariff", "zone", "service_address"}, line, where)
+        tariff = table.get("tariff")
+        if tariff not in tariffs:
+            self._say(line, f"{where}: tariff {tariff!r} is none of {sorted(tariffs)}")
+        try:
+            zone = ZoneInfo(table.get("zone", "UTC"))
+        except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+            self._say(line, f"{where}: zone {table.get('zone')!r} is no IANA time zone")
+            zone = ZoneInfo("UTC")
+        address = table.get("service_address", {})
+        self._unknown_keys(address, set(Address._fields), line, f"{where}: service_address")
+        known = {key: value for key, value in address.items() if key in Address._fields}
+        return Account(str(tariff), zone, Address(**known))
+
+    # Tariffs, versions and prices
+
+    def _tariffs(self, tables: list[dict[str, Any]]) -> dict[str, Tariff]:
+        if not tables:
+            self._say(1, "there is no [[tariff]]; add one with a name, valid_from and prices")
+        versions: dict[str, list[tuple[int, Version]]] = {}
+        lines = iter(self.headers.get("tariff.price", []))
+        for index, table in enumerate(tables):
+            line = self._line_of("tariff", index)
+            name = table.get("name")
+            if not isinstance(name, str) or not name:
+                self._say(line, f"tariff name is {name!r}; say a name")
+                name = f"#{index}"
+            where = f"tariff {name!r}"
+            self._unknown_keys(table, {"name", "valid_from", "valid_until", "price"}, line, where)
+            from_us = self._instant(table, "valid_from", line, where)
+            if from_us is None:
+                self._say(line, f"{where}: valid_from is missing; say the instant it starts")
+                from_us = 0
+            until_us = self._instant(table, "valid_until", line, where)
+            prices: list[Price] = []
+            for price in table.get("price", []):
+                prices += self._price(price, next(lines, line), where)
+            version = Version(
+                format_us(from_us),
+                from_us,
+                FOREVER_US if until_us is None else until_us,
+                prices,
+            )
+            if version.until_us <= from_us:
+                self._say(line, f"{where}: valid_until is not after valid_from")
+            self._check_prices(version, line, where)
+            versions.setdefault(name, []).append((line, version))
+        return {name: self._tariff(name, versions[name]) for name in versions}
+
+    def _tariff(self, name: str, versions: list[tuple[int, Version]]) -> Tariff:
+        """Versions in order of time; one without an end ends where the next one starts."""
+        versions = sorted(versions, key=lambda pair: pair[1].from_us)
+        ended = []
+        for index, (_, version) in enumerate(versions):
+            if index + 1 < len(versions):
+                line, following = versions[index + 1]
+                where = f"tariff {name!r} from {following.label}"
+                if version.until_us == FOREVER_US:
+                    version = version._replace(until_us=following.from_us)
+                if following.from_us == version.from_us or following.from_us < version.until_us:
+                    self._say(line, f"{where} overlaps the version from {version.label}")
+                elif following.from_us > version.until_us:
+                    self._say(
+                        line,
+                        f"{where} leaves a gap after the version from {version.label}: what "
+                        "happens in it is parked",
+                        fatal=False,
+                    )
+            ended.append(version)
+        return Tariff(name, ended)
+
+    def _price(self, table: dict[str, Any], line: int, where: str) -> list[Price]:
+        """The prices of one [[tariff.price]]: one, or one for each row of its CSV file."""
+        before = len(self.mistakes)
+        self._unknown_keys(table, _PRICE_KEYS, line, f"{where}: price")
+        name = table.get("line")
+        if name not in LINES:
+            self._say(line, f"{where}: line {name!r} is none of {', '.join(LINES)}")
+            return []
+        where = f"{where}: price of {name}"
+        rule = LINES[name]
+        unit = str(table.get("unit"))
+        if unit not in rule.units:
+            self._say(line, f"{where}: unit {unit!r} is none of {', '.join(rule.units)}")
+        number = {
+            key: self._whole(table, key, line, where, default, least)
+            for key, default, least in (
+                ("per", 1, 1), ("first", 60, 1), ("following", 60, 1), ("minimum", 0, 0),
+            )
+        }  # fmt: skip
+        if unit == "minute" and any(number[key] % 60 for key in ("first", "following", "minimum")):
+            self._say(
+                line,
+                f"{where}: first {number['first']}, following {number['following']}, minimum "
+                f'{number["minimum"]} are not whole minutes; use unit = "second" and per = 60',
+            )
+        for key, words in (
+            ("start", ("dial", "answer")), ("fraction", ("drop", "up")), ("rounding", ROUNDINGS),
+        ):  # fmt: skip
+            if key in table and table[key] not in words:
+                self._say(line, f"{where}: {key} {table[key]!r} is none of {', '.join(words)}")
+        if not isinstance(table.get("prorate", False), bool):
+            self._say(line, f"{where}: prorate is {table['prorate']!r}; say true or false")
+        free = table.get("free", [])
+        for status in free if isinstance(free, list) else [free]:
+            if status not in STATUSES:
+                self._say(line, f"{where}: status {status!r} is none of {', '.join(STATUSES)}")
+        match = self._match(table.get("match", {}), rule.dims, line, where)
+        from_us = self._instant(table, "valid_from", line, where)
+        until_us = self._instant(table, "valid_until", line, where)
+        if from_us is not None and until_us is not None and until_us <= from_us:
+            self._say(line, f"{where}: valid_until is not after valid_from")
+        rates = list(self._rates(table, line, where))
+        if len(self.mistakes) > before:
+            return []
+        return [
+            Price(
+                line=name, match=match, prefix=prefix, unit=unit, rate=rate,
+                connection_fee=fee, start=table.get("start", "dial"),
+                fraction=table.get("fraction", "drop"), free=frozenset(free),
+                rounding=table.get("rounding", "half-even"), prorate=table.get("prorate", False),
+                valid_from_us=-FOREVER_US if from_us is None else from_us,
+                valid_until_us=FOREVER_US if until_us is None else until_us,
+                place=place, per=number["per"], first=number["first"],
+                following=number["following"], minimum=number["minimum"],
+            )
+            for prefix, rate, fee, place in rates
+        ]  # fmt: skip
+
+    def _rates(
+        self, table: dict[str, Any], line: int, where: str
+    ) -> Iterator[tuple[str, int, int, str]]:
+        """(prefix, rate, connection fee, place) of a price: its own, or its CSV file's rows."""
+        fee = self._money(table, "connection_fee", self.path.name, line, where)
+        if "prefixes" not in table:
+            if "rate" not in table:
+                self._say(line, f"{where}: rate is missing; say it, or prefixes = a CSV file")
+            prefix = table.get("prefix", "")
+            if prefix and not (isinstance(prefix, str) and _PREFIX.match(prefix)):
+                self._say(line, f"{where}: prefix {prefix!r} is not + and digits")
+            rate = self._money(table, "rate", self.path.name, line, where)
+            yield prefix, rate, fee, f"{self.path.name}:{line}"
+            return
+        if "rate" in table or "prefix" in table:
+            self._say(line, f"{where}: prefixes brings its own prefix and rate; leave those out")
+        path = self.path.parent / str(table["prefixes"])
+        seen: dict[str, int] = {}
+        for number, row in self._csv(path, ("prefix", "rate"), line):
+            prefix = row["prefix"]
+            if not _PREFIX.match(prefix):
+                self._say(number, f"prefix {prefix!r} is not + and digits", path.name)
+            if prefix in seen:
+                self._say(number, f"prefix {prefix} stands on line {seen[prefix]} too", path.name)
+            seen[prefix] = number
+            rate = self._money(row, "rate", path.name, number, "row")
+            row_fee = fee
+            if row.get("connection_fee"):
+                row_fee = self._money(row, "connection_fee", path.name, number, "row")
+            yield prefix, rate, row_fee, f"{path.name}:{number}"
+
+    def _match(self, table: Any, dims: tuple[str, ...], line: int, where: str) -> Match:
+        if not isinstance(table, dict):
+            self._say(line, f'{where}: match is {table!r}; say a table such as {{ media = "sms" }}')
+            return ()
+        self._unknown_keys(table, set(dims), line, f"{where}: match")
+        pairs = []
+        for key, value in sorted(table.items()):
+            if isinstance(value, bool):
+                value = str(value).lower()
+            words = WORDS.get(key)
+            if not isinstance(value, str) or (words is not None and value not in words):
+                named = ", ".join(words or ("any text",))
+                self._say(line, f"{where}: {key} {value!r} is none of {named}")
+            if key == "carrier":
+                value = normal_carrier(str(value))
+            pairs.append((key, str(value)))
+        return tuple(pairs)
+
+    def _check_prices(self, version: Version, line: int, where: str) -> None:
+        """Overlaps and missing fallback rows of one version."""
+        by_line: dict[str, list[Price]] = {name: [] for name in LINES}
+        for price in version.prices:
+            by_line[price.line].append(price)
+        for name, prices in by_line.items():
+            if not prices:
+                self._say(
+                    line, f"{where}: no price for {name}; what uses it is parked", fatal=False
+                )
+                continue
+            self._check_overlaps(prices, where)
+            self._check_fallback(name, prices, line, where)
+
+    def _check_overlaps(self, prices: list[Price], where: str) -> None:
+        patterns: dict[Match, dict[str, list[Price]]] = {}
+        for price in prices:
+            patterns.setdefault(price.match, {}).setdefault(price.prefix, []).append(price)
+        for by_prefix in patterns.values():
+            for same in by_prefix.values():
+                for one, other in combinations(same, 2):
+                    self._overlap(one, other, where)
+        for (match, ones), (other_match, others) in combinations(patterns.items(), 2):
+            if not _both_match(match, other_match):
+                continue
+            both = patterns.get(tuple(sorted({*match, *other_match})), {})
+            for prefix in ones.keys() & others.keys():
+                one, other = ones[prefix][0], others[prefix][0]
+                if one.rank() == other.rank() and prefix not in both:
+                    self._overlap(one, other, where)
+
+    def _overlap(self, one: Price, other: Price, where: str) -> None:
+        if one.valid_from_us < other.valid_until_us and other.valid_from_us < one.valid_until_us:
+            file, _, number = other.place.rpartition(":")
+            self._say(
+                int(number),
+                f"{where}: price of {other.line} {other.prefix} overlaps the one at {one.place}; "
+                "match on more, or end one where the other starts",
+                file,
+            )
+
+    def _check_fallback(self, name: str, prices: list[Price], line: int, where: str) -> None:
+        """Each direction (and medium) needs a row that anything falls back to."""
+        keys = LINES[name].fallback_by
+        media = ("sms", "mms")
+        values = {
+            "direction": WORDS["direction"],
+            "media": media,
+            "number_type": ("local", "tollfree"),
+        }
+        wanted: list[dict[str, Any]] = [{}]
+        for key in keys:
+            wanted = [one | {key: value} for one in wanted for value in values[key]]
+        for facts in wanted:
+            if not any(
+                not price.prefix
+                and all(key in facts and facts[key] == value for key, value in price.match)
+                for price in prices
+            ):
+                named = " ".join(str(value) for value in facts.values())
+                self._say(
+                    line,
+                    f"{where}: no fallback row for {name} {named}; what no other price matches "
+                    "is parked",
+                    fatal=False,
+                )
+
+    # Taxes
+
+    def _taxes(self, name: Any) -> TaxTable | None:
+        if name is None:
+            return None
+        path = self.path.parent / str(name)
+        columns = (
+            "level", "country", "state", "locality", "authority", "lines", "rate", "taxed_share",
+            "valid_from", "valid_until",
+        )  # fmt: skip
+        rows = []
+        for number, row in self._csv(path, columns, 1):
+            if row["level"] not in LEVELS:
+                self._say(
+                    number, f"level {row['level']!r} is none of {', '.join(LEVELS)}", path.name
+                )
+            lines = frozenset(row["lines"].split("|"))
+            for unknown in sorted(lines - LINES.keys()):
+                self._say(number, f"line {unknown!r} is none of {', '.join(LINES)}", path.name)
+            from_us = self._day(row["valid_from"], path.name, number)
+            until_us = self._day(row["valid_until"], path.name, number)
+            rows.append(
+                TaxRow(
+                    row["level"], row["country"], row["state"], row["locality"],
+                    row["authority"], lines,
+                    self._money(row, "rate", path.name, number, "row"),
+                    self._money(row, "taxed_share", path.name, number, "row"),
+                    -FOREVER_US if from_us is None else from_us,
+                    FOREVER_US if until_us is None else until_us,
+                )
+            )  # fmt: skip
+        return TaxTable(rows)
+
+    # Values
+
+    def _csv(
+        self, path: Path, columns: tuple[str, ...], line: int
+    ) -> Iterator[tuple[int, dict[str, str]]]:
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = csv.DictReader(file)
+                missing = set(columns) - set(rows.fieldnames or ())
+                if missing:
+                    self._say(1, f"columns {', '.join(sorted(missing))} are missing", path.name)
+                    return
+                for row in rows:
+                    if None in row or None in row.values():
+                        self._say(rows.line_num, "has more or fewer cells than columns", path.name)
+                        continue
+                    yield rows.line_num, row
+        except (OSError, UnicodeDecodeError) as error:
+            self._say(line, f"{path.name} cannot be read: {error}")
+
+    def _money(self, table: dict[str, Any], key: str, file: str, line: int, where: str) -> int:
+        value = table.get(key, 0)
+        if isinstance(value, bool) or not isinstance(value, (int, Decimal, str)):
+            self._say(line, f"{where}: {key} {value!r} is not a decimal number", file)
+            return 0
+        try:
+            nanos = parse_nanos(value)
+        except MoneyError as error:
+            self._say(line, f"{where}: {key} {error}", file)
+            return 0
+        if nanos < 0:
+            self._say(line, f"{where}: {key} {value} is negative", file)
+        if nanos > RATE_MAX:
+            most = format_nanos(RATE_MAX)
+            self._say(line, f"{where}: {key} {value} is more than {most} a unit", file)
+        return nanos
+
+    def _whole(
+        self, table: dict[str, Any], key: str, line: int, where: str, default: int, least: int
+    ) -> int:
+        value = table.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            self._say(line, f"{where}: {key} {value!r} is not a whole number from {least} up")
+            return default
+        return value
+
+    def _instant(self, table: dict[str, Any], key: str, line: int, where: str) -> int | None:
+        value = table.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, datetime) or value.tzinfo is None:
+            self._say(line, f"{where}: {key} {value!r} is no instant; write 2026-01-16T00:00:00Z")
+            return None
+        return to_us(value)
+
+    def _day(self, text: str, file: str, line: int) -> int | None:
+        """A day of a CSV file as its first instant in UTC; empty is open."""
+        if not text:
+            return None
+        try:
+            return to_us(datetime.combine(date.fromisoformat(text), time(), UTC))
+        except ValueError:
+            self._say(line, f"{text!r} is no day; write 2026-01-16", file)
+            return None
+
+    def _unknown_keys(self, table: Any, known: set[str], line: int, where: str) -> None:
+        for key in sorted(set(table) - known) if isinstance(table, dict) else []:
+            self._say(line, f"{where}: {key!r} is none of {', '.join(sorted(known))}")
+
+    def _line_of(self, header: str, index: int = 0) -> int:
+        lines = self.headers.get(header, [])
+        return lines[index] if index < len(lines) else 1
+
+    def _say(self, line: int, message: str, file: str | None = None, *, fatal: bool = True) -> None:
+        self.mistakes.append(Mistake(file or self.path.name, line, message, fatal))
+
+
+def _both_match(one: Match, other: Match) -> bool:
+    """Whether some event matches both: no dimension is asked to be two things."""
+    facts = dict(one)
+    return all(facts.get(key, value) == value for key, value in other)

@@ -1,0 +1,9 @@
+"""The contracts with the outside: event schemas, ClickHouse DDL, the sample tariff. Data only."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+SAMPLE_TARIFF = ROOT / "tariff" / "sample.toml"
+MIGRATIONS = ROOT / "clickhouse"
+EVENTS = ROOT / "events"
+ASYNCAPI = ROOT / "asyncapi.json"
