@@ -4,7 +4,7 @@ An event tells the state of a thing. An end once told stands, and among ends the
 the month's charges are made from what stood, [from, until), so making them twice changes nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from datetime import date
 from typing import NamedTuple
 
@@ -34,7 +34,6 @@ class _Owner(NamedTuple):
     kind: str
     id: str
     thing: str
-    call_id: str
     revision: int = 0
 
     def identity(self) -> str:
@@ -55,74 +54,89 @@ def settle(tellings: Iterable[Telling]) -> list[Telling]:
     standing: dict[tuple[str, str, str], Telling] = {}
     for telling in first.values():
         key = (telling.account_id, telling.kind, telling.state.thing)
-        if key not in standing or _stands_over(telling, standing[key]):
+        if key not in standing or _weight(telling) > _weight(standing[key]):
             standing[key] = telling
     return list(standing.values())
 
 
-def _stands_over(one: Telling, other: Telling) -> bool:
-    return (one.state.until_us is not None, one.position) > (
-        other.state.until_us is not None,
-        other.position,
-    )
+def _weight(telling: Telling) -> tuple[bool, int]:
+    return telling.state.until_us is not None, telling.position
+
+
+class MonthlyCharge(NamedTuple):
+    """A month's charge of a thing, and the telling it was made from."""
+
+    charge: Charge
+    telling: Telling
 
 
 def charge_month(
-    tellings: Iterable[Telling], month: date, book: Book
-) -> tuple[list[Charge], list[tuple[Telling, Parked]]]:
+    tellings: Iterable[Telling],
+    month: date,
+    book: Book,
+    charged: Set[tuple[str, str, str]] = frozenset(),
+) -> tuple[list[MonthlyCharge], list[tuple[Telling, Parked]]]:
     """The month's charges of the things that stood in it, and those that have no price.
 
     Owned at any time in the month costs the whole month, unless the price says `prorate`. A number
-    released and acquired again in one month is charged once.
+    released and acquired again in one month is charged once. `charged` names (account, line,
+    identity) of rows that were made before: what did not stand after all becomes a row of $0.
     """
-    by_key: dict[tuple[str, str, str], list[Telling]] = {}
+    stood: dict[tuple[str, str, str], list[Telling]] = {}
+    absent: dict[tuple[str, str, str], Telling] = {}
     for telling in settle(tellings):
-        zone = book.account(telling.account_id).zone
-        start_us, end_us = month_bounds_us(month, zone)
-        from_us, until_us = _within(telling.state, start_us, end_us)
+        key = (telling.account_id, telling.state.line, telling.state.billed_as)
+        from_us, until_us = _within(telling.state, _bounds(telling, month, book))
         if from_us < until_us:
-            key = (telling.account_id, telling.state.line, telling.state.billed_as)
-            by_key.setdefault(key, []).append(telling)
+            stood.setdefault(key, []).append(telling)
+        elif key in charged:
+            absent[key] = telling
     charges, unpriced = [], []
-    for same in by_key.values():
+    for same in stood.values():
         same.sort(key=lambda telling: telling.state.from_us)
-        charged = _charge(same, month, book)
-        if isinstance(charged, Parked):
-            unpriced.append((same[0], charged))
+        made = _charge(same, month, book)
+        if isinstance(made, Parked):
+            unpriced.append((same[0], made))
         else:
-            charges.append(charged)
+            charges.append(MonthlyCharge(made, max(same, key=_weight)))
+    for key, telling in absent.items():
+        if key not in stood:
+            made = _charge([telling], month, book, stood=False)
+            if not isinstance(made, Parked):
+                charges.append(MonthlyCharge(made, telling))
     return charges, unpriced
 
 
-def _within(state: State, start_us: int, end_us: int) -> tuple[int, int]:
+def _bounds(telling: Telling, month: date, book: Book) -> tuple[int, int]:
+    return month_bounds_us(month, book.account(telling.account_id).zone)
+
+
+def _within(state: State, bounds: tuple[int, int]) -> tuple[int, int]:
+    start_us, end_us = bounds
     until_us = end_us if state.until_us is None else min(state.until_us, end_us)
     return max(state.from_us, start_us), until_us
 
 
-def _charge(same: list[Telling], month: date, book: Book) -> Charge | Parked:
+def _charge(same: list[Telling], month: date, book: Book, *, stood: bool = True) -> Charge | Parked:
     telling = same[0]
     state = telling.state
     account = book.account(telling.account_id)
-    start_us, end_us = month_bounds_us(month, account.zone)
-    at_us = max(state.from_us, start_us)
+    bounds = _bounds(telling, month, book)
+    start_us, end_us = bounds
+    at_us = min(max(state.from_us, start_us), end_us - 1)
     found = find_price(book, account, state.line, state.dims, state.number, at_us)
     if isinstance(found, Parked):
         return found
     version, price = found
     bill = price.bill_quantity(state.seconds)
-    if price.prorate:
-        stood_us = sum(
-            until_us - from_us
-            for from_us, until_us in (_within(one.state, start_us, end_us) for one in same)
-        )
+    if not stood:
+        bill = Bill(bill.raw_seconds, 0, 0, 0, f"{bill.rule}; did not stand in the month: $0")
+    elif price.prorate:
+        stood_us = sum(until - since for since, until in (_within(x.state, bounds) for x in same))
         share = f"; {stood_us // 1_000_000} of {(end_us - start_us) // 1_000_000} s of the month"
-        bill = Bill(
-            *bill[:3],
-            divide_half_even(bill.charge * stood_us, end_us - start_us),
-            bill.rule + share,
-        )
-    owner = _Owner(
-        telling.account_id, telling.kind, telling.event_id, state.billed_as, state.call_id
-    )
+        charge = divide_half_even(bill.charge * stood_us, end_us - start_us)
+        bill = bill._replace(charge=charge, rule=bill.rule + share)
     usage = Usage(state.line, state.dims, state.number, at_us, ended_us=state.until_us)
-    return make_charge(owner, usage, account, book, version, price, bill)
+    owner = _Owner(telling.account_id, telling.kind, telling.event_id, state.billed_as)
+    made = make_charge(owner, usage, account, book, version, price, bill)
+    return made._replace(call_id=state.call_id, status="rated" if stood else "voided")

@@ -120,7 +120,7 @@ def _quantity(unit: str, parts: tuple[Sums, ...]) -> int:
     """In nanos of the line's unit. Time adds up in seconds, so tariffs of any increment mix."""
     if unit == "minute":
         return divide_half_even(sum(part.billed_seconds for part in parts) * 10**9, 60)
-    if unit == "call":
+    if unit in ("call", "number", "item"):
         return sum(part.billed for part in parts) * 10**9
     return sum(part.rows for part in parts) * 10**9
 

@@ -13,7 +13,7 @@ SELECT
     direction,
     media,
     registered,
-    count()                                            AS row_count,
+    countIf(rated.status != 'voided')                  AS row_count,
     sum(rated.billed)                                  AS billed,
     sum(rated.billed_seconds)                          AS billed_seconds,
     sum(rated.segments)                                AS segments,

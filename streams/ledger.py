@@ -1,0 +1,304 @@
+"""The ledger: the only module that speaks to ClickHouse, a server's or the engine in the process.
+
+Writes are columns through Arrow, in the order rated, states, parked, rejected, and receipts last:
+a receipt says that its stretch's rows are there. No insert deduplication: identity does the work.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+import numpy as np
+import orjson
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+
+import schemas
+from rater import __version__
+from rater.charge import MONEY, Charge
+from streams.pipeline import Batch, ParkedRow, Place, RatedRow, Receipt, RejectedRow, StateRow
+from streams.settings import Settings, read_secret
+
+TABLES = ("rated", "states", "parked", "rejected", "receipts")
+
+# Identity makes a row written twice one row; the engine's own insert tokens can lose rows.
+INSERT_SETTINGS = {"insert_deduplicate": 0, "async_insert": 0}
+
+StoreErrors = (ClickHouseError, OSError)
+
+
+class StoreHeldError(RuntimeError):
+    """An embedded store whose path another process holds."""
+
+
+class Ledger:
+    """A connection to the store: one client for writes, one for reads, each behind its own lock."""
+
+    def __init__(self, settings: Settings, *, migrate: bool = False) -> None:
+        self._settings = settings
+        self.database = settings.clickhouse_database
+        if migrate:
+            with _closing(_connect(settings, "")) as client:
+                client.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
+        self._writer = _connect(settings, self.database)
+        self._reader = _connect(settings, self.database)
+        self._write_lock = threading.Lock()
+        self._read_lock = threading.Lock()
+
+    def close(self) -> None:
+        self._writer.close()
+        self._reader.close()
+
+    def migrate(self) -> list[str]:
+        """Runs the migrations that this database has not seen, in order; says which."""
+        self._writer.command(
+            "CREATE TABLE IF NOT EXISTS migrations (name String, applied_at DateTime64(3, 'UTC'))"
+            " ENGINE = ReplacingMergeTree ORDER BY name"
+        )
+        done = {row[0] for row in self.query("SELECT name FROM migrations FINAL")}
+        applied = []
+        for path in sorted(schemas.MIGRATIONS.glob("*.sql")):
+            if path.name in done:
+                continue
+            for statement in _statements(path):
+                self._writer.command(statement)
+            self._writer.insert("migrations", [[path.name, datetime.now(UTC)]])
+            applied.append(path.name)
+        return applied
+
+    def ping(self) -> bool:
+        """Whether the store answers and holds the ledger."""
+        try:
+            return bool(self.query("SELECT count() FROM receipts WHERE last_offset < 0") == [(0,)])
+        except StoreErrors:
+            return False
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a query with bound parameters (`{name:Type}`)."""
+        with self._read_lock:
+            rows = self._reader.query(sql, parameters=dict(parameters or {})).result_rows
+        return [tuple(row) for row in rows]
+
+    def write(self, batch: Batch) -> None:
+        """Writes a batch; when it returns, all of it is in the store. Safe to call again.
+
+        Raises one of StoreErrors when the store does not take it: nothing may be acknowledged.
+        """
+        now = datetime.now(UTC)
+        with self._write_lock:
+            self._insert("rated", _rated_columns(batch.rated))
+            self._insert("states", _state_columns(batch.states))
+            self._insert("parked", _parked_columns(batch.parked, now))
+            self._insert("rejected", _rejected_columns(batch.rejected, now))
+            self._insert("receipts", _receipt_columns(batch.receipts, now))
+
+    def resolve_parked(self, places: Sequence[Place]) -> None:
+        """Marks parked events as rated; their rows are in the ledger already."""
+        for place in places:
+            self._writer.command(
+                "INSERT INTO parked SELECT * REPLACE (1 AS resolved) FROM parked FINAL"
+                " WHERE topic = {topic:String} AND partition = {partition:Int32}"
+                " AND offset = {offset:Int64}",
+                parameters={
+                    "topic": place.topic,
+                    "partition": place.partition,
+                    "offset": place.offset,
+                },
+            )
+
+    def _insert(self, table: str, columns: dict[str, pa.Array] | None) -> None:
+        if columns:
+            self._writer.insert_arrow(table, pa.table(columns), settings=INSERT_SETTINGS)
+
+
+def _connect(settings: Settings, database: str) -> Client:
+    url = settings.clickhouse_url
+    if url.startswith("chdb:"):
+        path = Path(url.removeprefix("chdb:"))
+        path.mkdir(parents=True, exist_ok=True)
+        try:
+            return clickhouse_connect.get_client(
+                interface="chdb", path=str(path), database=database or "default"
+            )
+        except ClickHouseError as error:
+            if database and "UNKNOWN_DATABASE" in str(error):
+                raise
+            raise StoreHeldError(
+                f"the store at {path} can't be opened; is another process using it? ({error})"
+            ) from error
+    parts = urlsplit(url)
+    return clickhouse_connect.get_client(
+        host=parts.hostname or "127.0.0.1",
+        port=parts.port or (8443 if parts.scheme == "https" else 8123),
+        secure=parts.scheme == "https",
+        username=settings.clickhouse_user,
+        password=read_secret(settings.clickhouse_password_file),
+        database=database or "default",
+        ca_cert=str(settings.clickhouse_ca_file) if settings.clickhouse_ca_file else None,
+        send_receive_timeout=int(settings.insert_timeout_s),
+        connect_timeout=10,
+        autogenerate_session_id=False,
+    )
+
+
+@contextmanager
+def _closing(client: Client) -> Iterator[Client]:
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _statements(path: Path) -> Iterator[str]:
+    """The statements of a migration: comments out, one for each semicolon at a line's end."""
+    lines = [
+        line
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if not line.lstrip().startswith("--")
+    ]
+    for statement in "\n".join(lines).split(";\n"):
+        if statement.strip(" \n;"):
+            yield statement.strip(" \n;")
+
+
+# Columns: integers become decimals and instants by their buffers, without an object for each.
+
+
+def _decimals(nanos: Sequence[int]) -> pa.Array:
+    """Decimal(18, 9) from nanos: 128-bit little-endian integers, sign-extended."""
+    low = np.fromiter(nanos, dtype=np.int64, count=len(nanos))
+    words = np.empty((len(low), 2), dtype=np.int64)
+    words[:, 0] = low
+    words[:, 1] = low >> 63
+    return pa.Decimal128Array.from_buffers(
+        pa.decimal128(18, 9), len(low), [None, pa.py_buffer(words)]
+    )
+
+
+def _versions(versions: Sequence[int]) -> pa.Array:
+    return pa.array([version.to_bytes(16, "little") for version in versions], pa.binary(16))
+
+
+def _instants(at_us: Sequence[int | None]) -> pa.Array:
+    return pa.array(at_us, pa.timestamp("us", tz="UTC"))
+
+
+def _milliseconds(at_ms: Sequence[int]) -> pa.Array:
+    return pa.array(at_ms, pa.timestamp("ms", tz="UTC"))
+
+
+def _place_columns(places: Sequence[Place]) -> dict[str, pa.Array]:
+    topic, partition, offset, logged_ms = zip(*places, strict=True)
+    return {
+        "topic": pa.array(topic),
+        "partition": pa.array(partition, pa.int32()),
+        "offset": pa.array(offset, pa.int64()),
+        "logged_at": _milliseconds(logged_ms),
+    }
+
+
+_CHARGE_NAMES = {
+    "from_": "from_number",
+    "to": "to_number",
+    "occurred_us": "occurred_at",
+    "answered_us": "answered_at",
+    "ended_us": "ended_at",
+}
+
+
+def _rated_columns(rows: Sequence[RatedRow]) -> dict[str, pa.Array] | None:
+    if not rows:
+        return None
+    charges, hashes, places, versions = zip(*rows, strict=True)
+    columns = {}
+    for name, values in zip(Charge._fields, zip(*charges, strict=True), strict=True):
+        column = _CHARGE_NAMES.get(name, name)
+        if name in MONEY:
+            columns[column] = _decimals(values)
+        elif name.endswith("_us"):
+            columns[column] = _instants(values)
+        else:
+            columns[column] = pa.array(values)
+    columns["content_hash"] = pa.array(hashes, pa.uint64())
+    return columns | _place_columns(places) | {"version": _versions(versions)}
+
+
+def _state_columns(rows: Sequence[StateRow]) -> dict[str, pa.Array] | None:
+    if not rows:
+        return None
+    tellings, revisions, hashes, places, versions = zip(*rows, strict=True)
+    states = [telling.state for telling in tellings]
+    columns = {
+        "account_id": pa.array([telling.account_id for telling in tellings]),
+        "kind": pa.array([telling.kind for telling in tellings]),
+        "event_id": pa.array([telling.event_id for telling in tellings]),
+        "revision": pa.array(revisions),
+        "line": pa.array([state.line for state in states]),
+        "thing": pa.array([state.thing for state in states]),
+        "billed_as": pa.array([state.billed_as for state in states]),
+        "from_at": _instants([state.from_us for state in states]),
+        "until_at": _instants([state.until_us for state in states]),
+        "seconds": pa.array([state.seconds for state in states]),
+        "number": pa.array([state.number for state in states]),
+        "number_type": pa.array([state.dims[-2] or "" for state in states]),
+        "product": pa.array([state.dims[-1] or "" for state in states]),
+        "call_id": pa.array([state.call_id for state in states]),
+        "content_hash": pa.array(hashes, pa.uint64()),
+    }
+    return columns | _place_columns(places) | {"version": _versions(versions)}
+
+
+def _parked_columns(rows: Sequence[ParkedRow], now: datetime) -> dict[str, pa.Array] | None:
+    if not rows:
+        return None
+    return _place_columns([row.place for row in rows]) | {
+        "kind": pa.array([row.kind for row in rows]),
+        "account_id": pa.array([row.account_id for row in rows]),
+        "event_id": pa.array([row.event_id for row in rows]),
+        "reason": pa.array([row.parked.reason.value for row in rows]),
+        "message": pa.array([row.parked.message for row in rows]),
+        "event": pa.array([row.event for row in rows], pa.binary()),
+        "parked_at": pa.array([now] * len(rows), pa.timestamp("ms", tz="UTC")),
+        "resolved": pa.array([0] * len(rows), pa.uint8()),
+    }
+
+
+def _rejected_columns(rows: Sequence[RejectedRow], now: datetime) -> dict[str, pa.Array] | None:
+    if not rows:
+        return None
+    return _place_columns([row.place for row in rows]) | {
+        "kind": pa.array([row.kind for row in rows]),
+        "reason": pa.array([row.reject.reason.value for row in rows]),
+        "message": pa.array([row.reject.message for row in rows]),
+        "key": pa.array([row.key or b"" for row in rows], pa.binary()),
+        "raw": pa.array([row.raw() for row in rows], pa.binary()),
+        "raw_bytes": pa.array([len(row.value) for row in rows], pa.uint32()),
+        "raw_hash": pa.array([row.raw_hash() for row in rows]),
+        "headers": pa.array([_headers_json(row.headers) for row in rows]),
+        "engine_version": pa.array([__version__] * len(rows)),
+        "rejected_at": pa.array([now] * len(rows), pa.timestamp("ms", tz="UTC")),
+    }
+
+
+def _headers_json(headers: Sequence[tuple[str, bytes]]) -> str:
+    pairs = [[name, (value or b"").decode("utf-8", "replace")] for name, value in headers]
+    return orjson.dumps(pairs).decode() if pairs else ""
+
+
+def _receipt_columns(rows: Sequence[Receipt], now: datetime) -> dict[str, pa.Array] | None:
+    if not rows:
+        return None
+    columns = {}
+    for name, values in zip(Receipt._fields, zip(*rows, strict=True), strict=True):
+        columns[name] = _decimals(values) if name == "charge" else pa.array(values)
+    columns["written_at"] = pa.array([now] * len(rows), pa.timestamp("ms", tz="UTC"))
+    return columns
+
+
+__all__ = ["DatabaseError", "Ledger", "StoreErrors", "StoreHeldError"]
