@@ -74,19 +74,25 @@ def charge_month(
     tellings: Iterable[Telling],
     month: date,
     book: Book,
+    *,
+    as_of_us: int,
     charged: Set[tuple[str, str, str]] = frozenset(),
 ) -> tuple[list[MonthlyCharge], list[tuple[Telling, Parked]]]:
     """The month's charges of the things that stood in it, and those that have no price.
 
     Owned at any time in the month costs the whole month, unless the price says `prorate`. A number
-    released and acquired again in one month is charged once. `charged` names (account, line,
+    released and acquired again in one month is charged once. A month that has not begun by `as_of`
+    in the account's zone has none. `charged` names (account, line,
     identity) of rows that were made before: what did not stand after all becomes a row of $0.
     """
     stood: dict[tuple[str, str, str], list[Telling]] = {}
     absent: dict[tuple[str, str, str], Telling] = {}
     for telling in settle(tellings):
         key = (telling.account_id, telling.state.line, telling.state.billed_as)
-        from_us, until_us = _within(telling.state, _bounds(telling, month, book))
+        bounds = _bounds(telling, month, book)
+        from_us, until_us = _within(telling.state, bounds)
+        if bounds[0] > as_of_us:
+            continue
         if from_us < until_us:
             stood.setdefault(key, []).append(telling)
         elif key in charged:

@@ -37,13 +37,24 @@ class StoreHeldError(RuntimeError):
     """An embedded store whose path another process holds."""
 
 
+def open_ledger(settings: Settings, *, migrate: bool) -> "Ledger":
+    """The ledger, its tables brought up to date where `migrate` says so.
+
+    Raises one of StoreErrors, or StoreHeldError when another process holds an embedded store.
+    """
+    ledger = Ledger(settings, create=migrate)
+    if migrate:
+        ledger.applied = ledger.migrate()
+    return ledger
+
+
 class Ledger:
     """A connection to the store: one client for writes, one for reads, each behind its own lock."""
 
-    def __init__(self, settings: Settings, *, migrate: bool = False) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, *, create: bool = False) -> None:
+        self.applied: list[str] = []
         self.database = settings.clickhouse_database
-        if migrate:
+        if create:
             with _closing(_connect(settings, "")) as client:
                 client.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
         self._writer = _connect(settings, self.database)

@@ -35,6 +35,7 @@ def make_month(
     book: Book,
     month: date,
     *,
+    as_of: datetime,
     topic_prefix: str = "",
     accounts: Collection[str] | None = None,
 ) -> tuple[int, int]:
@@ -52,7 +53,7 @@ def make_month(
     made = unpriced = 0
     for _, group in groupby(rows, key=lambda row: row[0]):
         charges, without_price = charge_month(
-            [_telling(row) for row in group], month, book, charged
+            [_telling(row) for row in group], month, book, as_of_us=to_us(as_of), charged=charged
         )
         unpriced += len(without_price)
         made += len(charges)

@@ -1,11 +1,13 @@
+-- The views read with their definer's rights, so that a reader of money needs no table's grant.
+
 -- For invoicing and every other reader of money: exact decimals, each charge once.
-CREATE VIEW IF NOT EXISTS rated_rows AS
+CREATE VIEW IF NOT EXISTS rated_rows DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT * EXCEPT (version, content_hash)
 FROM rated
 FINAL;
 
 -- The sums behind a statement's lines. Filter on account_id and month.
-CREATE VIEW IF NOT EXISTS statement_lines AS
+CREATE VIEW IF NOT EXISTS statement_lines DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT
     account_id,
     month,
@@ -26,7 +28,7 @@ FINAL
 GROUP BY account_id, month, line, direction, media, registered;
 
 -- What an account owes for a month: rounded to cents once, here (half to even).
-CREATE VIEW IF NOT EXISTS statement_totals AS
+CREATE VIEW IF NOT EXISTS statement_totals DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT
     account_id,
     month,

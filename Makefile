@@ -1,0 +1,60 @@
+# Two commands: `make demo` and `make test`. Each makes its own environment from the lock.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+.PHONY: demo test check format schemas lock clean
+
+demo: $(VENV)/embedded.stamp  ## Kafka, engine, store, traffic and page on this machine
+	@exec $(BIN)/rater demo $(DEMO_ARGS)
+
+test: check  ## Format, types, lint and all tests, real Kafka included
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schemas: $(VENV)/dev.stamp  ## Writes schemas/events and schemas/asyncapi.json from the structs
+	$(BIN)/python -m streams.contracts
+
+$(VENV)/python.stamp:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found (PYTHON=... names one)"; exit 1; }
+	@echo "making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/embedded.stamp: $(VENV)/python.stamp requirements/embedded.lock pyproject.toml
+	@echo "installing from requirements/embedded.lock (once, a few minutes at most) ..."
+	@$(PIP) install --require-hashes -r requirements/embedded.lock
+	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/embedded.stamp requirements/dev.lock
+	@echo "installing from requirements/dev.lock (once) ..."
+	@$(PIP) install --require-hashes -r requirements/dev.lock
+	@touch $@
+
+# Universal: one lock for Python 3.11 and newer on every platform; no index address in it.
+UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links
+
+lock:  ## Resolves the locks again (needs uv)
+	$(UV_COMPILE) pyproject.toml -o requirements/runtime.lock
+	$(UV_COMPILE) pyproject.toml requirements/build.in --extra embedded \
+		-c requirements/runtime.lock -o requirements/embedded.lock
+	$(UV_COMPILE) pyproject.toml requirements/build.in --extra embedded --extra dev \
+		-c requirements/embedded.lock -o requirements/dev.lock
+
+clean:
+	rm -rf $(VENV) .rater build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,186 @@
+"""Record batches through Faust: one message to an agent is one fetch's records of one partition.
+
+Faust spends about 100 us on each message whatever the agent does, so the message here is a whole
+fetch: its value is the list of records and its offset the last one's. What is committed is exact:
+per partition the batches are kept in the order of delivery, and a commit goes up to the last of
+those acknowledged without a gap. A batch that was dropped by a rebalance is forgotten together
+with the rest, and read again from the committed offset.
+
+Written for faust-streaming 0.15.3, whose consumer's inner parts it overrides; `check_faust` says
+when another version is installed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import aiokafka
+import faust
+import faust._cython.streams
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from faust.transport.consumer import ack_lock
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+from mode.utils.futures import notify
+
+WRITTEN_FOR = "0.15.3"
+FETCH_WAIT_MS = 100
+
+logger = logging.getLogger(__name__)
+
+
+def check_faust() -> None:
+    """Says so when the installed Faust is not the one whose inner parts are overridden here."""
+    installed = version("faust-streaming")
+    if installed != WRITTEN_FOR:
+        logger.warning(
+            "faust-streaming %s is installed; the batch transport was written for %s: "
+            "run the tests before trusting it",
+            installed,
+            WRITTEN_FOR,
+        )
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread that owns the aiokafka consumer; here for the consumer's own settings."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        """Reads committed records only, and gives one worker the same partition of every topic.
+
+        Faust's own way reads uncommitted records and spreads an account over several workers.
+        """
+        conf = self.app.conf
+        # Faust asks its own attribute for the assignor when it reports the assignment.
+        self._assignor = RangePartitionAssignor
+        return aiokafka.AIOKafkaConsumer(
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
+            partition_assignment_strategy=[RangePartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=conf.consumer_max_fetch_size,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
+            **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
+        )
+
+
+class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's consumer with one message per partition and fetch."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # What was delivered and is not committed yet, in order. Acknowledging marks the message
+        # itself: an offset alone can't tell a batch from its second reading after a rebalance.
+        self._delivered: defaultdict[TP, deque[ConsumerMessage]] = defaultdict(deque)
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Fetches, and hands out each partition's records as one message."""
+        records, active = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        if records is None or self.should_stop:
+            return
+        if not self.flow_active:
+            # A rebalance has begun: what was fetched is read again from the committed offset.
+            await self.perform_seek()
+            return
+        for tp, batch in records.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            if active is None or tp in active or tp in self._buffered_partitions:
+                message = self._to_batch_message(tp, batch, generation)
+                self._delivered[tp].append(message)
+                yield tp, message
+
+    def _to_batch_message(self, tp: TP, batch: list[Any], generation: int) -> ConsumerMessage:
+        last = batch[-1]
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000.0,
+            last.timestamp_type,
+            None,
+            None,
+            batch,
+            None,
+            tp=tp,
+            generation_id=generation,
+        )
+
+    def ack(self, message: ConsumerMessage) -> bool:
+        """Marks a batch as durable. It is committed once all batches before it are."""
+        with ack_lock:
+            if message.acked:
+                return False
+            message.acked = True
+            self._unacked_messages.discard(message)
+            self._n_acked += 1
+            notify(self._waiting_for_ack)
+            return True
+
+    def _filter_tps_with_pending_acks(self, topics: Iterable[Any] | None = None) -> Iterator[TP]:
+        return (
+            tp
+            for tp in list(self._delivered)
+            if topics is None or tp in topics or tp.topic in topics
+        )
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """The offset after the last batch that is acknowledged with all before it, or None."""
+        delivered = self._delivered[tp]
+        offset = None
+        while delivered and delivered[0].acked:
+            offset = delivered.popleft().offset + 1
+        return offset
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing to do: whole fetches, in order, have no gaps that matter to a commit."""
+
+    async def perform_seek(self) -> None:
+        """Back to the committed offsets: what was delivered before counts no more."""
+        self._delivered.clear()
+        await super().perform_seek()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await super().on_partitions_revoked(revoked)
+        for tp in revoked:
+            self._delivered.pop(tp, None)
+
+    def in_flight(self) -> int:
+        """Batches delivered to agents and not yet acknowledged."""
+        return sum(not message.acked for batch in self._delivered.values() for message in batch)
+
+    def lags(self) -> Mapping[TP, int]:
+        """Records between what is committed and the end of each assigned partition's log."""
+        lags = {}
+        for tp in self.assignment():
+            end = self.highwater(tp)
+            if end is not None:
+                lags[tp] = max(0, end - (self._committed_offset[tp] or 0))
+        return lags
+
+
+class BatchTransport(driver.Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with the batch consumer; set as `app.transport`."""
+
+    Consumer = BatchConsumer
+
+
+def use_batches(app: faust.App) -> None:
+    """Makes an app's agents receive record batches."""
+    check_faust()
+    app.transport = BatchTransport(app.conf.broker_consumer, app, loop=app.loop)

@@ -1,0 +1,1 @@
+"""Real servers without an installation: Apache Kafka as a child process, for demo and tests."""

@@ -1,0 +1,73 @@
+"""The demo: real Kafka as a child process; the engine, its store, traffic and the page in ours."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from streams.books import BookFile
+from streams.embedded.kafka import EmbeddedKafka, KafkaUnavailable
+from streams.ledger import StoreErrors, StoreHeldError, open_ledger
+from streams.produce import send_traffic
+from streams.services import ServiceError, configure_logs, work
+from streams.settings import load_settings
+from streams.simulate import Simulator
+from streams.topics import BrokerErrors, create_topics
+from streams.web.serve import PortTakenError, check_port
+from streams.worker import stop_on_signals
+
+console = Console(highlight=False)
+
+
+async def run_demo(path: Path, *, port: int, rate: float, seconds: float) -> None:
+    """Runs until Ctrl-C, SIGTERM or `seconds` have passed; then stops all of it.
+
+    A second start continues on the same data. Raises ServiceError for a taken port or path.
+    """
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    path = path.resolve()
+    try:
+        check_port("127.0.0.1", port)
+    except PortTakenError as error:
+        raise ServiceError(f"{error}; choose another with --port") from error
+    broker = EmbeddedKafka(path / "kafka", on_progress=lambda step: console.print(f"  {step}"))
+    console.print(f"rater demo, its data in {path}")
+    try:
+        await asyncio.to_thread(broker.start)
+        settings = load_settings(
+            kafka_bootstrap=broker.bootstrap,
+            clickhouse_url=f"chdb:{path / 'clickhouse'}",
+            web_port=port,
+            topic_partitions=4,
+            group="rater-demo",
+        )
+        configure_logs(settings)
+        ledger = await asyncio.to_thread(open_ledger, settings, migrate=True)
+        try:
+            await create_topics(settings)
+            traffic = asyncio.create_task(_send(settings, rate, stop))
+            console.print(f"\n  [bold]http://127.0.0.1:{port}[/]   Ctrl-C stops\n")
+            if seconds:
+                asyncio.get_running_loop().call_later(seconds, stop.set)
+            try:
+                await work(settings, ledger, BookFile(settings.tariff), stop)
+            finally:
+                stop.set()
+                await traffic
+        finally:
+            ledger.close()
+    except (KafkaUnavailable, StoreHeldError) as error:
+        raise ServiceError(str(error)) from error
+    except (*StoreErrors, *BrokerErrors) as error:
+        raise ServiceError(f"the demo had to stop: {error}") from error
+    finally:
+        await asyncio.to_thread(broker.stop)
+    console.print("stopped; nothing is left running")
+
+
+async def _send(settings: object, rate: float, stop: asyncio.Event) -> None:
+    # A seed of its own each time: a second start makes new events beside the standing things.
+    simulator = Simulator(seed=int.from_bytes(os.urandom(4)))
+    await send_traffic(settings, simulator, rate=rate, steady=True, stop=stop)  # type: ignore[arg-type]

@@ -1,0 +1,121 @@
+"""What a running process is made of: settings, ledger, book, worker, web; and how it ends."""
+
+import asyncio
+import logging
+
+import structlog
+
+from rater.tariff_file import TariffError
+from streams.books import BookFile
+from streams.ledger import Ledger, StoreErrors, StoreHeldError, open_ledger
+from streams.settings import Settings
+from streams.topics import BrokerErrors, PartitionCountError
+from streams.web.app import create_app
+from streams.web.health import Health, StoreHealth
+from streams.web.serve import PortTakenError, WebServer
+from streams.worker import Worker, WorkerFailedError, stop_on_signals
+from streams.writer import first_line
+
+log = structlog.get_logger()
+
+
+class ServiceError(RuntimeError):
+    """A service could not start or had to stop; one line that says why and what to do."""
+
+
+def configure_logs(settings: Settings, level: int = logging.INFO) -> None:
+    """Our logs by structlog, as lines for people or as JSON; the libraries' from warnings up."""
+    renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
+    if settings.log_format == "console":
+        renderer = structlog.dev.ConsoleRenderer(pad_event_to=20)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(
+        level=max(level, logging.WARNING), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+
+async def run_worker(settings: Settings) -> None:
+    """The worker with its health and metrics, until SIGTERM. Raises ServiceError."""
+    configure_logs(settings)
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    book_file, ledger = await asyncio.to_thread(_open, settings)
+    try:
+        await work(settings, ledger, book_file, stop)
+    finally:
+        ledger.close()
+
+
+async def work(
+    settings: Settings, ledger: Ledger, book_file: BookFile, stop: asyncio.Event
+) -> None:
+    """A worker and its web on the running loop, until `stop` is set. Raises ServiceError."""
+    worker = Worker(settings, ledger, book_file)
+    web = await start_web(settings, ledger, book_file, worker)
+    log.info("worker_started", web=web.url, kafka=settings.kafka_bootstrap, group=settings.group)
+    try:
+        await worker.run(stop)
+    except (WorkerFailedError, PartitionCountError) as error:
+        raise ServiceError(str(error)) from error
+    except BrokerErrors as error:
+        raise ServiceError(
+            f"Kafka at {settings.kafka_bootstrap} can't be used ({first_line(error)}); "
+            "is it running? RATER_KAFKA_BOOTSTRAP says where"
+        ) from error
+    finally:
+        await web.stop()
+    log.info("worker_stopped")
+
+
+async def run_api(settings: Settings) -> None:
+    """The page and the API alone, until SIGTERM. Raises ServiceError."""
+    configure_logs(settings)
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    book_file, ledger = await asyncio.to_thread(_open, settings)
+    try:
+        web = await start_web(settings, ledger, book_file, StoreHealth(ledger))
+        log.info("api_started", web=web.url)
+        await stop.wait()
+        await web.stop()
+    finally:
+        ledger.close()
+
+
+async def start_web(
+    settings: Settings, ledger: Ledger, book_file: BookFile, health: Health
+) -> WebServer:
+    web = WebServer(
+        create_app(ledger, lambda: book_file.book, settings, health),
+        settings.web_host,
+        settings.web_port,
+    )
+    try:
+        await web.start()
+    except PortTakenError as error:
+        raise ServiceError(str(error)) from error
+    return web
+
+
+def _open(settings: Settings) -> tuple[BookFile, Ledger]:
+    try:
+        return BookFile(settings.tariff), open_ledger(
+            settings, migrate=settings.clickhouse_url.startswith("chdb:")
+        )
+    except TariffError as error:
+        raise ServiceError(str(error)) from error
+    except StoreHeldError as error:
+        raise ServiceError(str(error)) from error
+    except StoreErrors as error:
+        raise ServiceError(
+            f"the store at {settings.clickhouse_url} can't be used ({first_line(error)}); "
+            "is it running, and was `rater migrate` run?"
+        ) from error

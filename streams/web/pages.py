@@ -1,0 +1,94 @@
+"""The routes of the page: the way in, one account's month, signing in and out."""
+
+from datetime import date
+from typing import Annotated
+from urllib.parse import parse_qs, quote
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from streams.web.access import COOKIE, Access
+from streams.web.months import Month
+from streams.web.page import Tab, login_page, usage_page
+from streams.web.reads import Reads
+from streams.web.tokens import EVERY_ACCOUNT
+
+FORM_MAX_BYTES = 8192
+
+
+def page_routes(reads: Reads, access: Access) -> APIRouter:
+    routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+    Account = Annotated[str, Depends(access.account)]
+
+    @routes.get("/")
+    async def home(granted: Annotated[str, Depends(access.granted)]) -> Response:
+        """To the token's account; where it may see all, to the first that the book names."""
+        account = reads.first_account() if granted == EVERY_ACCOUNT else granted
+        return RedirectResponse(page_path(account), 303)
+
+    @routes.get("/accounts/{account}")
+    async def usage(account: Account, month: Month, tab: Tab = Tab.USAGE) -> Response:
+        statement = await reads.live_statement(account, month)
+        shown = date.fromisoformat(statement["month"] + "-01")
+        months = {*await reads.months(account), reads.this_month(account), shown}
+        return HTMLResponse(
+            usage_page(
+                statement,
+                months=sorted(months, reverse=True),
+                asked=month is not None,
+                tab=tab,
+                can_sign_out=access.tokens is not None,
+            )
+        )
+
+    @routes.get("/login")
+    async def login_form() -> Response:
+        return HTMLResponse(login_page("/"))
+
+    @routes.post("/login")
+    async def login(request: Request) -> Response:
+        """Keeps a known token in a cookie that no script reads and no other site sends."""
+        form = await _form(request)
+        token = form.get("token", "").strip()
+        target = _local_path(form.get("next", "/"))
+        if access.tokens is not None:
+            if access.tokens.account_of(token) is None:
+                return HTMLResponse(login_page(target, "This token is not known."), 401)
+        response = RedirectResponse(target, 303)
+        if access.tokens is not None:
+            response.set_cookie(
+                COOKIE,
+                token,
+                httponly=True,
+                samesite="strict",
+                secure=request.url.scheme == "https",
+            )
+        return response
+
+    @routes.post("/logout")
+    async def logout() -> Response:
+        response = RedirectResponse("/login", 303)
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        return response
+
+    return routes
+
+
+def page_path(account: str) -> str:
+    return f"/accounts/{quote(account, safe='')}"
+
+
+def _local_path(target: str) -> str:
+    """The page to go to after signing in; never another site."""
+    return target if target.startswith("/accounts/") else "/"
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a small urlencoded form, read here to spare a dependency."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > FORM_MAX_BYTES:
+            raise HTTPException(413, "the form is too large")
+    fields = parse_qs(body.decode("utf-8", "replace"))
+    return {name: values[0] for name, values in fields.items()}

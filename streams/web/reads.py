@@ -1,0 +1,84 @@
+"""Reads of the ledger for the web: off the loop, few at a time, with months in the account's zone.
+
+A read blocks, so it runs in a thread. The threads are few and not asyncio's own: a crowd of
+readers waits here and never takes the threads that the worker's loop needs.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from rater.events import to_us
+from rater.months import month_of
+from rater.statement import statement_to_json
+from rater.tariff import Book
+from streams import usage
+from streams.ledger import Ledger, StoreErrors
+
+READS_AT_ONCE = 4
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class StoreDownError(RuntimeError):
+    """The store did not answer a read. The message is for the reader; the log has the cause."""
+
+
+class Reads:
+    """What the web asks of the ledger. Each raises StoreDownError when the store is away."""
+
+    def __init__(self, ledger: Ledger, book: Callable[[], Book]) -> None:
+        self._ledger = ledger
+        self._book = book
+        self._limiter = anyio.CapacityLimiter(READS_AT_ONCE)
+
+    def this_month(self, account: str) -> date:
+        """The current month by the account's own calendar."""
+        return month_of(to_us(datetime.now(UTC)), self._book().account(account).zone)
+
+    def first_account(self) -> str:
+        """The first account that the tariff book names, for a visitor who named none."""
+        return next((name for name in self._book().accounts if name != "default"), "default")
+
+    async def statement(self, account: str, month: date | None) -> dict[str, Any]:
+        """The statement with its products, as JSON; None is the current month."""
+        return await self._off_loop(self._statement, account, month)
+
+    async def live_statement(self, account: str, month: date | None) -> dict[str, Any]:
+        """The same, and how many records a second get their outcome."""
+        return await self._off_loop(self._live_statement, account, month)
+
+    async def months(self, account: str) -> list[date]:
+        """The months in which the account has rows, newest first."""
+        return await self._off_loop(usage.read_months, self._ledger, account)
+
+    async def charge(self, account: str, event_id: str) -> list[dict[str, Any]]:
+        """Every row of one event; none where the account has no such event."""
+        return await self._off_loop(usage.read_charge, self._ledger, account, event_id)
+
+    def _statement(self, account: str, month: date | None) -> dict[str, Any]:
+        month = month or self.this_month(account)
+        statement = usage.read_statement(self._ledger, self._book(), account, month)
+        products = usage.read_products(self._ledger, account, month)
+        return statement_to_json(statement) | {"products": products}
+
+    def _live_statement(self, account: str, month: date | None) -> dict[str, Any]:
+        rate = usage.read_throughput(self._ledger)
+        return self._statement(account, month) | {"records_per_second": round(rate, 1)}
+
+    async def _off_loop(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await anyio.to_thread.run_sync(
+                partial(read, *args, **kwargs), limiter=self._limiter
+            )
+        except StoreErrors as error:
+            logger.warning("a read of the ledger failed: %s", error)
+            raise StoreDownError("the store does not answer; try again in a moment") from error

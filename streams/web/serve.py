@@ -1,0 +1,86 @@
+"""Serving an app on the loop that runs already: a worker's, or that of `rater api`."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+GRACEFUL_STOP_S = 2
+STOP_S = 4.0
+
+
+class PortTakenError(RuntimeError):
+    """An address that can't be listened on; the message is one line."""
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handlers: the process that it runs in has its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+        yield
+
+
+class WebServer:
+    """An app on host:port. Port 0 is any free one; `url` tells which."""
+
+    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        self._app = app
+        self._host = host
+        self._port = port
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    async def start(self) -> None:
+        """Binds and serves. Raises PortTakenError when the address can't be had."""
+        listener = _listen(self._host, self._port)
+        self._port = listener.getsockname()[1]
+        self._server = _Server(
+            uvicorn.Config(
+                self._app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                ws="none",
+                timeout_graceful_shutdown=GRACEFUL_STOP_S,
+            )
+        )
+        self._task = asyncio.create_task(self._server.serve([listener]), name="web server")
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+                raise RuntimeError("the web server ended while starting")
+            await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        """Ends the live streams, lets answers under way finish, and closes. Bounded by STOP_S."""
+        if self._server is None or self._task is None:
+            return
+        self._server.should_exit = True
+        closing = asyncio.create_task(self._app.state.live.close())
+        _, late = await asyncio.wait({closing, self._task}, timeout=STOP_S)
+        for task in late:
+            task.cancel()
+        self._server = self._task = None
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            message = f"{host}:{port} is taken by another process; stop it or set RATER_WEB_PORT"
+        else:
+            message = f"can't listen on {host}:{port}: {error.strerror}"
+        raise PortTakenError(message) from None

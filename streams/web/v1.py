@@ -1,0 +1,64 @@
+"""The routes below /v1: one account's usage as JSON, as a live stream and as files."""
+
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Response
+from fastapi.responses import JSONResponse
+
+from streams.web.access import Access
+from streams.web.export import attachment, statement_to_csv
+from streams.web.live import EventStream, Live
+from streams.web.months import Month
+from streams.web.reads import Reads
+
+
+def v1_routes(reads: Reads, live: Live, access: Access) -> APIRouter:
+    routes = APIRouter(prefix="/v1/accounts/{account}", tags=["usage"])
+    Account = Annotated[str, Depends(access.account)]
+
+    @routes.get("/usage")
+    async def usage(account: Account, month: Month) -> dict[str, Any]:
+        """The statement of a month: its lines, its total and its products."""
+        return await reads.statement(account, month)
+
+    @routes.get("/usage/months")
+    async def months(account: Account) -> dict[str, Any]:
+        """The months that have usage, newest first."""
+        found: list[date] = await reads.months(account)
+        return {"account_id": account, "months": [f"{month:%Y-%m}" for month in found]}
+
+    @routes.get("/usage.csv", response_class=Response)
+    async def usage_csv(account: Account, month: Month) -> Response:
+        """The statement's lines and total as a CSV file."""
+        statement = await reads.statement(account, month)
+        return Response(
+            statement_to_csv(statement),
+            media_type="text/csv",
+            headers=attachment(account, statement["month"], "csv"),
+        )
+
+    @routes.get("/usage.json", response_class=JSONResponse)
+    async def usage_json(account: Account, month: Month) -> JSONResponse:
+        """The statement as a JSON file."""
+        statement = await reads.statement(account, month)
+        return JSONResponse(statement, headers=attachment(account, statement["month"], "json"))
+
+    @routes.get("/events/{event_id:path}/explain")
+    async def explain(account: Account, event_id: str) -> dict[str, Any]:
+        """Why an event costs what it does: each of its rows, with units, rule, price, tariff."""
+        rows = await reads.charge(account, event_id)
+        if not rows:
+            raise HTTPException(
+                404,
+                f"no charge for event {event_id!r} of this account; it may not have been rated"
+                " yet, or was parked or rejected",
+            )
+        return {"account_id": account, "event_id": event_id, "rows": rows}
+
+    @routes.get("/live", response_class=EventStream)
+    async def live_usage(account: Account, month: Month) -> EventStream:
+        """Server-sent events `statement`: the statement now, and each time it changed."""
+        return live.response(account, month)
+
+    return routes

@@ -1,0 +1,218 @@
+"""The worker: the Faust app, the writer, the housekeeping and the web on one event loop."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import faust
+import structlog
+
+from rater.months import previous_month
+from streams import metrics
+from streams.agents import add_agents
+from streams.app import make_app
+from streams.books import BookFile
+from streams.ledger import Ledger, StoreErrors
+from streams.monthly import make_month
+from streams.parked import count_parked, retry_parked
+from streams.pipeline import RejectedRow
+from streams.settings import Settings
+from streams.topics import BrokerErrors, check_topics, make_producer, send_dead_letters
+from streams.writer import Writer, first_line
+
+TICK_S = 0.5
+STORE_PROBE_S = 5.0
+# Beside each reload of the book: what was parked by the old book just after it.
+PARKED_RETRY_S = 30.0
+
+log = structlog.get_logger()
+
+
+class WorkerFailedError(RuntimeError):
+    """The worker had to stop; the message says why and what to do."""
+
+
+class Worker:
+    """Reads topics, rates, writes, acknowledges; stops at the first thing it can't put right."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, book_file: BookFile) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._book_file = book_file
+        self._producer = make_producer(settings)
+        self._writer = Writer(ledger, lambda: book_file.book, self._send_dead_letters, settings)
+        self._app: faust.App = make_app(settings)
+        add_agents(self._app, settings, self._writer)
+        self._tick_at = time.monotonic()
+        self._idle_at = time.monotonic()  # when there was last no lag
+        self._store_answers = False
+        self._months_made: set[date] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Works until `stop` is set, then drains and stops. Raises WorkerFailedError."""
+        await check_topics(self._settings)
+        await self._producer.start()
+        await self._app.start()
+        writing = asyncio.create_task(self._writer.run(), name="writer")
+        keeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        crashed = asyncio.create_task(self._app.wait_until_stopped(), name="faust")
+        tasks: set[asyncio.Task[object]] = {writing, keeping, stopping, crashed}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in (writing, keeping):
+                error = task.exception() if task.done() else None
+                if error is not None:
+                    raise WorkerFailedError(str(error)) from error
+            if not stop.is_set():
+                reason = self._app.crash_reason
+                raise WorkerFailedError(
+                    f"Faust stopped: {first_line(reason) if reason else 'no reason given'}; what "
+                    "was not acknowledged is read again after a restart"
+                ) from reason
+            await self._drain()
+        finally:
+            for any_task in tasks:
+                any_task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._app.stop(), self._settings.stop_timeout_s)
+            with contextlib.suppress(TimeoutError, *BrokerErrors):
+                await asyncio.wait_for(self._producer.stop(), 2)
+            self._writer.close()
+
+    async def _drain(self) -> None:
+        """Takes no more records, writes those taken, commits: within stop_timeout_s."""
+        log.info("draining", stops_in_s=self._settings.stop_timeout_s)
+        self._app.consumer.stop_flow()
+        try:
+            async with asyncio.timeout(self._settings.stop_timeout_s):
+                await self._writer.drain()
+                await self._app.consumer.commit()
+        except TimeoutError:
+            log.warning("not_drained", outcome="what was not acknowledged is read again")
+
+    async def _send_dead_letters(self, rows: Sequence[RejectedRow]) -> None:
+        for row in rows:
+            # The reason and the place say enough: no number and no body goes to a log.
+            log.warning(
+                "rejected",
+                reason=row.reject.reason.value,
+                topic=row.place.topic,
+                partition=row.place.partition,
+                offset=row.place.offset,
+            )
+        await send_dead_letters(self._producer, self._settings, rows)
+
+    # Housekeeping: what is due by the clock. A store that does not answer is tried again.
+
+    async def _keep_house(self) -> None:
+        due = {"tariff": 0.0, "parked": 0.0, "monthly": 0.0, "probe": 0.0}
+        while True:
+            now = self._tick_at = time.monotonic()
+            self._show_lag(now)
+            try:
+                if now >= due["tariff"]:
+                    due["tariff"] = now + self._settings.tariff_reload_s
+                    if await asyncio.to_thread(self._book_file.reload):
+                        due["parked"] = 0.0
+                        self._months_made.clear()
+                if now >= due["parked"]:
+                    due["parked"] = now + PARKED_RETRY_S
+                    await self._retry_parked()
+                if now >= due["monthly"]:
+                    due["monthly"] = now + self._settings.monthly_every_s
+                    await self._make_months()
+                if now >= due["probe"]:
+                    due["probe"] = now + STORE_PROBE_S
+                    metrics.PARKED_NOW.set(await asyncio.to_thread(count_parked, self._ledger))
+                    self._store_answers = True
+            except StoreErrors as error:
+                self._store_answers = False
+                log.warning("store_down", error=first_line(error), task="housekeeping")
+            await asyncio.sleep(TICK_S)
+
+    async def _retry_parked(self) -> None:
+        retried, accounts = await asyncio.to_thread(
+            retry_parked, self._ledger, self._book_file.book
+        )
+        self._writer.changed_accounts |= accounts
+        if retried:
+            log.info("parked_rated", events=retried)
+
+    async def _make_months(self) -> None:
+        """The open months: of all accounts once, then of those whose things changed."""
+        changed = set(self._writer.changed_accounts)
+        unpriced = 0
+        for month in open_months(datetime.now(UTC)):
+            accounts = changed if month in self._months_made else None
+            if accounts is None or accounts:
+                _, without_price = await asyncio.to_thread(
+                    make_month,
+                    self._ledger,
+                    self._book_file.book,
+                    month,
+                    as_of=datetime.now(UTC),
+                    topic_prefix=self._settings.topic_prefix,
+                    accounts=accounts,
+                )
+                unpriced += without_price
+                self._months_made.add(month)
+        if changed or unpriced:
+            metrics.UNPRICED_THINGS.set(unpriced)
+        self._writer.changed_accounts -= changed
+
+    def _show_lag(self, now: float) -> None:
+        lags = self._app.consumer.lags() if self._is_assigned() else {}
+        metrics.LAG_MESSAGES.clear()
+        for tp, lag in lags.items():
+            metrics.LAG_MESSAGES.labels(tp.topic, str(tp.partition)).set(lag)
+        if not any(lags.values()):
+            self._idle_at = now
+        metrics.LAG_SECONDS.set(self._stalled_s(now))
+
+    def _stalled_s(self, now: float) -> float:
+        """Seconds since the last progress while there is something to do; 0 when there is not."""
+        return max(0.0, now - max(self._idle_at, self._writer.progressed_at))
+
+    def _is_assigned(self) -> bool:
+        try:
+            return bool(self._app.consumer.assignment())
+        except (AttributeError, RuntimeError):
+            return False
+
+    # Health, as the web shows it. A rebalance makes nothing ill.
+
+    def alive(self) -> str | None:
+        """None when well: the loop turns, and a worker that is behind makes progress."""
+        now = time.monotonic()
+        if now - self._tick_at > self._settings.health_stall_s:
+            return f"the event loop has stood still for {now - self._tick_at:.0f} s"
+        stalled_s = self._stalled_s(now)
+        if stalled_s > self._settings.health_stall_s:
+            return f"there are records to read and no progress for {stalled_s:.0f} s"
+        return None
+
+    def ready(self) -> str | None:
+        """None when partitions are assigned and the store answers (the tariff is loaded)."""
+        if not self._is_assigned():
+            return "no partitions are assigned yet"
+        return None if self._store_answers else "the store does not answer"
+
+
+def open_months(now: datetime) -> list[date]:
+    """The months whose monthly lines are made by the worker: wherever on Earth it is this month or
+    was the last one."""
+    ahead = (now + timedelta(hours=14)).date().replace(day=1)
+    behind = (now - timedelta(hours=12)).date().replace(day=1)
+    return sorted({ahead, behind, previous_month(behind)})
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """SIGTERM and SIGINT set the event; a second one does nothing more."""
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)

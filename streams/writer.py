@@ -1,0 +1,153 @@
+"""The writer: stretches of the log in, rated and written together, then acknowledged in order.
+
+Agents put stretches; while one batch is being written the next ones gather, so a busy topic moves
+in large blocks and a quiet one waits no longer than `batch_wait_s`. Acknowledge last: a crash
+before that line re-reads the batch, and row identity absorbs the copies.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import structlog
+
+from rater.events import Kind
+from rater.tariff import Book
+from streams import metrics
+from streams.ledger import Ledger, StoreErrors
+from streams.pipeline import Batch, Record, RejectedRow, add_records
+from streams.settings import Settings
+
+RETRY_FIRST_S = 0.1
+RETRY_MOST_S = 5.0
+
+log = structlog.get_logger()
+
+
+class StoreDownError(RuntimeError):
+    """The store stayed down past store_outage_max_s; nothing of the batch was acknowledged."""
+
+
+class Stretch(NamedTuple):
+    """Records of one partition in order, and how to acknowledge all of them."""
+
+    kind: Kind
+    topic: str
+    partition: int
+    records: Sequence[Record]
+    acknowledge: Callable[[], object]
+
+
+class Writer:
+    """One for each worker. `run` is its task; when it raises, the worker has to stop."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        book: Callable[[], Book],
+        send_dead_letters: Callable[[Sequence[RejectedRow]], Awaitable[None]],
+        settings: Settings,
+    ) -> None:
+        self._ledger = ledger
+        self._book = book
+        self._send_dead_letters = send_dead_letters
+        self._settings = settings
+        self._queue: asyncio.Queue[Stretch] = asyncio.Queue(settings.queue_batches)
+        # One thread: rating and writing leave the event loop free for the web and the group.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self.changed_accounts: set[str] = set()  # whose monthly things changed
+        self.progressed_at = time.monotonic()
+
+    async def put(self, stretch: Stretch) -> None:
+        """Hands a stretch over; waits while the queue is full."""
+        await self._queue.put(stretch)
+
+    async def run(self) -> None:
+        """Writes until cancelled. Raises StoreDownError when the store stays down."""
+        while True:
+            stretches = await self._gather()
+            await self._write(stretches)
+            for _ in stretches:
+                self._queue.task_done()
+
+    async def drain(self) -> None:
+        """Returns once all that was put has been written and acknowledged."""
+        await self._queue.join()
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _gather(self) -> list[Stretch]:
+        """The waiting stretches: up to batch_rows records, none older than batch_wait_s."""
+        stretches = [await self._queue.get()]
+        rows = len(stretches[0].records)
+        deadline = time.monotonic() + self._settings.batch_wait_s
+        while rows < self._settings.batch_rows:
+            try:
+                timeout_s = deadline - time.monotonic()
+                if timeout_s > 0:
+                    stretch = await asyncio.wait_for(self._queue.get(), timeout_s)
+                else:
+                    stretch = self._queue.get_nowait()
+            except (TimeoutError, asyncio.QueueEmpty):
+                break
+            stretches.append(stretch)
+            rows += len(stretch.records)
+        return stretches
+
+    async def _write(self, stretches: list[Stretch]) -> None:
+        loop = asyncio.get_running_loop()
+        batch = await loop.run_in_executor(self._thread, self._rate, stretches)
+        insert_s = await self._insert(batch)
+        if batch.rejected:
+            await self._send_dead_letters(batch.rejected)
+        for stretch in stretches:
+            stretch.acknowledge()
+        self.progressed_at = time.monotonic()
+        now_s = time.time()
+        metrics.LAST_COMMIT.set(now_s)
+        metrics.count_batch(batch, written_s=now_s, insert_s=insert_s)
+        self.changed_accounts.update(row.telling.account_id for row in batch.states)
+
+    def _rate(self, stretches: list[Stretch]) -> Batch:
+        batch = Batch()
+        book = self._book()
+        for kind, topic, partition, records, _ in stretches:
+            add_records(batch, kind, topic, partition, records, book)
+        return batch
+
+    async def _insert(self, batch: Batch) -> float:
+        """Writes until the store has said yes to all of it; the seconds of the write that did."""
+        loop = asyncio.get_running_loop()
+        deadline = time.monotonic() + self._settings.store_outage_max_s
+        wait_s = RETRY_FIRST_S
+        while True:
+            started = time.monotonic()
+            try:
+                await loop.run_in_executor(self._thread, self._ledger.write, batch)
+                return time.monotonic() - started
+            except StoreErrors as error:
+                metrics.STORE_ERRORS.inc()
+                if time.monotonic() + wait_s > deadline:
+                    raise StoreDownError(
+                        f"the store did not take a batch for {self._settings.store_outage_max_s} s"
+                        f" ({first_line(error)}); nothing of it was acknowledged, so a restart"
+                        " reads it again: mend the store and start the worker"
+                    ) from error
+                log.warning(
+                    "store_down",
+                    error=first_line(error),
+                    records=sum(receipt.records for receipt in batch.receipts),
+                    retry_in_s=wait_s,
+                    gives_up_in_s=round(deadline - time.monotonic()),
+                )
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, RETRY_MOST_S)
+
+
+def first_line(error: BaseException) -> str:
+    """An error in one short line, fit for a log."""
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200]}"

@@ -1,0 +1,581 @@
+"""What operations are given: compose file, image, ClickHouse users, alerts, dashboard.
+
+No Docker engine runs here, so the compose file is checked against its schema and against the
+promises of deploy/README.md. ClickHouse's users, the alerts and their queries are tried for real:
+in the engine inside the process (chDB reads a server's configuration), and by promtool.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+import schemas
+from rater import __version__
+from streams.metrics import NAMES
+from streams.settings import Settings, load_settings
+
+ROOT = Path(__file__).resolve().parents[1]
+DEPLOY = ROOT / "deploy"
+PROMETHEUS = DEPLOY / "prometheus"
+COMPOSE = ROOT / "docker-compose.yml"
+DASHBOARD = DEPLOY / "grafana" / "dashboards" / "rater.json"
+
+ONE_SHOTS = {"topics", "migrate"}
+EXACT_TAG = re.compile(r"v?\d+(\.\d+){2,3}(-[a-z]+)*")
+
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None,
+    reason="promtool is not installed (Debian package prometheus)",
+)
+
+
+def read_yaml(path: Path) -> Any:
+    return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+
+
+def services() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = read_yaml(COMPOSE)["services"]
+    return found
+
+
+def by_service(key: str) -> Iterator[tuple[str, Any]]:
+    for name, service in services().items():
+        if key in service:
+            yield name, service[key]
+
+
+def settings_in_the_environment() -> set[str]:
+    return {"RATER_" + field.upper() for field in Settings.model_fields}
+
+
+# The compose file
+
+
+def test_compose_file_is_valid_by_the_compose_schema() -> None:
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "check_jsonschema"),
+            *("--builtin-schema", "vendor.compose-spec", str(COMPOSE)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_compose_file_has_a_name_and_no_version() -> None:
+    compose = read_yaml(COMPOSE)
+    assert compose["name"] == "rater"
+    assert "version" not in compose
+
+
+def test_profiles_are_the_promised_ones() -> None:
+    profiles: dict[str, set[str]] = {}
+    for name, service in services().items():
+        for profile in service.get("profiles", ["default"]):
+            profiles.setdefault(profile, set()).add(name)
+    assert profiles == {
+        "default": {"kafka", "clickhouse", "topics", "migrate", "worker", "api"},
+        "ops": {"prometheus", "grafana"},
+        "load": {"simulate"},
+    }
+
+
+def test_every_image_has_an_exact_tag() -> None:
+    images = {name: service["image"] for name, service in services().items()}
+    dockerfile = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    for number, image in enumerate(re.findall(r"^FROM (\S+)", dockerfile, re.M)):
+        images[f"Dockerfile, stage {number}"] = image
+    loose = {
+        place: image
+        for place, image in images.items()
+        if not EXACT_TAG.fullmatch(image.partition(":")[2])
+    }
+    assert not loose
+
+
+def test_our_own_image_is_tagged_with_the_version_of_the_package() -> None:
+    built = {service["image"] for service in services().values() if "build" in service}
+    assert built == {f"rater:{__version__}"}
+
+
+def test_every_service_but_the_one_shots_has_a_health_check() -> None:
+    assert {name for name, _ in by_service("healthcheck")} == set(services()) - ONE_SHOTS
+
+
+def test_a_service_waits_for_health_or_for_completion() -> None:
+    for name, needed in by_service("depends_on"):
+        for other, how in needed.items():
+            expected = "service_completed_successfully" if other in ONE_SHOTS else "service_healthy"
+            assert how["condition"] == expected, f"{name} waits for {other}"
+
+
+def test_every_published_port_is_bound_to_loopback() -> None:
+    published = {str(port) for _, ports in by_service("ports") for port in ports}
+    assert published, "nothing is published: is the page reachable?"
+    assert {port for port in published if not port.startswith("127.0.0.1:")} == set()
+
+
+def test_every_rater_variable_is_a_setting() -> None:
+    texts = {COMPOSE: COMPOSE.read_text(encoding="utf-8")}
+    for path in DEPLOY.rglob("*"):
+        if path.is_file() and path.parent.name != "secrets":
+            texts[path] = path.read_text(encoding="utf-8")
+    known = settings_in_the_environment()
+    unknown = {
+        (path.name, name)
+        for path, text in texts.items()
+        for name in re.findall(r"\bRATER_[A-Z0-9_]*[A-Z0-9]\b", text)
+        if name not in known
+    }
+    assert not unknown
+
+
+def test_settings_of_each_service_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("RATER_"):
+            monkeypatch.delenv(name)
+    for _, environment in by_service("environment"):
+        with monkeypatch.context() as patch:
+            for key, value in environment.items():
+                patch.setenv(key, str(value))
+            load_settings()
+
+
+@pytest.mark.parametrize("service", ["topics", "migrate", "worker", "api", "simulate"])
+def test_the_command_of_each_service_exists(service: str) -> None:
+    command = services()[service]["command"]
+    result = subprocess.run(
+        [sys.executable, "-c", "from streams.cli import main; main()", *command, "--help"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_mounted_file_exists() -> None:
+    for name, volumes in by_service("volumes"):
+        for volume in volumes:
+            source = volume.split(":")[0]
+            if source.startswith("."):
+                assert (ROOT / source).exists(), f"{name} mounts {source}"
+
+
+def test_the_image_installs_hashed_packages_and_runs_as_nobody_special() -> None:
+    dockerfile = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    assert "--require-hashes --no-deps -r requirements/runtime.lock" in dockerfile
+    assert "pip install --no-deps ." in dockerfile
+    assert re.findall(r"^USER (.*)", dockerfile, re.M) == ["10001:10001"]
+    assert re.findall(r"^ENTRYPOINT (.*)", dockerfile, re.M) == ['["rater"]']
+
+
+def test_what_the_image_copies_is_let_through_by_the_dockerignore() -> None:
+    dockerfile = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    allowed = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    for sources in re.findall(r"^COPY (?!--)(.*) \S+$", dockerfile, re.M):
+        for source in sources.split():
+            assert f"!{source}" in allowed
+
+
+# Secrets
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("secrets")
+    make_secrets(folder)
+    return folder
+
+
+def make_secrets(folder: Path) -> None:
+    script = DEPLOY / "secrets" / "make.sh"
+    subprocess.run(["sh", str(script), str(folder)], check=True, capture_output=True, timeout=30)
+
+
+def test_the_script_makes_every_secret_the_compose_file_names(secrets: Path) -> None:
+    named = {Path(secret["file"]) for secret in read_yaml(COMPOSE)["secrets"].values()}
+    assert {path.parent for path in named} == {Path("deploy/secrets")}
+    made = {path.name for path in secrets.iterdir()}
+    # Invoicing's password is for a program outside.
+    assert made == {path.name for path in named} | {"clickhouse_invoicing_password"}
+    for name in made:
+        assert (DEPLOY / "secrets" / f"{name}.example").exists()
+
+
+def test_every_secret_a_service_uses_is_declared() -> None:
+    declared = set(read_yaml(COMPOSE)["secrets"])
+    used = {
+        secret if isinstance(secret, str) else secret["source"]
+        for _, listed in by_service("secrets")
+        for secret in listed
+    }
+    assert used == declared
+
+
+def test_a_password_file_in_the_environment_is_a_secret_of_that_service() -> None:
+    for name, service in services().items():
+        given = {
+            secret if isinstance(secret, str) else secret["target"]
+            for secret in service.get("secrets", [])
+        }
+        for value in service.get("environment", {}).values():
+            if str(value).startswith("/run/secrets/"):
+                assert Path(value).name in given, f"{name}: {value}"
+
+
+def test_clickhouse_is_given_the_hash_of_each_password(secrets: Path) -> None:
+    hashes = {node.tag: node.text for node in ET.parse(secrets / "clickhouse_users.xml").getroot()}
+    for user, password_file in {
+        "rater_migrate": "clickhouse_migrate_password",
+        "rater_worker": "clickhouse_worker_password",
+        "rater_reader": "clickhouse_reader_password",
+        "invoicing": "clickhouse_invoicing_password",
+    }.items():
+        password = (secrets / password_file).read_bytes()
+        assert hashes.pop(f"{user}_sha256") == hashlib.sha256(password).hexdigest()
+    assert not hashes
+
+
+def test_a_second_run_changes_no_secret(secrets: Path) -> None:
+    before = {path.name: path.read_bytes() for path in secrets.iterdir()}
+    make_secrets(secrets)
+    assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
+
+
+def test_the_made_token_sees_every_account(secrets: Path) -> None:
+    tokens = tomllib.loads((secrets / "api_tokens.toml").read_text(encoding="utf-8"))["tokens"]
+    assert list(tokens.values()) == ["*"]
+    assert all(len(token) >= 32 for token in tokens)
+    example = tomllib.loads((DEPLOY / "secrets" / "api_tokens.toml.example").read_text("utf-8"))
+    assert set(example) == {"tokens"}
+
+
+# ClickHouse's users, in the engine itself
+#
+# chDB reads users.d and config.d as a server does, but always logs in as `default`. So each session
+# below gives `default` the profile, the quota and the grants of the user it stands for.
+
+SESSION = """
+import json, sys, chdb
+connection = chdb.connect(sys.argv[1])
+answers = []
+for statement in json.load(sys.stdin):
+    try:
+        answers.append([True, str(connection.query(statement, "TSVRaw")).strip()])
+    except Exception as error:
+        answers.append([False, str(error)])
+print("answers:" + json.dumps(answers))
+"""
+
+BASE_USERS = """<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users>
+<default><password/><networks><ip>::/0</ip></networks><profile>default</profile>
+<quota>default</quota><access_management>1</access_management></default></users></clickhouse>"""
+
+
+class Engine:
+    """The ledger's database under the deployed configuration, asked as one user or another."""
+
+    def __init__(self, folder: Path, secrets: Path) -> None:
+        self.folder = folder
+        self.secrets = secrets
+
+    def ask(self, user: str | None, *statements: str) -> list[tuple[bool, str]]:
+        """(done, answer or error) for each statement; None is an administrator."""
+        config = self.folder / (user or "administrator")
+        if not config.exists():
+            self._configure(config, user)
+        url = f"file:{self.folder}/db?config-file={config}/config.xml"
+        result = subprocess.run(
+            [sys.executable, "-c", SESSION, url],
+            input=json.dumps(statements),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        answers = [line for line in result.stdout.splitlines() if line.startswith("answers:")]
+        assert answers, result.stdout + result.stderr
+        return [(done, text) for done, text in json.loads(answers[0].removeprefix("answers:"))]
+
+    def _configure(self, config: Path, user: str | None) -> None:
+        for folder in ("users.d", "config.d"):
+            shutil.copytree(DEPLOY / "clickhouse" / folder, config / folder)
+        (config / "users.xml").write_text(BASE_USERS, encoding="utf-8")
+        (config / "config.xml").write_text(
+            f"<clickhouse><users_config>{config}/users.xml</users_config></clickhouse>",
+            encoding="utf-8",
+        )
+        deployed = config / "users.d" / "rater.xml"
+        tree = ET.parse(deployed)
+        include = tree.find("include_from")
+        users = tree.find("users")
+        assert include is not None
+        assert users is not None
+        include.text = str(self.secrets / "clickhouse_users.xml")
+        default = users.find("default")
+        assert default is not None
+        users.remove(default)
+        if user is not None:
+            of_user = users.find(user)
+            assert of_user is not None
+            stand_in = ET.SubElement(users, "default", {"replace": "replace"})
+            ET.SubElement(stand_in, "password")
+            stand_in.extend(node for node in of_user if node.tag != "password_sha256_hex")
+        tree.write(deployed)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, secrets: Path) -> Engine:
+    """The migrations, run as rater_migrate: that they run is the proof of its grants."""
+    engine = Engine(tmp_path_factory.mktemp("clickhouse"), secrets)
+    migrations = [
+        statement
+        for path in sorted(schemas.MIGRATIONS.glob("*.sql"))
+        for statement in statements_of(path)
+    ]
+    # As streams.ledger does it: the database, the list of migrations done, the migrations.
+    answers = engine.ask(
+        "rater_migrate",
+        "CREATE DATABASE IF NOT EXISTS rater",
+        "USE rater",
+        "CREATE TABLE migrations (name String) ENGINE = ReplacingMergeTree ORDER BY name",
+        "INSERT INTO migrations VALUES ('0001')",
+        *migrations,
+    )
+    assert [text for done, text in answers if not done] == []
+    # The user who made a view was `default` here and is rater_migrate in truth.
+    (made,) = engine.ask(
+        None,
+        "SELECT name FROM system.tables WHERE database = 'rater' AND engine = 'View'"
+        " AND create_table_query LIKE '%SQL SECURITY DEFINER%'",
+    )
+    changes = [
+        f"ALTER TABLE rater.{view} MODIFY DEFINER = rater_migrate SQL SECURITY DEFINER"
+        for view in made[1].split()
+    ]
+    assert all(done for done, _ in engine.ask(None, *changes))
+    return engine
+
+
+def statements_of(path: Path) -> list[str]:
+    lines = [
+        line
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if not line.lstrip().startswith("--")
+    ]
+    return [part.strip() for part in "\n".join(lines).split(";\n") if part.strip(" \n;")]
+
+
+def test_inserts_are_on_the_disk_before_they_are_answered(engine: Engine) -> None:
+    (answer,) = engine.ask(
+        None,
+        "SELECT name FROM system.merge_tree_settings"
+        " WHERE value = '1' AND name IN ('fsync_after_insert', 'fsync_part_directory')"
+        " ORDER BY name",
+    )
+    assert answer == (True, "fsync_after_insert\nfsync_part_directory")
+    (answer,) = engine.ask(
+        "rater_worker", "SELECT value FROM system.settings WHERE name = 'async_insert'"
+    )
+    assert answer == (True, "0")
+
+
+def test_each_user_has_a_hashed_password_and_its_grants_only(engine: Engine) -> None:
+    users = ("rater_migrate", "rater_worker", "rater_reader", "invoicing")
+    (passwords,) = engine.ask(
+        None, "SELECT name FROM system.users WHERE auth_type = ['sha256_password'] ORDER BY name"
+    )
+    assert passwords[1].split() == sorted(users)
+    expected = {
+        "rater_worker": {"GRANT SELECT, INSERT ON rater.*"},
+        "rater_reader": {"GRANT SELECT ON rater.*"},
+        "invoicing": {
+            "GRANT SELECT ON rater.rated_rows",
+            "GRANT SELECT ON rater.statement_lines",
+        },
+    }
+    shown = engine.ask(None, *(f"SHOW GRANTS FOR {user}" for user in expected))
+    granted = {
+        user: {line.removesuffix(f" TO {user}") for line in text.splitlines()}
+        for user, (_, text) in zip(expected, shown, strict=True)
+    }
+    assert granted == expected
+
+
+# user           statement                                                       allowed
+CAN = """
+rater_migrate  | ALTER TABLE rater.rated ADD COLUMN IF NOT EXISTS _probe UInt8   | yes
+rater_migrate  | ALTER TABLE rater.rated DROP COLUMN IF EXISTS _probe            | yes
+rater_migrate  | DROP DATABASE rater                                             | no
+rater_migrate  | TRUNCATE TABLE rater.rated                                      | no
+rater_migrate  | CREATE DATABASE other                                           | no
+rater_migrate  | CREATE USER intruder                                            | no
+rater_worker   | INSERT INTO rater.rated (account_id) SELECT 'acct' LIMIT 0      | yes
+rater_worker   | SELECT count() FROM rater.rated                                 | yes
+rater_worker   | CREATE TABLE rater.z (x UInt8) ENGINE = MergeTree ORDER BY x    | no
+rater_worker   | ALTER TABLE rater.rated ADD COLUMN z UInt8                      | no
+rater_worker   | ALTER TABLE rater.rated DELETE WHERE 1                          | no
+rater_worker   | DELETE FROM rater.rated WHERE 1                                 | no
+rater_worker   | TRUNCATE TABLE rater.rated                                      | no
+rater_worker   | DROP TABLE rater.rated                                          | no
+rater_worker   | SELECT * FROM file('/etc/hostname', 'CSV', 'x String')          | no
+rater_reader   | SELECT count() FROM rater.rated FINAL                           | yes
+rater_reader   | SELECT count() FROM rater.rejected                              | yes
+rater_reader   | SELECT count() FROM rater.statement_lines                       | yes
+rater_reader   | INSERT INTO rater.rated (account_id) SELECT 'acct' LIMIT 0      | no
+rater_reader   | SELECT 1 SETTINGS max_execution_time = 3600                     | no
+rater_reader   | SELECT * FROM file('/etc/hostname', 'CSV', 'x String')          | no
+rater_reader   | SELECT * FROM url('http://127.0.0.1:1/', 'CSV', 'x String')     | no
+invoicing      | SELECT count() FROM rater.rated_rows                            | yes
+invoicing      | SELECT count() FROM rater.statement_lines                       | yes
+invoicing      | SELECT count() FROM rater.rated                                 | no
+invoicing      | SELECT count() FROM rater.rejected                              | no
+invoicing      | INSERT INTO rater.rated (account_id) SELECT 'acct' LIMIT 0      | no
+"""
+
+
+@pytest.mark.parametrize("user", ["rater_migrate", "rater_worker", "rater_reader", "invoicing"])
+def test_a_user_can_do_its_job_and_nothing_else(engine: Engine, user: str) -> None:
+    rows = [[cell.strip() for cell in line.split("|")] for line in CAN.strip().splitlines()]
+    mine = [(statement, allowed) for who, statement, allowed in rows if who == user]
+    answers = engine.ask(user, *(statement for statement, _ in mine))
+    wrong = []
+    for (statement, allowed), (done, text) in zip(mine, answers, strict=True):
+        refused = "ACCESS_DENIED" in text or "READONLY" in text
+        if (allowed == "yes") != done or (not done and not refused):
+            wrong.append((statement, allowed, text))
+    assert not wrong
+
+
+def test_readers_have_limits(engine: Engine) -> None:
+    for user in ("rater_reader", "invoicing"):
+        (answer,) = engine.ask(
+            user,
+            "SELECT name FROM system.settings WHERE value != '0' AND name IN"
+            " ('readonly', 'max_execution_time', 'max_memory_usage') ORDER BY name",
+        )
+        assert answer == (True, "max_execution_time\nmax_memory_usage\nreadonly"), user
+
+
+# Prometheus and Grafana
+
+
+def promtool(*arguments: str, cwd: Path = PROMETHEUS) -> None:
+    result = subprocess.run(
+        ["promtool", *arguments], capture_output=True, text=True, cwd=cwd, timeout=60
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def alerts() -> list[dict[str, Any]]:
+    rules = read_yaml(PROMETHEUS / "alerts.yml")
+    return [rule for group in rules["groups"] for rule in group["rules"]]
+
+
+def dashboard() -> Any:
+    return json.loads(DASHBOARD.read_text(encoding="utf-8"))
+
+
+def dashboard_queries() -> list[str]:
+    return [
+        target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])
+    ]
+
+
+def metrics_in(expression: str) -> set[str]:
+    return set(re.findall(r"\brater_[a-z0-9_]+", expression))
+
+
+@needs_promtool
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "config", "prometheus.yml"),
+        ("check", "rules", "alerts.yml"),
+        ("test", "rules", "alerts_test.yml"),
+    ],
+    ids=" ".join,
+)
+def test_promtool_is_content(arguments: tuple[str, ...]) -> None:
+    promtool(*arguments)
+
+
+def test_every_alert_has_a_case() -> None:
+    tried = (PROMETHEUS / "alerts_test.yml").read_text(encoding="utf-8")
+    names = {alert["alert"] for alert in alerts()}
+    assert {name for name in names if name not in tried} == set()
+    assert set(re.findall(r"\bRater[A-Z]\w+", tried)) == names
+
+
+def test_every_alert_says_what_why_and_what_to_do() -> None:
+    for alert in alerts():
+        assert set(alert["annotations"]) == {"summary", "description", "action"}, alert["alert"]
+        assert alert["labels"]["severity"] in {"page", "ticket"}, alert["alert"]
+
+
+def test_alerts_use_metrics_that_exist() -> None:
+    unknown = {alert["alert"]: metrics_in(alert["expr"]) - NAMES for alert in alerts()}
+    assert {name: metrics for name, metrics in unknown.items() if metrics} == {}
+
+
+def test_the_dashboard_uses_metrics_that_exist() -> None:
+    used = set().union(*map(metrics_in, dashboard_queries()))
+    assert used - NAMES == set()
+
+
+@needs_promtool
+def test_the_dashboards_queries_are_valid(tmp_path: Path) -> None:
+    rules = [
+        {"record": f"panel:{number}", "expr": query.replace("$__rate_interval", "1m")}
+        for number, query in enumerate(dashboard_queries())
+    ]
+    file = tmp_path / "queries.yml"
+    file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}), "utf-8")
+    promtool("check", "rules", str(file))
+
+
+def test_the_dashboard_asks_the_provisioned_datasource() -> None:
+    provisioning = DEPLOY / "grafana" / "provisioning"
+    (source,) = read_yaml(provisioning / "datasources" / "prometheus.yml")["datasources"]
+    asked = {
+        target["datasource"]["uid"]
+        for panel in dashboard()["panels"]
+        for target in panel.get("targets", [])
+    }
+    assert asked == {source["uid"]}
+    (provider,) = read_yaml(provisioning / "dashboards" / "rater.yml")["providers"]
+    mounted = {volume.split(":")[1] for volume in services()["grafana"]["volumes"]}
+    assert provider["options"]["path"] in mounted
+
+
+def test_the_dashboard_shows_what_it_promises() -> None:
+    assert dashboard()["title"] == "Rater: throughput and lag"
+    titles = [panel["title"] for panel in dashboard()["panels"]]
+    assert any("for monitoring, not billing" in title for title in titles)
+    promised = {
+        "rater_events_consumed_total",
+        "rater_events_rated_total",
+        "rater_events_rejected_total",
+        "rater_parked_events",
+        "rater_consumer_lag_seconds",
+        "rater_consumer_lag_messages",
+        "rater_event_age_seconds_bucket",
+        "rater_insert_duration_seconds_bucket",
+        "rater_batch_rows_bucket",
+        "rater_charged_usd_total",
+    }
+    assert promised <= set().union(*map(metrics_in, dashboard_queries()))
