@@ -37,6 +37,8 @@ def configure_logs(settings: Settings, level: int = logging.INFO) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,
     )
+    # Its warnings repeat, with whole URLs, what we say in a line of our own.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     logging.basicConfig(
         level=max(level, logging.WARNING), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

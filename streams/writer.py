@@ -6,6 +6,7 @@ before that line re-reads the batch, and row identity absorbs the copies.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,8 @@ from streams import metrics
 from streams.ledger import Ledger, StoreErrors
 from streams.pipeline import Batch, Record, RejectedRow, add_records
 from streams.settings import Settings
+
+_URL = re.compile(r"with url: .*?(?= \(Caused by|$)", re.DOTALL)
 
 RETRY_FIRST_S = 0.1
 RETRY_MOST_S = 5.0
@@ -148,6 +151,6 @@ class Writer:
 
 
 def first_line(error: BaseException) -> str:
-    """An error in one short line, fit for a log."""
-    lines = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}"
+    """An error in one short line, fit for a log: a URL could carry what a query asked for."""
+    text = " ".join(_URL.sub("", str(error)).split())
+    return f"{type(error).__name__}: {text[:200]}"

@@ -28,7 +28,7 @@ class Access:
     async def granted(self, request: Request, credentials: Bearer) -> str:
         """What the token grants: an account, or `*`. Raises 401 without a known token."""
         if self.tokens is None:
-            if not is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or ""):
+            if not is_loopback(_host_name(request)):
                 raise HTTPException(
                     421, "without tokens only 127.0.0.1 is served; set RATER_API_TOKENS_FILE"
                 )
@@ -44,3 +44,11 @@ class Access:
         if await self.granted(request, credentials) not in (EVERY_ACCOUNT, account):
             raise HTTPException(403, "the token is for another account")
         return account
+
+
+def _host_name(request: Request) -> str:
+    """The host that the client named, without its port."""
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""

@@ -92,7 +92,7 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     if not _wants_page(request):
         return JSONResponse({"detail": text}, status, headers=headers)
     if status == 401:
-        return HTMLResponse(login_page(request.url.path), status, headers=headers)
+        return HTMLResponse(login_page(_target(request)), status, headers=headers)
     return HTMLResponse(message_page(text), status, headers=headers)
 
 
@@ -104,3 +104,9 @@ def _wants_page(request: Request) -> bool:
     return not request.url.path.startswith("/v1/") and "text/html" in request.headers.get(
         "accept", ""
     )
+
+
+def _target(request: Request) -> str:
+    """Where the reader wanted to go, with the month asked for."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return request.url.path + query

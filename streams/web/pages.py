@@ -27,7 +27,7 @@ def page_routes(reads: Reads, access: Access) -> APIRouter:
         return RedirectResponse(page_path(account), 303)
 
     @routes.get("/accounts/{account}")
-    async def usage(account: Account, month: Month, tab: Tab = Tab.USAGE) -> Response:
+    async def usage(account: Account, month: Month, tab: str = Tab.USAGE) -> Response:
         statement = await reads.live_statement(account, month)
         shown = date.fromisoformat(statement["month"] + "-01")
         months = {*await reads.months(account), reads.this_month(account), shown}
@@ -36,7 +36,7 @@ def page_routes(reads: Reads, access: Access) -> APIRouter:
                 statement,
                 months=sorted(months, reverse=True),
                 asked=month is not None,
-                tab=tab,
+                tab=Tab.PRODUCTS if tab == Tab.PRODUCTS else Tab.USAGE,
                 can_sign_out=access.tokens is not None,
             )
         )
@@ -51,18 +51,13 @@ def page_routes(reads: Reads, access: Access) -> APIRouter:
         form = await _form(request)
         token = form.get("token", "").strip()
         target = _local_path(form.get("next", "/"))
-        if access.tokens is not None:
-            if access.tokens.account_of(token) is None:
-                return HTMLResponse(login_page(target, "This token is not known."), 401)
         response = RedirectResponse(target, 303)
-        if access.tokens is not None:
-            response.set_cookie(
-                COOKIE,
-                token,
-                httponly=True,
-                samesite="strict",
-                secure=request.url.scheme == "https",
-            )
+        if access.tokens is None:
+            return response
+        if access.tokens.account_of(token) is None:
+            return HTMLResponse(login_page(target, "This token is not known."), 401)
+        secure = request.url.scheme == "https"
+        response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
         return response
 
     @routes.post("/logout")

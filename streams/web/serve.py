@@ -21,7 +21,7 @@ class _Server(uvicorn.Server):
     """Uvicorn without its signal handlers: the process that it runs in has its own."""
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         yield
 
 

@@ -1,8 +1,8 @@
 """Tokens: who may read which account. Read once, from a TOML file.
 
-    [tokens]
-    long-random-text = "acct-1"     # this account alone
-    other-long-text = "*"           # every account
+[tokens]
+long-random-text = "acct-1"     # this account alone
+other-long-text = "*"           # every account
 """
 
 import hashlib

@@ -4,7 +4,7 @@ from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from streams.web.access import Access
 from streams.web.export import attachment, statement_to_csv
@@ -56,7 +56,7 @@ def v1_routes(reads: Reads, live: Live, access: Access) -> APIRouter:
             )
         return {"account_id": account, "event_id": event_id, "rows": rows}
 
-    @routes.get("/live", response_class=EventStream)
+    @routes.get("/live", response_class=StreamingResponse)
     async def live_usage(account: Account, month: Month) -> EventStream:
         """Server-sent events `statement`: the statement now, and each time it changed."""
         return live.response(account, month)

@@ -1,0 +1,403 @@
+"""The whole line on real Kafka and the ClickHouse engine, against the independent oracle.
+
+Worker processes are started by the command line; one process owns the engine behind HTTP.
+"""
+
+import asyncio
+import json
+import random
+import re
+import shutil
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import aiokafka
+import pytest
+
+import schemas
+from rater.events import KINDS
+from rater.statement import statement_to_json
+from rater.tariff_file import load_book
+from streams.embedded.kafka import EmbeddedKafka
+from streams.ledger import Ledger, open_ledger
+from streams.monthly import make_month
+from streams.settings import Settings, load_settings
+from streams.simulate import Simulated, Simulator
+from streams.topics import INPUTS, REJECTED, create_topics, make_producer
+from streams.usage import read_statement
+from tests import oracle
+from tests.support.broker import Logged, committed, read_topics
+from tests.support.clickhouse_http import ClickHouseHttp
+from tests.support.workers import WorkerProcess, wait_for
+
+MONTHS = (date(2026, 9, 1), date(2026, 10, 1))
+BAD = (b"", b"{bad", b'{"id":"x"}', b"\xff\xfe", b'{"id":NaN}', b"[" * 2000)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    with EmbeddedKafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        yield kafka
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseHttp]:
+    with ClickHouseHttp(tmp_path_factory.mktemp("clickhouse")) as http:
+        yield http
+
+
+@dataclass
+class Site:
+    """One test's own topics, group, database, tariff and workers on the shared servers."""
+
+    settings: Settings
+    folder: Path
+    store: ClickHouseHttp
+
+    def environment(self) -> dict[str, str]:
+        settings = self.settings
+        return {
+            "RATER_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+            "RATER_TOPIC_PREFIX": settings.topic_prefix,
+            "RATER_GROUP": settings.group,
+            "RATER_CLICKHOUSE_URL": settings.clickhouse_url,
+            "RATER_CLICKHOUSE_DATABASE": settings.clickhouse_database,
+            "RATER_TARIFF": str(settings.tariff),
+            "RATER_LOG_FORMAT": "json",
+            "RATER_SESSION_TIMEOUT_S": "6",
+            "RATER_INSERT_TIMEOUT_S": "10",
+        }
+
+    def worker(self, name: str = "a", **extra: str) -> WorkerProcess:
+        return WorkerProcess(self.environment() | extra, self.folder / f"worker-{name}.log")
+
+    def ledger(self) -> Ledger:
+        return open_ledger(self.settings, migrate=False)
+
+    def topics(self) -> list[str]:
+        return [self.settings.topic(name) for name in INPUTS]
+
+    def log(self) -> list[Logged]:
+        return read_topics(self.settings.kafka_bootstrap, self.topics())
+
+    def ends(self, logged: list[Logged]) -> dict[tuple[str, int], int]:
+        ends: dict[tuple[str, int], int] = {}
+        for record in logged:
+            place = (record.topic, record.partition)
+            ends[place] = max(ends.get(place, 0), record.offset + 1)
+        return ends
+
+    def wait_until_all_committed(self, timeout_s: float = 60) -> list[Logged]:
+        """Returns the whole log, once the group has committed all of it."""
+        logged = self.log()
+        ends = self.ends(logged)
+
+        def done() -> bool:
+            now = committed(self.settings)
+            return all(now.get(place, 0) >= end for place, end in ends.items())
+
+        wait_for(done, f"all of {len(logged)} records committed", timeout_s)
+        return logged
+
+
+@pytest.fixture
+def site(broker: EmbeddedKafka, store: ClickHouseHttp, tmp_path: Path) -> Site:
+    name = f"t{uuid.uuid4().hex[:8]}"
+    for file in schemas.SAMPLE_TARIFF.parent.iterdir():
+        shutil.copy(file, tmp_path / file.name)
+    settings = load_settings(
+        kafka_bootstrap=broker.bootstrap,
+        topic_prefix=f"{name}.",
+        group=name,
+        topic_partitions=4,
+        clickhouse_url=store.url,
+        clickhouse_database=name,
+        tariff=tmp_path / "sample.toml",
+    )
+    open_ledger(settings, migrate=True).close()
+    asyncio.run(create_topics(settings))
+    return Site(settings, tmp_path, store)
+
+
+def events_over_two_months(seed: int, count: int) -> list[Simulated]:
+    """Every kind, over September and October 2026, edges and re-sends included."""
+    chance = random.Random(seed)
+    simulator = Simulator(seed=seed, accounts=5)
+    events = list(simulator.opening())
+    start = datetime(2026, 8, 31, 20, tzinfo=UTC)
+    while len(events) < count:
+        at = start + timedelta(seconds=chance.random() * 61 * 86_400)
+        if chance.random() < 0.05:  # a month's edge, in UTC and in New York
+            hours = chance.choice((0, 4))
+            edge = datetime(2026, 10, 1, hours, tzinfo=UTC)
+            at = edge + timedelta(milliseconds=chance.choice((-1, 0, 1, 400)))
+        events += simulator.happen(at)
+    return events
+
+
+def with_repeats(events: list[Simulated], seed: int) -> list[Simulated]:
+    """Some events again: as they were; with other content; a text with its next status."""
+    chance = random.Random(seed)
+    repeated = list(events)
+    for event in chance.sample(events, len(events) // 8):
+        again = json.loads(event.value)
+        if event.kind == "call" and chance.random() < 0.5:
+            again["to"] = "+442079460999"
+        if event.kind == "text":
+            again["status"] = "delivered"
+        if event.kind == "amd":
+            again["id"] += "-again"
+        repeated.insert(
+            chance.randrange(len(repeated)), event._replace(value=json.dumps(again).encode())
+        )
+    return repeated
+
+
+async def _send(settings: Settings, events: list[Simulated], bad: tuple[bytes, ...]) -> None:
+    producer = make_producer(settings)
+    await producer.start()
+    try:
+        sent = []
+        for event in events:
+            topic = settings.topic(KINDS[event.kind].topic)
+            sent.append(await producer.send(topic, event.value, key=event.account_id.encode()))
+        for number, value in enumerate(bad):
+            topic = settings.topic(INPUTS[number % len(INPUTS)])
+            headers = [("traceparent", b"00-abc-def-01")]
+            sent.append(await producer.send(topic, value, key=b"acme", headers=headers))
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+
+
+def send(settings: Settings, events: list[Simulated], bad: tuple[bytes, ...] = ()) -> None:
+    asyncio.run(_send(settings, events, bad))
+
+
+def oracle_of(site: Site, logged: list[Logged]) -> oracle.Ledger:
+    """The oracle's ledger of the log's good records, in the order of the log."""
+    kind_of = {site.settings.topic(kind.topic): kind.name for kind in KINDS.values()}
+    events = [
+        json.loads(record.value or b"") | {"kind": kind_of[record.topic]}
+        for record in logged
+        if record.value not in BAD
+    ]
+    return oracle.rate_lines(events, oracle.load_book(site.settings.tariff))
+
+
+def assert_equal_to_oracle(site: Site, logged: list[Logged]) -> None:
+    """Statements to the last digit, row identities as sets, one outcome for every offset."""
+    expected = oracle_of(site, logged)
+    book = load_book(site.settings.tariff)
+    ledger = site.ledger()
+    try:
+        for month in MONTHS:
+            make_month(ledger, book, month, as_of=datetime.now(UTC))
+        accounts = sorted({json.loads(r.value or b"{}").get("account_id", "") for r in logged
+                           if r.value not in BAD})  # fmt: skip
+        assert len(accounts) > 1
+        for account in accounts:
+            for month in MONTHS:
+                got = statement_to_json(read_statement(ledger, book, account, month))
+                want = expected.statement(account, f"{month:%Y-%m}")
+                for ours, theirs in zip(got["lines"], want["lines"], strict=True):
+                    where = f"{account} {month:%Y-%m} {theirs['line']}"
+                    assert {key: ours[key] for key in theirs} == theirs, where
+                assert got["total"] == want["total"], f"{account} {month:%Y-%m} total"
+        rows = ledger.query(
+            "SELECT account_id, formatDateTime(month, '%Y-%m'), line, identity, revision,"
+            " count() OVER (PARTITION BY account_id, month, line, identity, revision)"
+            " FROM rated_rows"
+            " WHERE line NOT IN ('phone_numbers', 'recording_storage', 'subscriptions')"
+        )
+        assert {row[5] for row in rows} == {1}
+        assert {row[:5] for row in rows} == {tuple(identity) for identity in expected.rows}
+        assert_every_offset_has_a_receipt(site, ledger, logged)
+    finally:
+        ledger.close()
+
+
+def assert_every_offset_has_a_receipt(site: Site, ledger: Ledger, logged: list[Logged]) -> None:
+    covered: set[tuple[str, int, int]] = set()
+    for topic, partition, first, last in ledger.query(
+        "SELECT topic, partition, first_offset, last_offset FROM receipts FINAL"
+    ):
+        covered |= {(topic, partition, offset) for offset in range(first, last + 1)}
+    assert covered == {(r.topic, r.partition, r.offset) for r in logged}
+    rejected = ledger.query("SELECT topic, partition, offset FROM rejected FINAL")
+    bad = {(r.topic, r.partition, r.offset) for r in logged if r.value in BAD}
+    assert set(rejected) == bad
+
+
+@pytest.mark.timeout(240)
+def test_two_workers_one_stopped_one_killed_and_back_equal_the_oracle(site: Site) -> None:
+    events = with_repeats(events_over_two_months(11, 3_000), 12)
+    third = len(events) // 3
+    with site.worker("a") as a, site.worker("b") as b:
+        a.start()
+        b.start()
+        send(site.settings, events[:third], BAD)
+        status, took_s = a.terminate()
+        assert status == 0, a.log()
+        assert took_s < 10
+        send(site.settings, events[third : 2 * third])
+        a.start()
+        send(site.settings, events[2 * third :], BAD)
+        time.sleep(0.3)
+        b.kill()
+        logged = site.wait_until_all_committed()
+        assert_equal_to_oracle(site, logged)
+        # A new reading of everything, by another group, changes nothing.
+        again = Site(
+            site.settings.model_copy(update={"group": f"{site.settings.group}-again"}),
+            site.folder,
+            site.store,
+        )
+        with again.worker("again") as replay:
+            replay.start()
+            again.wait_until_all_committed()
+        assert_equal_to_oracle(site, logged)
+        assert a.terminate()[0] == 0
+
+
+@pytest.mark.timeout(120)
+def test_a_dead_letter_has_its_reason_its_bytes_and_its_place_and_no_log_line_tells_a_number(
+    site: Site,
+) -> None:
+    number = b"+1415555" + b"77x1"
+    bad_number = (
+        b'{"id":"t1","account_id":"acme","direction":"outbound","media":"sms","from":"'
+        + number
+        + b'","to":"+12125550100","sent_at":"2026-10-01T00:00:00Z","status":"sent",'
+        b'"registered":true,"body":"secret words"}'
+    )
+    call, text = (site.settings.topic(INPUTS[i]) for i in (0, 1))
+    with site.worker() as worker:
+        worker.start()
+        send(site.settings, [], (b"{bad", bad_number))
+        logged = site.wait_until_all_committed()
+        letters = read_topics(site.settings.kafka_bootstrap, [site.settings.topic(REJECTED)])
+        ledger = site.ledger()
+        rows = ledger.query(
+            "SELECT topic, partition, offset, reason, raw, key, headers FROM rejected FINAL"
+            " ORDER BY topic DESC"
+        )
+        ledger.close()
+        by_topic = {record.topic: record for record in logged}
+        assert [(row[0], row[3], row[4], row[5]) for row in sorted(rows)] == sorted(
+            [
+                (call, "bad_json", "{bad", "acme"),
+                (text, "bad_number", bad_number.decode(), "acme"),
+            ]
+        )
+        assert {letter.value for letter in letters} == {b"{bad", bad_number}
+        for letter in letters:
+            headers = dict(letter.headers)
+            origin = by_topic[headers["rater_origin_topic"].decode()]
+            assert letter.partition == origin.partition == int(headers["rater_origin_partition"])
+            assert int(headers["rater_origin_offset"]) == origin.offset
+            assert int(headers["rater_origin_timestamp_ms"]) == origin.timestamp
+            assert headers["traceparent"] == b"00-abc-def-01"
+            assert letter.key == b"acme"
+        metrics = worker.get("/metrics")[1]
+        assert 'rater_events_rejected_total{reason="bad_number"} 1.0' in metrics
+        assert worker.terminate()[0] == 0
+        assert not re.search(r"\+1\d{6}|secret words", worker.log()), worker.log()
+
+
+@pytest.mark.timeout(180)
+def test_a_store_that_is_down_makes_the_worker_wait_and_nothing_is_lost(site: Site) -> None:
+    events = events_over_two_months(21, 600)
+    with site.worker() as worker:
+        worker.start()
+        send(site.settings, events[:300])
+        site.wait_until_all_committed()
+        before = committed(site.settings)
+        site.store.kill()
+        try:
+            send(site.settings, events[300:])
+            wait_for(lambda: worker.get("/readyz")[0] == 503, "not ready without a store")
+            wait_for(lambda: '"event": "store_down"' in worker.log(), "the worker says so")
+            assert committed(site.settings) == before
+            assert worker.process.poll() is None
+        finally:
+            site.store.start()
+        logged = site.wait_until_all_committed()
+        assert_equal_to_oracle(site, logged)
+        wait_for(lambda: worker.get("/readyz")[0] == 200, "ready again")
+        assert worker.terminate()[0] == 0
+
+
+@pytest.mark.timeout(120)
+def test_a_store_that_stays_down_stops_the_worker_with_nothing_acknowledged(site: Site) -> None:
+    events = events_over_two_months(31, 200)
+    with site.worker(RATER_STORE_OUTAGE_MAX_S="3") as worker:
+        worker.start()
+        site.store.kill()
+        try:
+            send(site.settings, events)
+            assert worker.process.wait(40) == 1, worker.log()
+            assert "nothing of it was acknowledged" in worker.log()
+            assert not any(committed(site.settings).values())
+        finally:
+            site.store.start()
+    with site.worker("next") as following:
+        following.start()
+        assert_equal_to_oracle(site, site.wait_until_all_committed())
+
+
+@pytest.mark.timeout(120)
+def test_what_has_no_price_is_parked_and_rated_when_the_price_arrives(site: Site) -> None:
+    whole = site.settings.tariff.read_text()
+    cut = whole.index("# ---------------------------------------------------------------- texts")
+    until = whole.index("# ---------------------------------------------------------------- camp")
+    site.settings.tariff.write_text(whole[:cut] + whole[until:])
+    events = events_over_two_months(41, 400)
+    with site.worker() as worker:
+        worker.start()
+        send(site.settings, events)
+        logged = site.wait_until_all_committed()
+        texts = len({event.value for event in events if event.kind == "text"})
+        ledger = site.ledger()
+        count = "SELECT count() FROM parked FINAL WHERE resolved = 0"
+        assert ledger.query(count) == [(texts,)]
+        site.settings.tariff.write_text(whole)
+        wait_for(lambda: ledger.query(count) == [(0,)], "parked events rated")
+        ledger.close()
+        assert_equal_to_oracle(site, logged)
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_without_its_topics_says_what_to_do(broker: EmbeddedKafka, site: Site) -> None:
+    missing = Site(
+        site.settings.model_copy(update={"topic_prefix": "absent."}), site.folder, site.store
+    )
+    with missing.worker() as worker:
+        worker.start(wait_ready=False)
+        assert worker.process.wait(30) == 1
+        assert "run `rater topics create`" in worker.log().replace("\n", " ")
+
+
+@pytest.mark.timeout(60)
+def test_ctrl_c_stops_a_worker_in_order_too(site: Site) -> None:
+    with site.worker() as worker:
+        worker.start()
+        worker.process.send_signal(signal.SIGINT)
+        assert worker.process.wait(20) == 0, worker.log()
+
+
+async def test_input_topics_are_declared_alike_and_stamped_by_the_broker(site: Site) -> None:
+    consumer = aiokafka.AIOKafkaConsumer(
+        *site.topics(), bootstrap_servers=site.settings.kafka_bootstrap
+    )
+    await consumer.start()
+    try:
+        counts = {len(consumer.partitions_for_topic(topic) or ()) for topic in site.topics()}
+    finally:
+        await consumer.stop()
+    assert counts == {4}

@@ -1,0 +1,89 @@
+"""Real worker processes for tests: started by the command line, watched over HTTP."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Self
+
+from streams.embedded.kafka import free_port
+
+ROOT = Path(__file__).parents[2]
+
+
+def rater_command(*arguments: str) -> list[str]:
+    """The command line as a process of this very Python."""
+    return [sys.executable, "-c", "from streams.cli import main; main()", *arguments]
+
+
+class WorkerProcess:
+    """`rater worker` with its own web port; its log is kept for messages."""
+
+    def __init__(self, environment: dict[str, str], log_path: Path) -> None:
+        self.port = free_port("127.0.0.1")
+        self.log_path = log_path
+        self._environment = os.environ | environment | {"RATER_WEB_PORT": str(self.port)}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, wait_ready: bool = True) -> Self:
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                rater_command("worker"),
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        if wait_ready:
+            wait_for(lambda: self.get("/readyz")[0] == 200, f"worker ready\n{self.log()}", 60)
+        return self
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body; status 0 when nothing answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def terminate(self) -> tuple[int, float]:
+        """SIGTERM; the exit status and the seconds it took."""
+        started = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60), time.monotonic() - started
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+
+def wait_for(condition: object, what: str, timeout_s: float = 30) -> None:
+    """Polls until the condition holds. Raises AssertionError naming what was waited for."""
+    assert callable(condition)
+    give_up_at = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < give_up_at, f"waited {timeout_s} s in vain: {what}"
+        time.sleep(0.1)
