@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import structlog
 
@@ -39,6 +40,8 @@ def configure_logs(settings: Settings, level: int = logging.INFO) -> None:
     )
     # Its warnings repeat, with whole URLs, what we say in a line of our own.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    # Tells as errors what it waits for, such as a new broker's coordinator.
+    logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
     logging.basicConfig(
         level=max(level, logging.WARNING), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -57,11 +60,16 @@ async def run_worker(settings: Settings) -> None:
 
 
 async def work(
-    settings: Settings, ledger: Ledger, book_file: BookFile, stop: asyncio.Event
+    settings: Settings,
+    ledger: Ledger,
+    book_file: BookFile,
+    stop: asyncio.Event,
+    on_url: Callable[[str], None] = lambda url: None,
 ) -> None:
     """A worker and its web on the running loop, until `stop` is set. Raises ServiceError."""
     worker = Worker(settings, ledger, book_file)
     web = await start_web(settings, ledger, book_file, worker)
+    on_url(web.url)
     log.info("worker_started", web=web.url, kafka=settings.kafka_bootstrap, group=settings.group)
     try:
         await worker.run(stop)

@@ -21,7 +21,7 @@ PRODUCTS = ("office-phone", "power-dialer", "a-i-assistant")
 OPENED = datetime(2026, 1, 1, tzinfo=UTC)
 
 # Shares of the kinds among the events of a running hour.
-MIX = (("call", 30), ("text", 38), ("dial", 24), ("recording", 3), ("number", 1))
+MIX = (("call", 30), ("text", 38), ("dial", 24), ("recording", 3), ("number", 0.2))
 
 
 class Simulated(NamedTuple):
@@ -57,7 +57,7 @@ class Simulator:
         The identities are the same at every start, so a second start adds nothing.
         """
         for account in self.accounts:
-            own = random.Random(f"{self._seed}-{account}")
+            own = random.Random(account)
             numbers = [f"+1{own.choice(AREA_CODES)}5550{own.randrange(100, 200)}" for _ in range(3)]
             numbers.append(f"+1888555{own.randrange(10_000):04d}")
             self._numbers[account] = numbers

@@ -7,14 +7,15 @@ from pathlib import Path
 from rich.console import Console
 
 from streams.books import BookFile
-from streams.embedded.kafka import EmbeddedKafka, KafkaUnavailable
+from streams.embedded.jars import KafkaUnavailable
+from streams.embedded.kafka import EmbeddedKafka
+from streams.embedded.ports import PortTaken, refuse_taken_port
 from streams.ledger import StoreErrors, StoreHeldError, open_ledger
 from streams.produce import send_traffic
 from streams.services import ServiceError, configure_logs, work
-from streams.settings import load_settings
+from streams.settings import Settings, load_settings
 from streams.simulate import Simulator
 from streams.topics import BrokerErrors, create_topics
-from streams.web.serve import PortTakenError, check_port
 from streams.worker import stop_on_signals
 
 console = Console(highlight=False)
@@ -29,9 +30,9 @@ async def run_demo(path: Path, *, port: int, rate: float, seconds: float) -> Non
     stop_on_signals(stop)
     path = path.resolve()
     try:
-        check_port("127.0.0.1", port)
-    except PortTakenError as error:
-        raise ServiceError(f"{error}; choose another with --port") from error
+        refuse_taken_port("127.0.0.1", port)  # before anything is started
+    except PortTaken as error:
+        raise ServiceError(f"{error} with --port") from error
     broker = EmbeddedKafka(path / "kafka", on_progress=lambda step: console.print(f"  {step}"))
     console.print(f"rater demo, its data in {path}")
     try:
@@ -48,17 +49,16 @@ async def run_demo(path: Path, *, port: int, rate: float, seconds: float) -> Non
         try:
             await create_topics(settings)
             traffic = asyncio.create_task(_send(settings, rate, stop))
-            console.print(f"\n  [bold]http://127.0.0.1:{port}[/]   Ctrl-C stops\n")
             if seconds:
                 asyncio.get_running_loop().call_later(seconds, stop.set)
             try:
-                await work(settings, ledger, BookFile(settings.tariff), stop)
+                await work(settings, ledger, BookFile(settings.tariff), stop, say_where)
             finally:
                 stop.set()
                 await traffic
         finally:
             ledger.close()
-    except (KafkaUnavailable, StoreHeldError) as error:
+    except (KafkaUnavailable, PortTaken, StoreHeldError) as error:
         raise ServiceError(str(error)) from error
     except (*StoreErrors, *BrokerErrors) as error:
         raise ServiceError(f"the demo had to stop: {error}") from error
@@ -67,7 +67,11 @@ async def run_demo(path: Path, *, port: int, rate: float, seconds: float) -> Non
     console.print("stopped; nothing is left running")
 
 
-async def _send(settings: object, rate: float, stop: asyncio.Event) -> None:
+def say_where(url: str) -> None:
+    console.print(f"\n  [bold]{url}[/]   the statement, live; Ctrl-C stops all of it\n")
+
+
+async def _send(settings: Settings, rate: float, stop: asyncio.Event) -> None:
     # A seed of its own each time: a second start makes new events beside the standing things.
     simulator = Simulator(seed=int.from_bytes(os.urandom(4)))
-    await send_traffic(settings, simulator, rate=rate, steady=True, stop=stop)  # type: ignore[arg-type]
+    await send_traffic(settings, simulator, rate=rate, steady=True, stop=stop)

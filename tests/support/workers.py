@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Self
 
-from streams.embedded.kafka import free_port
+from streams.embedded.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 

@@ -28,6 +28,10 @@ function shown(text, [least, most], sign = "") {
   return [minus + sign + grouped(whole) + (kept && "." + kept), fraction.slice(most)];
 }
 
+function shownRate(perSecond) {
+  return perSecond < 10 ? String(perSecond) : grouped(String(Math.floor(perSecond + 0.5)));
+}
+
 function grouped(digits) {
   return digits.replace(/\B(?=(\d{3})+$)/g, ",");
 }
@@ -77,7 +81,7 @@ function showStatement(statement) {
   }
   const [total] = shown(statement.total, [2, 2], symbol);
   for (const element of all("[data-total]")) if (put(element, total)) flash(element);
-  put(one("[data-rate]"), grouped(String(Math.floor(statement.records_per_second + 0.5))));
+  put(one("[data-rate]"), shownRate(statement.records_per_second));
   showProducts(statement.products);
   say(`Total ${total} ${statement.currency}`);
 }

@@ -1,0 +1,134 @@
+"""What may be committed: whole batches, in order, without a gap, and none that was forgotten."""
+
+from collections import defaultdict, deque
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP, ConsumerMessage
+
+from streams import batches
+from streams.batches import BatchConsumer, check_faust
+
+FAUST_S_OWN = "faust.transport.drivers.aiokafka.Consumer"
+CALLS = TP("usage.call.v1", 0)
+TEXTS = TP("usage.text.v1", 3)
+
+
+class Consumer(BatchConsumer):
+    """The consumer without a broker: deliveries are made by hand."""
+
+    def __init__(self) -> None:
+        self._delivered = defaultdict(deque)
+        self._unacked_messages: set[ConsumerMessage] = set()
+        self._n_acked = 0
+        self._waiting_for_ack = None
+        self._committed_offset: defaultdict[TP, int | None] = defaultdict(lambda: None)
+
+    def deliver(self, tp: TP, first: int, last: int) -> ConsumerMessage:
+        records: list[Any] = [
+            SimpleNamespace(offset=offset, timestamp=1_000, timestamp_type=1)
+            for offset in (first, last)
+        ]
+        message = self._to_batch_message(tp, records, 1)
+        self._delivered[tp].append(message)
+        self._unacked_messages.add(message)
+        return message
+
+    def committable(self) -> dict[TP, int]:
+        offsets = {tp: self._new_offset(tp) for tp in self._filter_tps_with_pending_acks()}
+        return {tp: offset for tp, offset in offsets.items() if offset is not None}
+
+
+def test_a_message_is_a_whole_fetch_and_its_offset_the_last_record_s() -> None:
+    message = Consumer().deliver(CALLS, 10, 19)
+    assert (message.topic, message.partition, message.offset) == ("usage.call.v1", 0, 19)
+    assert [record.offset for record in message.value] == [10, 19]
+
+
+# Batches of one partition as (first, last); acknowledged in this order -> committed after each.
+ORDERS = [
+    # batches                       acknowledged   committable after each
+    ([(0, 9)],                      [0],           [10]),
+    ([(0, 9), (10, 14)],            [0, 1],        [10, 15]),
+    ([(0, 9), (10, 14)],            [1, 0],        [None, 15]),
+    ([(0, 9), (10, 14), (15, 15)],  [2, 1, 0],     [None, None, 16]),
+    ([(0, 9), (10, 14), (15, 15)],  [0, 2, 1],     [10, None, 16]),
+    ([(0, 4), (9, 12)],             [0, 1],        [5, 13]),  # a gap of control records
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("delivered", "acknowledged", "expected"), ORDERS)
+def test_a_commit_goes_up_to_the_last_batch_acknowledged_without_a_gap(
+    delivered: list[tuple[int, int]], acknowledged: list[int], expected: list[int | None]
+) -> None:
+    consumer = Consumer()
+    messages = [consumer.deliver(CALLS, first, last) for first, last in delivered]
+    got = []
+    for index in acknowledged:
+        assert consumer.ack(messages[index])
+        got.append(consumer.committable().get(CALLS))
+    assert got == expected
+    assert consumer.in_flight() == 0
+
+
+def test_acknowledging_twice_counts_once() -> None:
+    consumer = Consumer()
+    message = consumer.deliver(CALLS, 0, 9)
+    assert consumer.ack(message)
+    assert not consumer.ack(message)
+    assert consumer.committable() == {CALLS: 10}
+    assert consumer.committable() == {}
+
+
+def test_partitions_commit_each_by_itself() -> None:
+    consumer = Consumer()
+    consumer.deliver(CALLS, 0, 9)
+    consumer.ack(consumer.deliver(TEXTS, 5, 7))
+    assert consumer.committable() == {TEXTS: 8}
+    assert consumer.in_flight() == 1
+
+
+async def test_a_late_acknowledgement_of_a_forgotten_batch_commits_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch read again after a rebalance may end at the same offset and begin earlier."""
+
+    async def seek(_: object) -> None:
+        return None
+
+    monkeypatch.setattr(f"{FAUST_S_OWN}.perform_seek", seek)
+    consumer = Consumer()
+    before = consumer.deliver(CALLS, 5, 9)
+    await consumer.perform_seek()
+    again = consumer.deliver(CALLS, 0, 9)
+    consumer.ack(before)
+    assert consumer.committable() == {}
+    consumer.ack(again)
+    assert consumer.committable() == {CALLS: 10}
+
+
+async def test_a_revoked_partition_is_forgotten_and_the_others_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def revoked(_: object, __: set[TP]) -> None:
+        return None
+
+    monkeypatch.setattr(f"{FAUST_S_OWN}.on_partitions_revoked", revoked)
+    consumer = Consumer()
+    calls, texts = consumer.deliver(CALLS, 0, 9), consumer.deliver(TEXTS, 0, 3)
+    await consumer.on_partitions_revoked({CALLS})
+    consumer.ack(calls)
+    consumer.ack(texts)
+    assert consumer.committable() == {TEXTS: 4}
+
+
+def test_another_faust_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    check_faust()
+    assert not caplog.messages, "the lock and the transport disagree about the version"
+    monkeypatch.setattr(batches, "version", lambda _: "9.9.9")
+    check_faust()
+    assert "faust-streaming 9.9.9 is installed" in caplog.text
+    assert batches.WRITTEN_FOR in caplog.text

@@ -1,0 +1,684 @@
+"""The web over a real ledger, really served: JSON, streams, files, tokens, health, metrics."""
+
+import asyncio
+import csv
+import io
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from prometheus_client import Counter
+from starlette.types import Message
+
+from rater.events import KINDS, to_us
+from rater.months import month_of
+from rater.statement import FORMS
+from rater.tariff import Book
+from rater.tariff_file import load_book
+from streams.ledger import Ledger, open_ledger
+from streams.monthly import make_month
+from streams.pipeline import Batch, add_records
+from streams.settings import Settings, load_settings
+from streams.web.app import create_app
+from streams.web.health import Health, StoreHealth
+from streams.web.live import EventStream, Live
+from streams.web.reads import StoreDownError
+from streams.web.serve import PortTakenError, WebServer
+from streams.web.tokens import TokensError, load_tokens
+
+MONTH = "2026-01"
+USAGE = "/v1/accounts/acme/usage?month=" + MONTH
+
+
+class Filled:
+    """A ledger in a folder, and a way to put events into it."""
+
+    def __init__(self, path: Path) -> None:
+        self.settings = load_settings(clickhouse_url=f"chdb:{path}", web_port=0)
+        self.ledger = open_ledger(self.settings, migrate=True)
+        self.book = load_book(self.settings.tariff)
+        self._offset = 0
+
+    def put(self, kind: str, at: datetime, **fields: Any) -> None:
+        """One event of an account; `at` is its own time and the log's."""
+        self._offset += 1
+        event = {"id": f"e{self._offset}", "account_id": "acme"} | fields
+        record = SimpleNamespace(
+            offset=self._offset,
+            timestamp=int(at.timestamp() * 1000) + 3_600_000,
+            key=event["account_id"].encode(),
+            value=json.dumps(event).encode(),
+            headers=(),
+        )
+        batch = Batch()
+        add_records(batch, KINDS[kind], KINDS[kind].topic, 0, [record], self.book)
+        assert not batch.rejected, batch.rejected
+        assert not batch.parked, batch.parked
+        self.ledger.write(batch)
+
+    def call(self, at: datetime, seconds: int = 65, **fields: Any) -> None:
+        parties = {"from": "+14155550100", "to": "+12125550101", "direction": "outbound"}
+        ended = (at + timedelta(seconds=seconds)).isoformat()
+        times = {"dialed_at": at.isoformat(), "answered_at": at.isoformat(), "ended_at": ended}
+        self.put("call", at, status="completed", **parties, **times, **fields)
+
+    def text(self, at: datetime, **fields: Any) -> None:
+        parties = {"from": "+14155550100", "to": "+12125550101", "direction": "outbound"}
+        told = {"sent_at": at.isoformat(), "status": "sent", "carrier": "AT&T"}
+        what = {"media": "sms", "registered": True, "segments": 2}
+        self.put("text", at, **(parties | told | what | fields))
+
+    def fill(self) -> None:
+        """January 2026 of the account acme, with something on most lines."""
+        at = datetime(2026, 1, 15, 10, tzinfo=UTC)
+        self.call(at, id="call-1")
+        self.call(at, seconds=20, id="call/2", media="video")
+        self.text(at, id="text-1")
+        self.text(at, id="text-2", media="mms", registered=False)
+        acquired = "2026-01-01T12:00:00Z"
+        number = {"number": "+14155550100", "number_type": "local", "acquired_at": acquired}
+        self.put("number", at, **number)
+        product = {"subscription_id": "sub-1", "product": "power-dialer", "started_at": acquired}
+        self.put("subscription", at, **product)
+        make_month(self.ledger, self.book, date(2026, 1, 1), as_of=datetime.now(UTC))
+
+
+@contextmanager
+def filled_ledger(path: Path) -> Iterator[Filled]:
+    """One process opens one embedded store at a time, so it is closed at the end."""
+    filled = Filled(path)
+    try:
+        filled.fill()
+        yield filled
+    finally:
+        filled.ledger.close()
+
+
+class Served:
+    """An app on a free port, on a loop of its own in a thread, as seen by a client."""
+
+    def __init__(
+        self,
+        filled: Filled,
+        settings: Settings | None = None,
+        health: Health | None = None,
+        port: int = 0,
+    ) -> None:
+        self._app = create_app(
+            filled.ledger,
+            lambda: filled.book,
+            settings or filled.settings,
+            health or StoreHealth(filled.ledger),
+        )
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="served app")
+        self._server = WebServer(self._app, "127.0.0.1", port)
+        self.url = ""
+
+    def __enter__(self) -> "Served":
+        self._thread.start()
+        self._run(self._server.start())
+        self.url = self._server.url
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._run(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def stop(self) -> None:
+        self._run(self._server.stop())
+
+    def _run(self, work: Any) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=30, **options)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    with filled_ledger(tmp_path_factory.mktemp("web") / "store") as filled:
+        yield filled
+
+
+@pytest.fixture(scope="module")
+def served(filled: Filled) -> Iterator[Served]:
+    with Served(filled) as served:
+        yield served
+
+
+# ------------------------------------------------------------------ statements
+
+
+def test_usage_is_the_statement_with_its_products(served: Served) -> None:
+    statement = served.get(USAGE).json()
+    lines = [(line["line"], line.get("direction", "")) for line in statement["lines"]]
+    assert lines == [(form.line, form.direction) for form in FORMS]
+    charges = {
+        (line["line"], line.get("direction", "")): (line["quantity"], line["charge"])
+        for line in statement["lines"]
+        if line["count"] and line["line"] not in ("taxes", "carrier_fees")
+    }
+    assert charges == {
+        # line             direction      quantity  charge
+        ("phone_numbers", ""): ("1", "1"),
+        ("calls", "outbound"): ("2", "0.026"),
+        ("video_calls", "outbound"): ("1", "0.015"),
+        ("texts", "outbound"): ("2", charge_of(statement, "texts", "outbound")),
+        ("subscriptions", ""): ("1", "49"),
+    }
+    assert statement["account_id"] == "acme"
+    assert (statement["month"], statement["zone"]) == (MONTH, "America/New_York")
+    assert (statement["status"], statement["currency"]) == ("estimate", "USD")
+    exact = sum((Decimal(line["charge"]) for line in statement["lines"]), Decimal())
+    assert Decimal(statement["total"]) == exact.quantize(Decimal("0.01"))
+    assert statement["products"] == [
+        {"product": "power-dialer", "subscription_id": "sub-1", "charge": "49"}
+    ]
+
+
+def charge_of(statement: dict[str, Any], name: str, direction: str) -> str:
+    return next(
+        str(line["charge"])
+        for line in statement["lines"]
+        if (line["line"], line.get("direction")) == (name, direction)
+    )
+
+
+def test_without_a_month_it_is_the_accounts_current_one(served: Served, filled: Filled) -> None:
+    zone = filled.book.account("acme").zone
+    before = month_of(to_us(datetime.now(UTC)), zone)
+    month = served.get("/v1/accounts/acme/usage").json()["month"]
+    after = month_of(to_us(datetime.now(UTC)), zone)
+    assert month in (f"{before:%Y-%m}", f"{after:%Y-%m}")
+
+
+def test_months_are_told_newest_first(served: Served, filled: Filled) -> None:
+    filled.call(datetime(2026, 2, 3, 10, tzinfo=UTC), account_id="two-months")
+    filled.call(datetime(2025, 12, 3, 10, tzinfo=UTC), account_id="two-months")
+    body = served.get("/v1/accounts/two-months/usage/months").json()
+    assert body == {"account_id": "two-months", "months": ["2026-02", "2025-12"]}
+
+
+@pytest.mark.parametrize(
+    "account", ["nobody", "a b", "a'b", "a\\b", "a\tb", "a\nb", "{x:String}", "ä€", "a%2Fb", "<b>"]
+)
+def test_an_unknown_account_has_an_empty_statement(served: Served, account: str) -> None:
+    response = served.get(f"/v1/accounts/{quote(account, safe='')}/usage")
+    assert response.status_code == 200, response.text
+    assert response.json()["account_id"] == account
+    assert response.json()["total"] == "0.00"
+
+
+@pytest.mark.parametrize(
+    ("month", "says"),
+    [
+        ("2026-13", "is not YYYY-MM"),
+        ("2026-1", "is not YYYY-MM"),
+        ("january", "is not YYYY-MM"),
+        ("2026-01-01", "is not YYYY-MM"),
+        ("٢٠٢٦-01", "is not YYYY-MM"),
+        ("1066-01", "is not in the years 1970 to 2148"),
+        ("9999-12", "is not in the years 1970 to 2148"),
+    ],
+)
+@pytest.mark.parametrize("path", ["usage", "usage.csv", "live"])
+def test_a_wrong_month_is_refused_with_a_message(
+    served: Served, path: str, month: str, says: str
+) -> None:
+    response = served.get(f"/v1/accounts/acme/{path}", params={"month": month})
+    assert response.status_code == 422
+    assert says in response.json()["detail"]
+
+
+# ------------------------------------------------------------------ files and explanations
+
+
+def test_csv_and_json_files_equal_the_statement(served: Served) -> None:
+    statement = served.get(USAGE).json()
+    as_json = served.get(f"/v1/accounts/acme/usage.json?month={MONTH}")
+    as_csv = served.get(f"/v1/accounts/acme/usage.csv?month={MONTH}")
+    for response, extension in ((as_json, "json"), (as_csv, "csv")):
+        assert response.headers["content-disposition"] == (
+            f'attachment; filename="usage-acme-{MONTH}.{extension}"'
+        )
+    assert as_json.json() | {"as_of": ""} == statement | {"as_of": ""}
+    assert as_csv.headers["content-type"] == "text/csv; charset=utf-8"
+    *rows, total = csv.DictReader(io.StringIO(as_csv.text))
+    for row, line in zip(rows, statement["lines"], strict=True):
+        told = {name: str(value) for name, value in line.items() if name != "parts"}
+        assert {name: row[name] for name in told} == told
+        assert (row["account_id"], row["month"], row["currency"]) == ("acme", MONTH, "USD")
+    assert (total["line"], total["charge"]) == ("total", statement["total"])
+
+
+def test_a_files_name_is_safe_for_any_account(served: Served) -> None:
+    header = served.get('/v1/accounts/a"%0D%0Ab/usage.csv?month=2026-01').headers
+    assert header["content-disposition"] == 'attachment; filename="usage-a___b-2026-01.csv"'
+
+
+def test_an_event_is_explained_row_by_row(served: Served) -> None:
+    body = served.get("/v1/accounts/acme/events/text-1/explain").json()
+    assert [row["line"] for row in body["rows"]] == ["carrier_fees", "texts"]
+    assert body["rows"][1]["unit_price"] == "0.0079"
+    assert body["rows"][1]["tariff"] == "standard"
+    with_a_slash = served.get("/v1/accounts/acme/events/call%2F2/explain").json()
+    assert [row["raw_seconds"] for row in with_a_slash["rows"]] == [20]
+
+
+@pytest.mark.parametrize("path", ["acme/events/no-such", "other/events/text-1"])
+def test_an_unknown_event_is_a_404_that_says_so(served: Served, path: str) -> None:
+    response = served.get(f"/v1/accounts/{path}/explain")
+    assert response.status_code == 404
+    assert "no charge for event" in response.json()["detail"]
+
+
+# ------------------------------------------------------------------ live
+
+
+def test_a_stream_tells_the_statement_at_once_and_again_after_a_write(
+    served: Served, filled: Filled
+) -> None:
+    account, month = "live-account", "2026-03"
+    path = f"/v1/accounts/{account}/live?month={month}"
+    with httpx.stream("GET", served.url + path, timeout=20) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        events = read_events(response.iter_lines())
+        first = next(events)
+        filled.call(datetime(2026, 3, 3, 10, tzinfo=UTC), account_id=account, seconds=61)
+        second = next(
+            event for event in events if event["event"] == "statement" and lines(event)["calls"]
+        )
+    assert first["event"] == "statement"
+    assert int(second["id"]) > int(first["id"])
+    plain = served.get(f"/v1/accounts/{account}/usage?month={month}").json()
+    told = json.loads(second["data"])
+    assert told.pop("records_per_second") > 0
+    assert told | {"as_of": ""} == plain | {"as_of": ""}
+
+
+def read_events(stream: Iterator[str]) -> Iterator[dict[str, str]]:
+    event: dict[str, str] = {}
+    for line in stream:
+        if line:
+            name, _, value = line.partition(": ")
+            event[name] = value
+        else:
+            if "data" in event:
+                yield event
+            event = {}
+
+
+def lines(event: dict[str, str]) -> dict[str, bool]:
+    told = json.loads(event["data"])["lines"]
+    return {line["line"]: line["charge"] != "0" for line in told}
+
+
+def test_a_server_with_open_streams_stops_at_once(filled: Filled) -> None:
+    with Served(filled) as served:
+        path = served.url + f"/v1/accounts/acme/live?month={MONTH}"
+        with httpx.stream("GET", path, timeout=20) as one, httpx.stream("GET", path) as two:
+            streams = one.iter_lines(), two.iter_lines()
+            for stream in streams:
+                next(read_events(stream))
+            started = time.monotonic()
+            served.stop()
+            assert time.monotonic() - started < 2
+            for stream in streams:
+                list(stream)  # ends, and raises nothing
+
+
+class FakeReads:
+    """A store in memory: counts how often it is read, and can be down."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.total = "0.00"
+        self.down = False
+
+    async def __call__(self, account: str, month: date | None) -> dict[str, Any]:
+        self.reads += 1
+        await asyncio.sleep(0)
+        if self.down:
+            raise StoreDownError("the store does not answer")
+        return {"account_id": account, "total": self.total, "as_of": str(self.reads)}
+
+
+@asynccontextmanager
+async def watching(live: Live, count: int = 1) -> AsyncIterator[list[list[str]]]:
+    """What some viewers of one statement were told so far, as text, event by event."""
+    told: list[list[str]] = [[] for _ in range(count)]
+    left = asyncio.Event()
+
+    async def view(stream: EventStream, texts: list[str]) -> None:
+        async def receive() -> Message:
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            if text := message.get("body", b"").decode():
+                texts.append(text)
+
+        await stream({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send)
+
+    views = [asyncio.create_task(view(live.response("acme", None), texts)) for texts in told]
+    try:
+        yield told
+    finally:
+        left.set()
+        await asyncio.gather(*views)
+
+
+def last(texts: list[str]) -> str:
+    return texts[-1] if texts else ""
+
+
+async def until(true: Callable[[], bool], within_s: float = 5) -> None:
+    async with asyncio.timeout(within_s):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_hundred_viewers_cost_one_read_a_tick() -> None:
+    reads = FakeReads()
+    live = Live(reads)
+    async with watching(live, 100) as told:
+        await asyncio.sleep(1.2)
+        assert reads.reads <= 4
+        assert all(len(texts) == 2 for texts in told)  # `retry`, and the one statement
+        reads.total = "1.00"
+        await until(lambda: all("1.00" in last(texts) for texts in told))
+    await asyncio.sleep(0.6)
+    done = reads.reads
+    await asyncio.sleep(0.6)
+    assert reads.reads == done, "nobody watches, and it is still read"
+    await live.close()
+
+
+async def test_a_viewer_is_told_at_most_twice_a_second() -> None:
+    reads = FakeReads()
+    live = Live(reads)
+    async with watching(live) as (texts,):
+        for cents in range(120):
+            reads.total = f"0.{cents:03d}"
+            await asyncio.sleep(0.01)
+        assert 2 <= sum("event: statement" in text for text in texts) <= 4
+    await live.close()
+
+
+async def test_a_quiet_stream_has_heartbeats_that_tell_when_it_was_looked_at() -> None:
+    live = Live(FakeReads(), heartbeat_s=0.7)
+    async with watching(live) as (texts,):
+        await until(lambda: len(texts) >= 3)
+        assert texts[2].startswith(": heartbeat\n\nevent: heartbeat\ndata: ")
+        assert int(json.loads(texts[2].split("data: ")[1])["as_of"]) > 1
+    await live.close()
+
+
+async def test_a_store_that_is_down_makes_the_stream_stale_and_then_live_again() -> None:
+    reads = FakeReads()
+    live = Live(reads, heartbeat_s=0.6)
+    async with watching(live) as (texts,):
+        await until(lambda: "event: statement" in last(texts))
+        reads.down = True
+        await until(lambda: "event: stale" in last(texts))
+        assert json.loads(texts[-1].split("data: ")[1])["reason"] == "the store does not answer"
+        await until(lambda: last(texts) == ": heartbeat\n\n")
+        reads.down = False
+        await until(lambda: "event: statement" in last(texts))
+    await live.close()
+
+
+async def test_ids_rise_over_a_restart() -> None:
+    ids = []
+    for _ in range(2):
+        live = Live(FakeReads())
+        async with watching(live) as (texts,):
+            await until(lambda texts=texts: len(texts) > 1)  # type: ignore[misc]
+            ids.append(int(texts[1].split("id: ")[1].split("\n")[0]))
+        await live.close()
+        await asyncio.sleep(0.01)
+    assert ids[0] < ids[1]
+
+
+async def test_a_broken_read_ends_the_streams_instead_of_leaving_them_silent() -> None:
+    async def broken(account: str, month: date | None) -> dict[str, Any]:
+        raise KeyError("as_of")
+
+    stream = Live(broken).response("acme", None)
+    with pytest.raises(KeyError):
+        async for _ in stream.body_iterator:
+            pass
+
+
+# ------------------------------------------------------------------ tokens
+
+
+@pytest.fixture(scope="module")
+def guarded(filled: Filled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    path = tmp_path_factory.mktemp("tokens") / "tokens.toml"
+    path.write_text('[tokens]\nacme-token = "acme"\nother-token = "other"\nall-token = "*"\n')
+    settings = filled.settings.model_copy(update={"api_tokens_file": path})
+    with Served(filled, settings) as served:
+        yield served
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/accounts/acme/usage", "/v1/accounts/acme/usage/months", "/v1/accounts/acme/usage.csv",
+        "/v1/accounts/acme/usage.json", "/v1/accounts/acme/events/text-1/explain",
+        "/v1/accounts/acme/live?month=2026-13", "/accounts/acme", "/",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("token", "status"),
+    [("", 401), ("wrong", 401), ("acme-toke", 401), ("other-token", 403), ("acme-token", 200),
+     ("all-token", 200)],
+)  # fmt: skip
+def test_a_token_opens_its_own_account(guarded: Served, path: str, token: str, status: int) -> None:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    response = guarded.get(path, headers=headers)
+    if path == "/" and status != 401:
+        own = {"other-token": "other"}.get(token, "acme")
+        assert (response.status_code, response.headers["location"]) == (303, f"/accounts/{own}")
+        return
+    if path.endswith("13") and status == 200:
+        status = 422  # let in, and the month is wrong
+    assert response.status_code == status
+    if status == 401:
+        assert response.headers["www-authenticate"] == "Bearer"
+        assert response.json() == {"detail": "a token is needed"}
+
+
+def test_signing_in_keeps_the_token_in_a_cookie(guarded: Served) -> None:
+    with httpx.Client(base_url=guarded.url, headers={"Accept": "text/html"}) as browser:
+        refused = browser.get(f"/accounts/acme?month={MONTH}")
+        assert refused.status_code == 401
+        assert f'name="next" value="/accounts/acme?month={MONTH}"' in refused.text
+        wrong = browser.post("/login", data={"token": "wrong", "next": "/accounts/acme"})
+        assert (wrong.status_code, "set-cookie" in wrong.headers) == (401, False)
+        signed = browser.post("/login", data={"token": "acme-token", "next": "/accounts/acme"})
+        assert (signed.status_code, signed.headers["location"]) == (303, "/accounts/acme")
+        cookie = signed.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        assert browser.get("/accounts/acme").status_code == 200
+        assert browser.get("/v1/accounts/acme/usage").status_code == 200
+        assert browser.get("/accounts/other").status_code == 403
+        browser.post("/logout")
+        assert browser.get("/accounts/acme").status_code == 401
+
+
+@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "/login", ""])
+def test_signing_in_leads_to_no_other_site(guarded: Served, target: str) -> None:
+    form = {"token": "acme-token", "next": target}
+    response = httpx.post(guarded.url + "/login", data=form)
+    assert (response.status_code, response.headers["location"]) == (303, "/")
+
+
+def test_a_form_that_is_too_large_is_refused(guarded: Served) -> None:
+    response = httpx.post(guarded.url + "/login", data={"token": "x" * 10_000})
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "No such file"),
+        ("tokens", "is not TOML"),
+        ("[other]\na = 'b'", "no [tokens]"),
+        ("[tokens]\n", "no [tokens]"),
+        ("[tokens]\n'a b' = 'acme'", "token 1 is not plain ASCII"),
+        ("[tokens]\na = ''", "token 1 names no account"),
+        ("[tokens]\na = 1", "token 1 names no account"),
+    ],
+)
+def test_a_wrong_file_of_tokens_is_one_clear_line(
+    tmp_path: Path, text: str | None, says: str
+) -> None:
+    path = tmp_path / "tokens.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(TokensError, match=str(path)) as raised:
+        load_tokens(path)
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_without_tokens_a_foreign_name_of_this_machine_is_refused(served: Served) -> None:
+    for host in ("evil.example", "127.0.0.1.evil.example", "[::"):
+        for path in ("/v1/accounts/acme/usage", "/accounts/acme", "/"):
+            assert served.get(path, headers={"Host": host}).status_code == 421
+    assert served.get(USAGE, headers={"Host": "localhost:1"}).status_code == 200
+
+
+# ------------------------------------------------------------------ health, metrics, headers
+
+
+class Ill:
+    def alive(self) -> str | None:
+        return "lag 12 without progress for 61 s"
+
+    def ready(self) -> str | None:
+        return "no partitions assigned"
+
+
+def test_health_is_200_when_well_and_503_with_the_reason(served: Served, filled: Filled) -> None:
+    for path in ("/healthz", "/readyz"):
+        response = served.get(path)
+        assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    with Served(filled, health=Ill()) as ill:
+        answers = {path: ill.get(path) for path in ("/healthz", "/readyz")}
+    assert {path: answer.status_code for path, answer in answers.items()} == {
+        "/healthz": 503,
+        "/readyz": 503,
+    }
+    assert answers["/healthz"].json() == {"status": "lag 12 without progress for 61 s"}
+    assert answers["/readyz"].json() == {"status": "no partitions assigned"}
+
+
+def test_health_and_metrics_need_no_token(guarded: Served) -> None:
+    for path in ("/healthz", "/readyz", "/metrics", "/static/usage.js"):
+        assert guarded.get(path).status_code == 200
+
+
+def test_a_store_that_is_down_is_a_503_that_says_so(
+    served: Served, filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object, **__: object) -> None:
+        raise OSError("connection refused by 10.0.0.7")
+
+    monkeypatch.setattr(Ledger, "query", down)
+    assert served.get("/readyz").json() == {"status": "the store does not answer"}
+    response = served.get(USAGE)
+    assert response.status_code == 503
+    assert response.json()["detail"] == "the store does not answer; try again in a moment"
+    page = served.get("/accounts/acme", headers={"Accept": "text/html"})
+    assert page.status_code == 503
+    assert "The store does not answer" in page.text
+    assert "10.0.0.7" not in page.text
+
+
+def test_metrics_are_those_of_the_process(served: Served) -> None:
+    Counter("rater_web_test", "Only here.").inc()
+    response = served.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    assert "rater_web_test_total 1.0" in response.text
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_finds_nothing_to_say_of_the_metrics(served: Served) -> None:
+    text = served.get("/metrics").content
+    found = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
+    assert (found.returncode, found.stdout + found.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("path", [USAGE, "/accounts/acme", "/nowhere", "/healthz", "/login"])
+def test_every_answer_carries_the_security_headers(served: Served, path: str) -> None:
+    headers = served.get(path).headers
+    assert headers["content-security-policy"].startswith("default-src 'self';")
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+    assert "server" not in headers
+
+
+def test_the_api_describes_itself_and_shows_no_docs(served: Served) -> None:
+    paths = served.get("/openapi.json").json()["paths"]
+    assert set(paths) == {
+        "/v1/accounts/{account}/usage",
+        "/v1/accounts/{account}/usage/months",
+        "/v1/accounts/{account}/usage.csv",
+        "/v1/accounts/{account}/usage.json",
+        "/v1/accounts/{account}/events/{event_id}/explain",
+        "/v1/accounts/{account}/live",
+    }
+    assert served.get("/docs").status_code == 404
+
+
+# ------------------------------------------------------------------ serving
+
+
+async def test_a_taken_port_is_one_clear_line(filled: Filled) -> None:
+    def book() -> Book:
+        return filled.book
+
+    app = create_app(filled.ledger, book, filled.settings, StoreHealth(filled.ledger))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = WebServer(app, "127.0.0.1", port)
+        with pytest.raises(PortTakenError) as raised:
+            await server.start()
+        await server.stop()  # nothing to do, and no error
+    assert str(raised.value).startswith(f"127.0.0.1:{port} is taken by another process")
+
+
+async def test_a_server_starts_again_on_its_port(filled: Filled) -> None:
+    app = create_app(
+        filled.ledger, lambda: filled.book, filled.settings, StoreHealth(filled.ledger)
+    )
+    first = WebServer(app, "127.0.0.1", 0)
+    await first.start()
+    port = int(first.url.rpartition(":")[2])
+    await first.stop()
+    second = WebServer(app, "127.0.0.1", port)
+    await second.start()
+    async with httpx.AsyncClient() as client:
+        assert (await client.get(second.url + "/healthz")).status_code == 200
+    await second.stop()

@@ -1,0 +1,155 @@
+"""The writer: what is acknowledged is in the store, in order; what is not in the store is not."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from rater.events import KINDS
+from rater.tariff import Book
+from streams.pipeline import Batch, RejectedRow
+from streams.settings import Settings, load_settings
+from streams.writer import StoreDownError, Stretch, Writer, first_line
+
+
+class Store:
+    """A store that fails as often as it is told, and remembers what it took."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.taken: list[Batch] = []
+        self.tries = 0
+
+    def write(self, batch: Batch) -> None:
+        self.tries += 1
+        if self.failures:
+            self.failures -= 1
+            raise OSError("connection refused")
+        self.taken.append(batch)
+
+
+class Log:
+    """Stretches of one partition, and which were acknowledged, in order."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.acknowledged: list[int] = []
+        self.in_store_then: list[int] = []
+
+    def stretch(self, offset: int, value: bytes = b"{bad") -> Stretch:
+        def acknowledge() -> None:
+            self.acknowledged.append(offset)
+            self.in_store_then.append(len(self.store.taken))
+
+        return Stretch(KINDS["call"], "usage.call.v1", 0, [_Record(offset, value)], acknowledge)
+
+
+class _Record:
+    def __init__(self, offset: int, value: bytes) -> None:
+        self.offset, self.value = offset, value
+        self.timestamp = int(time.time() * 1000)
+        self.key: bytes | None = None
+        self.headers: Sequence[tuple[str, bytes]] = ()
+
+
+class Letters:
+    def __init__(self, *, refuse: bool = False) -> None:
+        self.sent: list[int] = []
+        self.refuse = refuse
+
+    async def send(self, rows: Sequence[RejectedRow]) -> None:
+        if self.refuse:
+            raise ConnectionError("no broker")
+        self.sent += [row.place.offset for row in rows]
+
+
+def make(
+    store: Any, book: Book, letters: Letters | None = None, **settings: Any
+) -> tuple[Writer, Settings]:
+    chosen = load_settings(batch_wait_s=0.01, **settings)
+    return Writer(store, lambda: book, (letters or Letters()).send, chosen), chosen
+
+
+async def test_nothing_is_acknowledged_before_the_store_has_it_and_then_all_in_order(
+    book: Book,
+) -> None:
+    store = Store(failures=2)
+    log, letters = Log(store), Letters()
+    writer, _ = make(store, book, letters)
+    for offset in range(5):
+        await writer.put(log.stretch(offset))
+    running = asyncio.create_task(writer.run())
+    await asyncio.wait_for(writer.drain(), 10)
+    running.cancel()
+    writer.close()
+    assert log.acknowledged == [0, 1, 2, 3, 4]
+    assert min(log.in_store_then) >= 1
+    assert store.tries == len(store.taken) + 2
+    assert letters.sent == [0, 1, 2, 3, 4]
+
+
+async def test_a_store_down_past_the_bound_ends_the_writer_with_nothing_acknowledged(
+    book: Book,
+) -> None:
+    store = Store(failures=10_000)
+    log = Log(store)
+    writer, _ = make(store, book, store_outage_max_s=0.5)
+    await writer.put(log.stretch(0))
+    with pytest.raises(StoreDownError, match=r"0\.5 s .*connection refused.*nothing"):
+        await asyncio.wait_for(writer.run(), 10)
+    writer.close()
+    assert log.acknowledged == []
+    assert store.tries > 1
+
+
+async def test_a_dead_letter_that_is_refused_ends_the_writer_with_nothing_acknowledged(
+    book: Book,
+) -> None:
+    store = Store()
+    log = Log(store)
+    writer, _ = make(store, book, Letters(refuse=True))
+    await writer.put(log.stretch(0))
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(writer.run(), 10)
+    writer.close()
+    assert log.acknowledged == []
+
+
+async def test_a_bug_in_rating_ends_the_writer_with_nothing_acknowledged(book: Book) -> None:
+    log = Log(Store())
+    writer, _ = make(log.store, book)
+    broken = log.stretch(0)._replace(records=[None])  # type: ignore[list-item]
+    await writer.put(broken)
+    with pytest.raises(AttributeError):
+        await asyncio.wait_for(writer.run(), 10)
+    writer.close()
+    assert log.acknowledged == []
+
+
+async def test_what_waits_is_written_together_up_to_batch_rows(book: Book) -> None:
+    store = Store()
+    log = Log(store)
+    writer, _ = make(store, book, batch_rows=4)
+    for offset in range(10):
+        await writer.put(log.stretch(offset))
+    running = asyncio.create_task(writer.run())
+    await asyncio.wait_for(writer.drain(), 10)
+    running.cancel()
+    writer.close()
+    assert [len(batch.receipts) for batch in store.taken] == [4, 4, 2]
+
+
+async def test_a_full_queue_makes_an_agent_wait(book: Book) -> None:
+    log = Log(Store())
+    writer, _ = make(log.store, book, queue_batches=1)
+    await writer.put(log.stretch(0))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(writer.put(log.stretch(1)), 0.05)
+    writer.close()
+
+
+def test_an_error_in_a_log_is_one_line_without_the_url_it_asked() -> None:
+    error = OSError("Max retries\nexceeded with url: /?query=SELECT&param_x=%2B14155550100")
+    assert first_line(error) == "OSError: Max retries exceeded"
