@@ -20,9 +20,13 @@ class Settings(BaseSettings):
 
     # Kafka
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="host:port of brokers, by comma")
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    kafka_sasl_username: str = ""
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    kafka_sasl_username: str = Field("", description="the SASL user")
     kafka_sasl_password_file: Path | None = Field(None, description="file with the SASL password")
     kafka_ca_file: Path | None = Field(None, description="CA certificates (PEM) for TLS")
     kafka_cert_file: Path | None = Field(None, description="client certificate (PEM) for TLS")
@@ -38,10 +42,12 @@ class Settings(BaseSettings):
     clickhouse_url: str = Field(
         "http://127.0.0.1:8123", description="http(s)://host:port, or chdb:PATH in the process"
     )
-    clickhouse_user: str = "default"
+    clickhouse_user: str = Field("default", description="the ClickHouse user")
     clickhouse_password_file: Path | None = Field(None, description="file with the password")
     clickhouse_ca_file: Path | None = Field(None, description="CA certificates (PEM) for https")
-    clickhouse_database: str = Field("rater", pattern="^[A-Za-z_][A-Za-z0-9_]*$")
+    clickhouse_database: str = Field(
+        "rater", pattern="^[A-Za-z_][A-Za-z0-9_]*$", description="the ledger's database"
+    )
 
     # Rating
     tariff: Path = Field(schemas.SAMPLE_TARIFF, description="the tariff book (TOML)")
@@ -62,12 +68,12 @@ class Settings(BaseSettings):
     health_stall_s: PositiveSeconds = Field(60, description="lag without progress that is ill")
 
     # Web
-    web_host: str = "127.0.0.1"
-    web_port: Annotated[int, Field(ge=0, le=65_535)] = 6066
+    web_host: str = Field("127.0.0.1", description="where the page, API and health listen")
+    web_port: Annotated[int, Field(ge=0, le=65_535)] = Field(6066, description="0 is any free one")
     api_tokens_file: Path | None = Field(
         None, description="TOML with [tokens]: token = account, or * for every account"
     )
-    log_format: Literal["console", "json"] = "console"
+    log_format: Literal["console", "json"] = Field("console", description="console or json")
 
     @model_validator(mode="after")
     def _refuse_an_open_door(self) -> Self:

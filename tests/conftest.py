@@ -278,6 +278,15 @@ def rows_by_oracle(expected: oracle.Ledger, accounts: Iterable[str], months: Ite
     }  # fmt: skip
 
 
+def assert_rows(rows: Rows, expected: Rows) -> None:
+    """Equal, and where not, the few rows that differ: a difference of thousands is unreadable."""
+    differ = sorted(
+        name for name in rows.keys() | expected.keys() if rows.get(name) != expected.get(name)
+    )
+    shown = [(name, rows.get(name), expected.get(name)) for name in differ[:5]]
+    assert not differ, f"{len(differ)} rows differ (name, ledger, expected): {shown}"
+
+
 def comparable(statement: Mapping[str, Any]) -> dict[str, Any]:
     """A statement without what an oracle can't know, and without the fees' parts and products."""
     kept = {k: v for k, v in statement.items() if k not in ("as_of", "status", "products")}

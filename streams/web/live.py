@@ -2,6 +2,7 @@
 
 A feed reads the ledger, at most twice a second, for all of its viewers together; a viewer that
 is slow misses what was between and gets the newest, since each event is the whole statement.
+For the same reason a client that comes back with a Last-Event-ID is told the newest at once.
 """
 
 import asyncio

@@ -91,7 +91,7 @@ def usage_page(
   <a class="brand" href="/">rater</a>
   {_SIGN_OUT if can_sign_out else ""}
 </header>
-<main id="usage" data-live="{_e(live)}" data-month="{month}" data-asked="{int(asked)}"
+<main id="page" data-live="{_e(live)}" data-month="{month}" data-asked="{int(asked)}"
       data-zone="{_e(zone)}" data-symbol="{_e(symbol)}">
   <div class="head">
     <div>

@@ -43,13 +43,13 @@ from tests.rater.make import (
 
 REGISTRY = [
     # kind          | topic                     monthly
-    ("call",          "usage.call.v1",          False),
-    ("text",          "usage.text.v1",          False),
-    ("dial",          "usage.dial.v1",          False),
-    ("amd",           "usage.amd.v1",           False),
-    ("recording",     "usage.recording.v1",     True),
-    ("number",        "usage.number.v1",        True),
-    ("subscription",  "usage.subscription.v1",  True),
+    ("call", "usage.call.v1", False),
+    ("text", "usage.text.v1", False),
+    ("dial", "usage.dial.v1", False),
+    ("amd", "usage.amd.v1", False),
+    ("recording", "usage.recording.v1", True),
+    ("number", "usage.number.v1", True),
+    ("subscription", "usage.subscription.v1", True),
 ]
 
 

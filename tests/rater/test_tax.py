@@ -1,5 +1,7 @@
 """Taxes by level, from a table with dates, by two out of three places."""
 
+from typing import Any
+
 import pytest
 
 from rater.money import format_nanos
@@ -92,16 +94,22 @@ PLACES = [
 
 
 @pytest.mark.parametrize(("account", "from_", "to", "charged", "federal", "state", "local"), PLACES)
-@pytest.mark.parametrize("make", [call, dial])
 def test_a_call_is_taxed_where_two_of_its_places_are(
-    make: type, account: str, from_: str, to: str, charged: str, federal: str, state: str, local: str
+    account: str, from_: str, to: str, charged: str, federal: str, state: str, local: str
 ) -> None:
-    if make is dial and to == TOLL_FREE:
-        return  # the campaign line has another price for it
-    row = charge(make(60, account_id=account, from_=from_, to=to))
+    row = charge(call(60, account_id=account, from_=from_, to=to))
     assert format_nanos(row.charge) == charged
     taxes = (row.tax_federal, row.tax_state, row.tax_local)
     assert tuple(map(format_nanos, taxes)) == (federal, state, local)
+
+
+@pytest.mark.parametrize("event", [call(media="video"), dial()])
+def test_video_and_campaign_calls_are_calls(event: dict[str, Any]) -> None:
+    # from Manhattan to Los Angeles, for an account in Los Angeles: California's 0.045
+    row = charge(event)
+    assert row.tax_state * 1_000 == row.charge * 45
+    other = charge(event | {"account_id": "acme", "to": HOUSTON})  # New York's 0.025
+    assert other.tax_state * 1_000 == other.charge * 25
 
 
 def test_a_text_is_taxed_where_the_service_is() -> None:
@@ -141,7 +149,7 @@ def test_what_the_table_does_not_say_is_marked(
 
 
 @pytest.mark.parametrize("event", [call(), text()])
-def test_without_a_table_a_row_is_rated_and_its_tax_unknown(event: dict[str, str]) -> None:
+def test_without_a_table_a_row_is_rated_and_its_tax_unknown(event: dict[str, Any]) -> None:
     prices = price("calls", "0.01") + price("texts", "0.01", "text")
     book = make_book(prices + price("carrier_fees", "0.01", "text"))
     row = charge(event, book, line=event["kind"] + "s")
@@ -159,10 +167,7 @@ def test_an_empty_table_taxes_nothing_and_says_unknown() -> None:
 
 def rows(*rates: str, share: str = "1", level: str = "state") -> TaxTable:
     return TaxTable(
-        [
-            US_ROW._replace(level=level, rate=nanos(rate), taxed_share=nanos(share))
-            for rate in rates
-        ]
+        [US_ROW._replace(level=level, rate=nanos(rate), taxed_share=nanos(share)) for rate in rates]
     )
 
 

@@ -43,6 +43,9 @@ MONTH = "2026-01"
 USAGE = "/v1/accounts/acme/usage?month=" + MONTH
 
 
+LOGGED_AFTER_MS = 86_400_000  # a call is told when it is over, so within a day
+
+
 class Filled:
     """A ledger in a folder, and a way to put events into it."""
 
@@ -58,7 +61,7 @@ class Filled:
         event = {"id": f"e{self._offset}", "account_id": "acme"} | fields
         record = SimpleNamespace(
             offset=self._offset,
-            timestamp=int(at.timestamp() * 1000) + 3_600_000,
+            timestamp=int(at.timestamp() * 1000) + LOGGED_AFTER_MS,
             key=event["account_id"].encode(),
             value=json.dumps(event).encode(),
             headers=(),

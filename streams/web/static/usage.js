@@ -7,7 +7,7 @@ const REOPEN_AFTER_MS = 25000; // two heartbeats missed: the connection is dead,
 const RETRY_MS = 5000;
 const SAY_EVERY_MS = 30000; // to a screen reader
 
-const main = document.getElementById("usage");
+const main = document.getElementById("page");
 const { live, month, asked, zone, symbol } = main.dataset;
 const one = (selector) => main.querySelector(selector);
 const all = (selector) => main.querySelectorAll(selector);
@@ -123,7 +123,8 @@ function say(text, now = false) {
 // ------------------------------------------------------------------ the stream and its state
 
 let source = null;
-let newsAt = Date.now();
+let newsAt = Date.now(); // when the numbers were last known to be right
+let openedAt = 0;
 let state = "";
 
 function setState(next, text) {
@@ -141,7 +142,7 @@ function setStale() {
 
 function open() {
   source?.close();
-  newsAt = Date.now();
+  openedAt = Date.now();
   source = new EventSource(live);
   source.addEventListener("statement", (event) => {
     const statement = JSON.parse(event.data);
@@ -153,10 +154,7 @@ function open() {
     showStatement(statement);
   });
   source.addEventListener("heartbeat", (event) => news(JSON.parse(event.data).as_of));
-  source.addEventListener("stale", () => {
-    newsAt = Date.now();
-    setStale();
-  });
+  source.addEventListener("stale", setStale);
   source.addEventListener("error", () => {
     if (state !== "stale") setState("reconnecting", "Reconnecting");
     // Refused rather than cut off: the browser gives up, so try again from here.
@@ -176,9 +174,9 @@ function news(asOf) {
 
 setInterval(() => {
   if (document.hidden) return;
-  const silent = Date.now() - newsAt;
-  if (silent > STALE_AFTER_MS) setStale();
-  if (silent > REOPEN_AFTER_MS) open();
+  const now = Date.now();
+  if (now - newsAt > STALE_AFTER_MS) setStale();
+  if (now - Math.max(newsAt, openedAt) > REOPEN_AFTER_MS) open();
 }, 1000);
 
 // A page that nobody sees gives its connection back: a browser has six for one host.

@@ -1,0 +1,365 @@
+"""Properties: what holds for every event, and that the product and the oracle agree on each."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from rater.charge import Charge
+from rater.monthly import charge_month
+from rater.price import Price
+from rater.rate import Parked, rate
+from rater.statement import make_statement
+from schemas import SAMPLE_TARIFF
+from tests import oracle
+from tests.rater.make import (
+    RECEIVED,
+    SAMPLE,
+    a_price,
+    a_usage,
+    charges,
+    decoded,
+    modest,
+    sums,
+    telling,
+    us,
+)
+
+ORACLE_BOOK = oracle.load_book(SAMPLE_TARIFF)
+
+# ------------------------------------------------------------------ events of every kind
+
+PARTIES = st.sampled_from(
+    [
+        "+12125550100", "+16465550111", "+13105550100", "+14155550100", "+17135550100",
+        "+13055550100", "+12065550100", "+12025550100", "+14165550100", "+12425550100",
+        "+18765550100", "+17875550100", "+18005550100", "+18885550100", "+18225550100",
+        "+442079460000", "+447700900123", "+448001111111", "+33612345678", "+551155501234",
+        "+88212345678", "+4915112345678", "87121", "911", "client:ann", "sip:ann@example.com",
+        "anonymous",
+    ]
+)  # fmt: skip
+NUMBERS = st.sampled_from(["+12125550100", "+13105550100", "+18005550100", "87121"])
+ACCOUNTS = st.sampled_from(["acme", "someone"])
+
+# Where something changes: versions, fees, tax quarters, months in UTC and in New York, clocks.
+EDGES = [
+    datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC),
+    datetime(2026, 1, 16, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC),
+    datetime(2026, 2, 1, 5, tzinfo=UTC), datetime(2026, 3, 8, 7, tzinfo=UTC),
+    datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, 4, tzinfo=UTC),
+    datetime(2026, 11, 1, 6, tzinfo=UTC), datetime(2028, 2, 29, tzinfo=UTC),
+]  # fmt: skip
+AROUND = st.integers(-3, 3).map(lambda steps: timedelta(microseconds=steps))
+INSTANTS = st.one_of(
+    st.builds(lambda edge, around: edge + around, st.sampled_from(EDGES), AROUND),
+    st.datetimes(
+        datetime(2024, 12, 25), datetime(2029, 1, 1), timezones=st.just(UTC)
+    ),
+)  # fmt: skip
+# Seconds to the microsecond, often about a whole minute, and at most a day.
+LENGTHS = st.one_of(
+    st.builds(
+        lambda minutes, around: max(timedelta(minutes=minutes) + around, timedelta(0)),
+        st.integers(0, 5),
+        st.sampled_from([timedelta(0), timedelta(microseconds=1), -timedelta(microseconds=1)]),
+    ),
+    st.timedeltas(timedelta(0), timedelta(hours=24)),
+)
+
+
+def _written(draw: st.DrawFn, instant: datetime) -> str:
+    """The instant in one of the offsets a producer may write it in."""
+    zone = draw(st.sampled_from([UTC, oracle.ZoneInfo("America/New_York")]))
+    return instant.astimezone(zone).isoformat()
+
+
+def _optional(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> Any:
+    return draw(st.none() | values)
+
+
+@st.composite
+def calls(draw: st.DrawFn, kind: str = "call") -> dict[str, Any]:
+    dialed, length = draw(INSTANTS), draw(LENGTHS)
+    ended = dialed + length
+    event: dict[str, Any] = {
+        "kind": kind, "id": draw(st.uuids(version=4)).hex, "account_id": draw(ACCOUNTS),
+        "direction": draw(st.sampled_from(["inbound", "outbound"])), "from": draw(PARTIES),
+        "to": draw(PARTIES), "ended_at": _written(draw, ended),
+        "status": draw(st.sampled_from(["completed", "busy", "no-answer", "failed", "canceled"])),
+        "device": _optional(draw, st.sampled_from(["web", "cell"])),
+        "group_id": _optional(draw, st.just("g")),
+    }  # fmt: skip
+    if draw(st.integers(0, 9)):  # one in ten was refused before dialing
+        event["dialed_at"] = _written(draw, dialed)
+        if draw(st.booleans()):
+            share = draw(st.integers(0, 4))
+            event["answered_at"] = _written(draw, dialed + length * share / 4)
+    if kind == "dial":
+        event["campaign_id"] = "spring"
+    elif draw(st.booleans()):
+        event["media"] = draw(st.sampled_from(["voice", "video"]))
+    return event
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> dict[str, Any]:
+    carriers = ["AT&T", "at&t", "T-Mobile", "tmobile", "Verizon", "US Cellular", "Dish", "", "&"]
+    return {
+        "kind": "text", "id": draw(st.uuids(version=4)).hex, "account_id": draw(ACCOUNTS),
+        "direction": draw(st.sampled_from(["inbound", "outbound"])),
+        "media": draw(st.sampled_from(["sms", "mms"])), "from": draw(PARTIES),
+        "to": draw(PARTIES), "sent_at": _written(draw, draw(INSTANTS)),
+        "status": draw(
+            st.sampled_from(["sent", "delivered", "received", "failed", "undelivered"])
+        ),
+        "registered": draw(st.booleans()), "carrier": _optional(draw, st.sampled_from(carriers)),
+        "sender": _optional(draw, st.sampled_from(["10dlc", "tollfree", "shortcode"])),
+        "segments": _optional(draw, st.integers(1, 255)),
+        "body": _optional(draw, st.text(alphabet="aé€ж😀^ ", max_size=400)),
+    }  # fmt: skip
+
+
+@st.composite
+def detections(draw: st.DrawFn) -> dict[str, Any]:
+    dialed = draw(INSTANTS)
+    answered = _optional(draw, st.timedeltas(timedelta(0), timedelta(hours=1)))
+    return {
+        "kind": "amd", "id": draw(st.uuids(version=4)).hex, "account_id": draw(ACCOUNTS),
+        "call_id": draw(st.uuids(version=4)).hex, "dialed_at": _written(draw, dialed),
+        "answered_at": None if answered is None else _written(draw, dialed + answered),
+        "verdict": draw(st.sampled_from(["human", "machine", "fax", "unknown"])),
+    }  # fmt: skip
+
+
+EVENTS = st.one_of(calls(), calls(kind="dial"), texts(), detections())
+
+
+@st.composite
+def things(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Tellings of a few numbers, recordings and subscriptions, some of them sent again."""
+    told: list[dict[str, Any]] = []
+    for place in range(draw(st.integers(1, 7))):
+        start = draw(INSTANTS)
+        end = _optional(draw, st.timedeltas(timedelta(0), timedelta(days=80)))
+        since = _written(draw, start)
+        until = None if end is None else _written(draw, start + end)
+        base = {"id": f"e{place}", "account_id": draw(ACCOUNTS)}
+        match draw(st.sampled_from(["number", "recording", "subscription", "again"])):
+            case "number":
+                base |= {
+                    "kind": "number", "number": draw(NUMBERS), "acquired_at": since,
+                    "released_at": until, "number_type": draw(st.sampled_from(["local", "tollfree"])),
+                }  # fmt: skip
+            case "recording":
+                base |= {
+                    "kind": "recording", "recording_id": draw(st.sampled_from("QR")),
+                    "stored_at": since, "deleted_at": until,
+                    "duration_s": draw(st.integers(0, 200)),
+                }  # fmt: skip
+            case "subscription":
+                base |= {
+                    "kind": "subscription", "subscription_id": draw(st.sampled_from("ST")),
+                    "started_at": since, "ended_at": until,
+                    "product": draw(st.sampled_from(["power-dialer", "seat"])),
+                }  # fmt: skip
+            case _:
+                if not told:
+                    continue
+                base = draw(st.sampled_from(told))
+        told.append(base)
+    return told
+
+
+# ------------------------------------------------------------------ the product and the oracle
+
+
+def dollars(nanos: int) -> Decimal:
+    return Decimal(nanos).scaleb(-9)
+
+
+Rows = dict[tuple[Any, ...], tuple[Any, ...]]
+
+
+def product_rows(rows: list[Charge]) -> Rows:
+    """Keyed by identity: what is billed, charged and taxed, exactly."""
+    return {
+        (row.account_id, f"{row.month:%Y-%m}", row.line, row.identity, row.revision): (
+            row.direction or None, Decimal(row.billed), row.unit, row.billed_seconds,
+            row.segments, dollars(row.charge), dollars(row.tax_federal), dollars(row.tax_state),
+            dollars(row.tax_local),
+        )
+        for row in rows
+    }  # fmt: skip
+
+
+def oracle_rows(rows: dict[oracle.Identity, oracle.Row]) -> Rows:
+    return {
+        tuple(identity): (
+            row.direction, row.billed, row.unit, row.billed_seconds, row.segments, row.charge,
+            row.tax_federal, row.tax_state, row.tax_local,
+        )
+        for identity, row in rows.items()
+    }  # fmt: skip
+
+
+@settings(modest, max_examples=600)
+@given(EVENTS)
+def test_the_product_and_the_oracle_agree_on_every_event(event: dict[str, Any]) -> None:
+    # The oracle gives a refused call its row of nothing even where no version holds.
+    before = us(event.get("dialed_at") or event.get("ended_at") or RECEIVED) < us(
+        "2025-01-01T00:00:00Z"
+    )
+    assume(not (before and "ended_at" in event and "dialed_at" not in event))
+    ledger = oracle.rate_lines([event], ORACLE_BOOK)
+    rated = rate(decoded(event), SAMPLE)
+    if isinstance(rated, Parked):
+        assert (ledger.rows, len(ledger.parked)) == ({}, 1)
+    else:
+        assert ledger.parked == []
+        assert product_rows(rated) == oracle_rows(ledger.rows)
+
+
+MONTHS = st.builds(date, st.integers(2025, 2026), st.integers(1, 12), st.just(1))
+
+
+@settings(modest, max_examples=300)
+@given(things(), MONTHS, ACCOUNTS)
+def test_the_product_and_the_oracle_agree_on_what_stood_in_a_month(
+    told: list[dict[str, Any]], month: date, account: str
+) -> None:
+    tellings = [telling(event, place) for place, event in enumerate(told)]
+    own = [one for one in tellings if one.account_id == account]
+    made, unpriced = charge_month(own, month, SAMPLE, as_of_us=us(RECEIVED))
+    ledger = oracle.rate_lines(told, ORACLE_BOOK)
+    rows, parked = ledger.monthly(account, f"{month:%Y-%m}")
+    assert product_rows([one.charge for one in made]) == oracle_rows(rows)
+    assert len(unpriced) == len(parked) == 0
+
+
+@settings(modest, max_examples=100)
+@given(st.lists(EVENTS, max_size=12), things(), MONTHS, ACCOUNTS)
+def test_the_product_and_the_oracle_agree_on_a_statement(
+    events: list[dict[str, Any]], told: list[dict[str, Any]], month: date, account: str
+) -> None:
+    # All in one month: their own times would scatter them.
+    events = [
+        event for event in events if event["kind"] != "text" or event["account_id"] == account
+    ]
+    rows = []
+    ledger = oracle.rate_lines([*events, *told], ORACLE_BOOK)
+    for event in events:
+        rated = rate(decoded(event), SAMPLE)
+        rows += rated if isinstance(rated, list) else []
+    tellings = [telling(event, place) for place, event in enumerate(told)]
+    months = {month} | {row.month for row in rows}
+    for each in months:
+        assume(each >= date(2025, 1, 1))
+        monthly, _ = charge_month(tellings, each, SAMPLE, as_of_us=us(RECEIVED))
+        all_rows = rows + [one.charge for one in monthly]
+        mine = [row for row in all_rows if (row.account_id, row.month) == (account, each)]
+        made = make_statement(
+            sums(mine), account_id=account, month=each, zone="UTC", as_of="", currency="USD"
+        )
+        expected = ledger.statement(account, f"{each:%Y-%m}")
+        assert [
+            (line.form.line, dollars(line.quantity), line.rows, dollars(line.average_price()),
+             dollars(line.charge))
+            for line in made.lines
+        ] == [
+            (line["line"], Decimal(line["quantity"]), line["count"],
+             Decimal(line["average_price"]), Decimal(line["charge"]))
+            for line in expected["lines"]
+        ]  # fmt: skip
+        assert Decimal(made.total_cents).scaleb(-2) == Decimal(expected["total"])
+
+
+# ------------------------------------------------------------------ what holds for every price
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> Price:
+    unit = draw(st.sampled_from(["minute", "second"]))
+    whole = 60 if unit == "minute" else 1
+    return a_price(
+        unit=unit,
+        rate=str(dollars(draw(st.integers(0, 10**10)))),
+        connection_fee=str(dollars(draw(st.integers(0, 10**9)))),
+        per=draw(st.sampled_from([1, 7, 60, 1_000])),
+        first=draw(st.integers(1, 5)) * whole,
+        following=draw(st.integers(1, 5)) * whole,
+        minimum=draw(st.integers(0, 5)) * whole,
+        start=draw(st.sampled_from(["dial", "answer"])),
+        fraction=draw(st.sampled_from(["drop", "up"])),
+        rounding=draw(st.sampled_from(["half-even", "half-up", "up"])),
+    )
+
+
+@modest
+@given(shapes(), LENGTHS, LENGTHS, st.none() | st.just(0.0))
+def test_a_longer_call_never_costs_less_and_no_quantity_shrinks(
+    price: Price, one: timedelta, other: timedelta, answered: float | None
+) -> None:
+    short, long = sorted([one.total_seconds(), other.total_seconds()])
+    less = price.bill(a_usage(short, answered_after_s=answered))
+    more = price.bill(a_usage(long, answered_after_s=answered))
+    assert more.charge >= less.charge >= 0
+    assert more.raw_seconds >= less.raw_seconds
+    assert more.billed_seconds >= less.billed_seconds
+    assert more.billed >= less.billed
+    if answered is not None:
+        assert less.billed_seconds >= less.raw_seconds
+        assert less.billed > 0
+
+
+@modest
+@given(st.sampled_from(["text", "segment", "message"]), st.integers(1, 255), st.integers(1, 255))
+def test_a_longer_text_never_costs_less(unit: str, one: int, other: int) -> None:
+    fewer, more = sorted([one, other])
+    price = a_price("texts", "0.0079", unit)
+    assert price.bill_quantity(0, more).charge >= price.bill_quantity(0, fewer).charge > 0
+
+
+@modest
+@given(calls(), st.integers(1, 10_000_000))
+def test_an_event_that_ends_later_never_costs_less(event: dict[str, Any], more_us: int) -> None:
+    assume("dialed_at" in event)
+    length_us = us(event["ended_at"]) - us(event["dialed_at"])
+    assume(length_us + more_us <= 86_400_000_000)
+    ended = datetime.fromisoformat(event["ended_at"]).astimezone(UTC)
+    later = event | {"ended_at": (ended + timedelta(microseconds=more_us)).isoformat()}
+    first, second = rate(decoded(event), SAMPLE), rate(decoded(later), SAMPLE)
+    assert isinstance(first, list) == isinstance(second, list)
+    if isinstance(first, list) and isinstance(second, list):
+        assert second[0].charge >= first[0].charge
+        assert second[0].billed >= first[0].billed
+
+
+@modest
+@given(st.lists(EVENTS, max_size=10))
+def test_the_sum_of_the_rows_is_the_statement(events: list[dict[str, Any]]) -> None:
+    rows: list[Charge] = []
+    for event in events:
+        rated = rate(decoded(event), SAMPLE)
+        rows += rated if isinstance(rated, list) else []
+    made = make_statement(
+        sums(rows), account_id="", month=date(2026, 2, 1), zone="UTC", as_of="", currency="USD"
+    )
+    exact = sum(
+        row.charge + row.tax_federal + row.tax_state + row.tax_local for row in rows
+    )  # fmt: skip
+    assert sum(line.charge for line in made.lines) == exact
+    assert made.total_cents == round(Fraction(exact, 10_000_000))  # Python rounds half to even
+
+
+@modest
+@given(st.lists(EVENTS, min_size=1, max_size=6), st.randoms())
+def test_a_replay_in_any_order_changes_nothing(events: list[dict[str, Any]], random: Any) -> None:
+    events = [event for event in events if isinstance(rate(decoded(event), SAMPLE), list)]
+    once = product_rows([row for event in events for row in charges(event)])
+    replayed = events + events
+    random.shuffle(replayed)
+    assert product_rows([row for event in replayed for row in charges(event)]) == once

@@ -1,0 +1,216 @@
+"""Monthly lines from what events told, in the ledger: late ends, other orders, made again."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from rater.months import parse_month
+from rater.statement import statement_to_json
+from rater.tariff import Book
+from streams.ledger import Ledger
+from streams.monthly import make_month
+from streams.usage import read_statement
+from tests import oracle
+from tests.conftest import (
+    Log,
+    assert_rows,
+    comparable,
+    number,
+    recording,
+    rows_by_oracle,
+    rows_of,
+    subscription,
+)
+
+MONTHS = ("2026-07", "2026-08", "2026-09", "2026-10")
+AUGUST, SEPTEMBER, OCTOBER = date(2026, 8, 1), date(2026, 9, 1), date(2026, 10, 1)
+AS_OF = datetime(2026, 11, 2, tzinfo=UTC)
+
+
+def make_all(ledger: Ledger, book: Book, as_of: datetime = AS_OF) -> None:
+    for month in MONTHS:
+        make_month(ledger, book, parse_month(month), as_of=as_of)
+
+
+def charged(ledger: Ledger) -> list[tuple[str, str, str, str]]:
+    """Month, line, charge and status of every monthly row."""
+    return [
+        (month, line, charge, status)
+        for month, line, charge, status in ledger.query(
+            "SELECT formatDateTime(month, '%Y-%m') AS m, line, toString(charge), status"
+            " FROM rated_rows ORDER BY m, line, identity"
+        )
+    ]
+
+
+def assert_as_by_oracle(
+    ledger: Ledger, book: Book, oracle_book: oracle.Book, events: list[Mapping[str, Any]]
+) -> None:
+    expected = oracle.rate_lines(events, oracle_book)
+    assert_rows(rows_of(ledger), rows_by_oracle(expected, ["acme"], MONTHS))
+    for month in MONTHS:
+        statement = statement_to_json(read_statement(ledger, book, "acme", parse_month(month)))
+        assert comparable(statement) == expected.statement("acme", month)
+
+
+def test_a_month_made_twice_is_the_same_month(any_ledger: Ledger, book: Book) -> None:
+    any_ledger.write(Log([number(), recording(), subscription()]).batch(book))
+    first = make_month(any_ledger, book, AUGUST, as_of=AS_OF)
+    before = any_ledger.query("SELECT * FROM rated FINAL ORDER BY ALL")
+    assert first == (3, 0)
+    assert make_month(any_ledger, book, AUGUST, as_of=AS_OF) == first
+    assert any_ledger.query("SELECT * FROM rated FINAL ORDER BY ALL") == before
+    assert charged(any_ledger) == [
+        ("2026-08", "phone_numbers", "1", "rated"),
+        ("2026-08", "recording_storage", "0.002", "rated"),
+        ("2026-08", "subscriptions", "49", "rated"),
+    ]
+
+
+def test_an_end_told_late_takes_back_the_months_after_it(
+    any_ledger: Ledger, book: Book, oracle_book: oracle.Book
+) -> None:
+    log = Log([number(), recording(), subscription()])
+    any_ledger.write(log.batch(book))
+    make_all(any_ledger, book)
+    assert len(charged(any_ledger)) == 9
+    end = "2026-09-20T00:00:00Z"
+    log.append(number(id="n2", released_at=end))
+    log.append(recording(id="r2", deleted_at=end))
+    log.append(subscription(id="s2", ended_at=end))
+    any_ledger.write(log.batch(book, [[3], [4], [5]]))
+    make_all(any_ledger, book)
+    rows = charged(any_ledger)
+    assert [row for row in rows if row[0] == "2026-10"] == [
+        ("2026-10", "phone_numbers", "0", "voided"),
+        ("2026-10", "recording_storage", "0", "voided"),
+        ("2026-10", "subscriptions", "0", "voided"),
+    ]
+    assert {row[3] for row in rows if row[0] != "2026-10"} == {"rated"}
+    assert_as_by_oracle(any_ledger, book, oracle_book, log.events)
+
+
+ACQUIRED = "2026-08-10T12:00:00Z"
+TALES: list[tuple[str, list[dict[str, Any]]]] = [
+    # each event is told after the one before it
+    ("an end, then the earlier state again", [
+        number(released_at="2026-09-02T00:00:00Z"), number(id="n2"),
+    ]),
+    ("two ends: the last in the log, though it is the earlier instant", [
+        number(released_at="2026-10-02T00:00:00Z"),
+        number(id="n2", released_at="2026-08-20T00:00:00Z"),
+    ]),
+    ("two ends: the last in the log, the later instant", [
+        number(released_at="2026-08-20T00:00:00Z"),
+        number(id="n2", released_at="2026-10-02T00:00:00Z"),
+    ]),
+    ("an event id told twice counts as told first", [
+        recording(duration_s=60), recording(duration_s=6_000),
+    ]),
+    ("another event about the same recording", [
+        recording(duration_s=60), recording(id="r2", duration_s=6_000),
+    ]),
+    ("a number released and acquired again in one month is one number", [
+        number(released_at="2026-08-12T00:00:00Z"),
+        number(id="n2", acquired_at="2026-08-20T00:00:00Z"),
+    ]),
+    ("a number acquired and released at once never stood", [
+        number(released_at=ACQUIRED),
+    ]),
+    ("a subscription that changed its product", [
+        subscription(product="office-phone"), subscription(id="s2", product="power-dialer"),
+    ]),
+    ("a recording deleted at the edge of New York's month", [
+        recording(deleted_at="2026-09-01T04:00:00Z"),
+    ]),
+    ("a recording deleted a microsecond after the edge", [
+        recording(deleted_at="2026-09-01T04:00:00.000001Z"),
+    ]),
+    ("a number acquired in the last microsecond of the month", [
+        number(acquired_at="2026-09-01T03:59:59.999999Z"),
+    ]),
+    ("a recording told again as stored in a later month", [
+        recording(), recording(id="r2", stored_at="2026-10-10T00:00:00Z"),
+    ]),
+    ("a recording told again as stored in an earlier month", [
+        recording(), recording(id="r2", stored_at="2026-07-10T00:00:00Z"),
+    ]),
+    ("a recording of no seconds", [recording(duration_s=0)]),
+    ("a thing that stands since the last century", [
+        number(acquired_at="1999-01-01T00:00:00Z"),
+    ]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tale", "events"), TALES, ids=[tale for tale, _ in TALES])
+def test_what_stood_is_charged_as_by_the_oracle_in_either_order_of_writing(
+    ledger: Ledger,
+    book: Book,
+    oracle_book: oracle.Book,
+    tale: str,
+    events: list[dict[str, Any]],
+) -> None:
+    log = Log(events)
+    ledger.write(log.batch(book))
+    make_all(ledger, book)
+    assert_as_by_oracle(ledger, book, oracle_book, log.events)
+    run(ledger, "TRUNCATE TABLE rated")
+    run(ledger, "TRUNCATE TABLE states")
+    for place in reversed(range(len(events))):
+        ledger.write(log.batch(book, [[place]]))
+        make_all(ledger, book)
+    assert_as_by_oracle(ledger, book, oracle_book, log.events)
+
+
+def run(ledger: Ledger, sql: str) -> None:
+    ledger._writer.command(sql)
+
+
+def test_a_month_that_has_not_begun_for_the_account_has_no_lines(
+    ledger: Ledger, book: Book
+) -> None:
+    ledger.write(Log([number(), number(id="n2", account_id="globex")]).batch(book))
+    between = datetime(2026, 9, 1, 2, tzinfo=UTC)  # September in UTC, still August in New York
+    make_month(ledger, book, SEPTEMBER, as_of=between)
+    rows = ledger.query("SELECT account_id, month FROM rated_rows")
+    assert rows == [("globex", SEPTEMBER)]
+
+
+def test_only_the_accounts_that_are_named_are_made(ledger: Ledger, book: Book) -> None:
+    ledger.write(Log([number(), number(id="n2", account_id="globex")]).batch(book))
+    assert make_month(ledger, book, AUGUST, as_of=AS_OF, accounts=["globex"]) == (1, 0)
+    assert make_month(ledger, book, AUGUST, as_of=AS_OF, accounts=[]) == (0, 0)
+    assert ledger.query("SELECT account_id FROM rated_rows") == [("globex",)]
+
+
+def test_a_row_names_the_place_in_the_log_that_it_was_made_from(
+    ledger: Ledger, book: Book
+) -> None:
+    log = Log([recording(), recording(id="r2")])
+    ledger.write(log.batch(book))
+    make_month(ledger, book, AUGUST, as_of=AS_OF, topic_prefix="eu.")
+    rows = ledger.query("SELECT topic, partition, offset, event_id, identity FROM rated_rows")
+    assert rows == [("eu.usage.recording.v1", 0, 1, "r2", "R")]
+
+
+def test_a_thing_before_every_tariff_is_counted_as_unpriced_and_not_free(
+    ledger: Ledger, book: Book
+) -> None:
+    ledger.write(Log([number(acquired_at="2024-01-01T00:00:00Z")]).batch(book))
+    assert make_month(ledger, book, date(2024, 2, 1), as_of=AS_OF) == (0, 1)
+    assert make_month(ledger, book, AUGUST, as_of=AS_OF) == (1, 0)
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"])
+def test_a_thing_since_the_first_instant_of_the_calendar_does_not_stop_the_others(
+    any_ledger: Ledger, book: Book, at: str
+) -> None:
+    events = [number(account_id="strange", acquired_at=at), number(), recording()]
+    any_ledger.write(Log(events).batch(book))
+    make_month(any_ledger, book, AUGUST, as_of=AS_OF)
+    assert {row[:3] for row in charged(any_ledger)} >= {
+        ("2026-08", "phone_numbers", "1"),
+        ("2026-08", "recording_storage", "0.002"),
+    }
