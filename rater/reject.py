@@ -16,6 +16,7 @@ class Reason(StrEnum):
     BAD_NUMBER = "bad_number"  # a party that is neither E.164 nor another known form
     BAD_TIME = "bad_time"  # end before start, answer outside the call, longer than 24 h
     IN_FUTURE = "in_future"  # more than five minutes after the log received it
+    CONFLICT = "conflict"  # the same event id with other content; the first in the log stands
     UNREADABLE = "unreadable"  # a line of a foreign format that could not be understood
 
 

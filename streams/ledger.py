@@ -109,6 +109,15 @@ class Ledger:
             self._insert("rejected", _rejected_columns(batch.rejected, now))
             self._insert("receipts", _receipt_columns(batch.receipts, now))
 
+    def write_losers(self, rows: Sequence[tuple[object, ...]]) -> None:
+        """Names rows that lose, or no longer lose, against a conflict's winner."""
+        now = datetime.now(UTC)
+        names = [
+            "account_id", "month", "line", "identity", "revision", "version", "loses", "found_at",
+        ]  # fmt: skip
+        with self._write_lock:
+            self._writer.insert("losers", [[*row, now] for row in rows], column_names=names)
+
     def resolve_parked(self, places: Sequence[Place]) -> None:
         """Marks parked events as rated; their rows are in the ledger already."""
         for place in places:

@@ -38,6 +38,9 @@ LAG_SECONDS = Gauge(
 )
 LAST_COMMIT = Gauge("rater_last_commit_timestamp_seconds", "When a batch was last acknowledged.")
 PARKED_NOW = Gauge("rater_parked_events", "Events that wait for a price now.")
+CONFLICTS = Gauge(
+    "rater_conflicts", "Event ids of open months that came with more than one content."
+)
 UNPRICED_THINGS = Gauge(
     "rater_unpriced_things", "Numbers, recordings, subscriptions of open months without a price."
 )

@@ -192,6 +192,11 @@ def monthly_row(charge: Charge, telling: Telling, topic: str) -> RatedRow:
     return RatedRow(charge, 0, Place.at(topic, telling.position), version)
 
 
+def place_of_version(topic: str, version: int) -> Place:
+    """Where the record of an event's row lies, from the row's version."""
+    return Place.at(topic, _PREFERRED - 1 - version % _PREFERRED)
+
+
 def _without_body(event: Event) -> bytes:
     """The event as JSON. A text's body is counted here and never stored."""
     if isinstance(event, Text) and event.body is not None:

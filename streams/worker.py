@@ -15,6 +15,7 @@ from streams import metrics
 from streams.agents import add_agents
 from streams.app import make_app
 from streams.books import BookFile
+from streams.conflicts import settle_conflicts
 from streams.ledger import Ledger, StoreErrors
 from streams.monthly import make_month
 from streams.parked import count_parked, retry_parked
@@ -25,6 +26,8 @@ from streams.writer import Writer, first_line
 
 TICK_S = 0.5
 STORE_PROBE_S = 5.0
+# A conflict is told within a minute.
+CONFLICTS_EVERY_S = 20.0
 # Beside each reload of the book: what was parked by the old book just after it.
 PARKED_RETRY_S = 30.0
 
@@ -110,7 +113,7 @@ class Worker:
     # Housekeeping: what is due by the clock. A store that does not answer is tried again.
 
     async def _keep_house(self) -> None:
-        due = {"tariff": 0.0, "parked": 0.0, "monthly": 0.0, "probe": 0.0}
+        due = {"tariff": 0.0, "parked": 0.0, "monthly": 0.0, "probe": 0.0, "conflicts": 0.0}
         while True:
             now = self._tick_at = time.monotonic()
             self._show_lag(now)
@@ -126,6 +129,9 @@ class Worker:
                 if now >= due["monthly"]:
                     due["monthly"] = now + self._settings.monthly_every_s
                     await self._make_months()
+                if now >= due["conflicts"]:
+                    due["conflicts"] = now + CONFLICTS_EVERY_S
+                    await self._settle_conflicts()
                 if now >= due["probe"]:
                     due["probe"] = now + STORE_PROBE_S
                     metrics.PARKED_NOW.set(await asyncio.to_thread(count_parked, self._ledger))
@@ -142,6 +148,15 @@ class Worker:
         self._writer.changed_accounts |= accounts
         if retried:
             log.info("parked_rated", events=retried)
+
+    async def _settle_conflicts(self) -> None:
+        conflicts = await asyncio.to_thread(
+            settle_conflicts,
+            self._ledger,
+            open_months(datetime.now(UTC)),
+            topic_prefix=self._settings.topic_prefix,
+        )
+        metrics.CONFLICTS.set(len(conflicts))
 
     async def _make_months(self) -> None:
         """The open months: of all accounts once, then of those whose things changed."""

@@ -140,18 +140,18 @@ def test_a_log_read_again_changes_nothing(logs: tuple[list[Telling], list[Tellin
 # ------------------------------------------------------------------ what stood in the month
 
 SPANS = [
-    # acquired                          released                            | February's charge
-    ("2026-01-15T00:00:00Z",            None,                                 "1"),
-    ("2026-02-15T00:00:00Z",            None,                                 "1"),
-    ("2026-02-15T00:00:00Z",            "2026-02-15T00:00:00.000001Z",        "1"),  # at any time
-    ("2026-02-28T23:59:59.999999Z",     None,                                 "1"),
-    ("2026-03-01T00:00:00Z",            None,                                 None),
-    ("2026-01-15T00:00:00Z",            "2026-02-01T00:00:00Z",               None),  # [from, until)
-    ("2026-01-15T00:00:00Z",            "2026-02-01T00:00:00.000001Z",        "1"),
-    ("2026-01-15T00:00:00Z",            "2027-01-01T00:00:00Z",               "1"),
-    ("2026-02-10T00:00:00Z",            "2026-02-10T00:00:00Z",               None),  # it never stood
-    ("2026-01-31T19:00:00-05:00",       "2026-02-01T00:00:01Z",               "1"),
-    ("2020-01-01T00:00:00Z",            None,                                 "1"),  # before the tariff
+    # acquired                      released                      | February's charge
+    ("2026-01-15T00:00:00Z",         None,                           "1"),
+    ("2026-02-15T00:00:00Z",         None,                           "1"),
+    ("2026-02-15T00:00:00Z",         "2026-02-15T00:00:00.000001Z",  "1"),  # at any time
+    ("2026-02-28T23:59:59.999999Z",  None,                           "1"),
+    ("2026-03-01T00:00:00Z",         None,                           None),
+    ("2026-01-15T00:00:00Z",         "2026-02-01T00:00:00Z",         None),  # [from, until)
+    ("2026-01-15T00:00:00Z",         "2026-02-01T00:00:00.000001Z",  "1"),
+    ("2026-01-15T00:00:00Z",         "2027-01-01T00:00:00Z",         "1"),
+    ("2026-02-10T00:00:00Z",         "2026-02-10T00:00:00Z",         None),  # it never stood
+    ("2026-01-31T19:00:00-05:00",    "2026-02-01T00:00:01Z",         "1"),
+    ("2020-01-01T00:00:00Z",         None,                           "1"),  # before the tariff
 ]  # fmt: skip
 
 
@@ -234,26 +234,26 @@ def owned(since: str, until: str | None) -> dict[str, Any]:
 
 # ------------------------------------------------------------------ a part of a month
 
-THREE_A_MONTH = make_book(price("phone_numbers", "3", "number", "prorate = true"))
-IN_NEW_YORK = make_book(
+THREE = make_book(price("phone_numbers", "3", "number", "prorate = true"))
+NY_743 = make_book(
     price("phone_numbers", "743", "number", "prorate = true"), zone="America/New_York"
 )
 MARCH = date(2026, 3, 1)
 
 PARTS = [
-    # book           month      spans                                             | charge
-    (THREE_A_MONTH,  FEBRUARY,  [("2026-01-01", None)],                             "3"),
-    (THREE_A_MONTH,  FEBRUARY,  [("2026-02-15", None)],                             "1.5"),
-    (THREE_A_MONTH,  FEBRUARY,  [("2026-01-01", "2026-02-15")],                     "1.5"),
-    (THREE_A_MONTH,  FEBRUARY,  [("2026-02-10", "2026-02-11")],                     "0.107142857"),
-    (THREE_A_MONTH,  FEBRUARY,  [("2026-02-01", "2026-02-08"), ("2026-02-22", None)], "1.5"),
+    # book   month      spans                                                 | charge
+    (THREE,  FEBRUARY, [("2026-01-01", None)],                                     "3"),
+    (THREE,  FEBRUARY, [("2026-02-15", None)],                                     "1.5"),
+    (THREE,  FEBRUARY, [("2026-01-01", "2026-02-15")],                             "1.5"),
+    (THREE,  FEBRUARY, [("2026-02-10", "2026-02-11")],                             "0.107142857"),
+    (THREE,  FEBRUARY, [("2026-02-01", "2026-02-08"), ("2026-02-22", None)],       "1.5"),
     # owned by two tellings at one time: still no more than the whole month
-    (THREE_A_MONTH,  FEBRUARY,  [("2026-01-01", None), ("2026-02-15", None)],       "3"),
-    (THREE_A_MONTH,  FEBRUARY,  [("2026-02-01", "2026-02-15"), ("2026-02-08", "2026-02-22")], "2.25"),
-    # March has 743 hours in New York: 20 of its 31st day there, since midnight in UTC
-    (IN_NEW_YORK,    MARCH,     [("2026-01-01", None)],                             "743"),
-    (IN_NEW_YORK,    MARCH,     [("2026-03-31", "2026-03-31")],                     None),
-    (IN_NEW_YORK,    MARCH,     [("2026-03-31", None)],                             "28"),
+    (THREE,  FEBRUARY, [("2026-01-01", None), ("2026-02-15", None)],               "3"),
+    (THREE,  FEBRUARY, [("2026-02-01", "2026-02-15"), ("2026-02-08", "2026-02-22")], "2.25"),
+    # March has 743 hours in New York; 28 are left of it at midnight of the 31st in UTC
+    (NY_743, MARCH,    [("2026-01-01", None)],                                     "743"),
+    (NY_743, MARCH,    [("2026-03-31", "2026-03-31")],                             None),
+    (NY_743, MARCH,    [("2026-03-31", None)],                                     "28"),
 ]  # fmt: skip
 
 

@@ -11,13 +11,13 @@ from tests.rater.make import LONDON, a_price, a_usage, dims
 
 # ------------------------------------------------------------------ a call's duration
 
-MINUTE = {"unit": "minute"}
-SECOND = {"unit": "second", "per": 60}  # a price per minute, counted in seconds
-BY_30_6 = SECOND | {"first": 30, "following": 6}
+MINUTE: dict[str, Any] = {"unit": "minute"}
+SECOND: dict[str, Any] = {"unit": "second", "per": 60}  # a price per minute, counted in seconds
+BY_30_6: dict[str, Any] = SECOND | {"first": 30, "following": 6}
 BY_6_6 = SECOND | {"first": 6, "following": 6}
 BY_1_1 = SECOND | {"first": 1, "following": 1}
-UP = {"fraction": "up"}
-FEE = {"connection_fee": "0.05"}
+UP: dict[str, Any] = {"fraction": "up"}
+FEE: dict[str, Any] = {"connection_fee": "0.05"}
 
 CALLS = [
     # seconds   rate          the rest of the price       | seconds  units  charge
@@ -101,31 +101,33 @@ def test_a_call_costs_its_fee_and_its_increments(
 
 
 ANSWER = BY_1_1 | {"start": "answer"}
+FROM_ANSWER: dict[str, Any] = MINUTE | {"start": "answer"}
+BUSY_IS_FREE: dict[str, Any] = {"free": frozenset({"busy"})}
 
 ENGAGED = [
-    # seconds  answered  status       dialed  the price              | raw  billed  charge
+    # seconds answered status    dialed the price                    | raw billed charge
     # from dialing, a dial that nobody answers is billed
-    (66,       6,        "completed", True,  MINUTE,                    66,   120,  "0.02"),
-    (20,       None,     "no-answer", True,  MINUTE,                    20,    60,  "0.01"),
-    (0,        None,     "busy",      True,  MINUTE,                     0,    60,  "0.01"),
-    (3,        None,     "failed",    True,  MINUTE,                     3,    60,  "0.01"),
-    (3,        None,     "canceled",  True,  MINUTE | FEE,               3,    60,  "0.06"),
+    (66,     6,       "completed", True,  MINUTE,                       66,  120,   "0.02"),
+    (20,     None,    "no-answer", True,  MINUTE,                       20,  60,    "0.01"),
+    (0,      None,    "busy",      True,  MINUTE,                       0,   60,    "0.01"),
+    (3,      None,    "failed",    True,  MINUTE,                       3,   60,    "0.01"),
+    (3,      None,    "canceled",  True,  MINUTE | FEE,                 3,   60,    "0.06"),
     # from the answer
-    (66,       6,        "completed", True,  MINUTE | {"start": "answer"}, 60,  60, "0.01"),
-    (67,       6,        "completed", True,  MINUTE | {"start": "answer"}, 61, 120, "0.02"),
-    (66,       6,        "completed", True,  ANSWER,                    60,    60,  "0.01"),
-    (66,       0,        "completed", True,  ANSWER,                    66,    66,  "0.011"),
-    (66,       66,       "completed", True,  ANSWER,                     0,     1,  "0.000166667"),
-    (66,       5.5,      "completed", True,  ANSWER,                    60,    60,  "0.01"),
-    (66,       5.5,      "completed", True,  ANSWER | UP,               61,    61,  "0.010166667"),
-    (66,       None,     "no-answer", True,  ANSWER,                     0,     0,  "0"),
-    (66,       None,     "no-answer", True,  ANSWER | FEE,               0,     0,  "0"),
+    (66,     6,       "completed", True,  FROM_ANSWER,                  60,  60,    "0.01"),
+    (67,     6,       "completed", True,  FROM_ANSWER,                  61,  120,   "0.02"),
+    (66,     6,       "completed", True,  ANSWER,                       60,  60,    "0.01"),
+    (66,     0,       "completed", True,  ANSWER,                       66,  66,    "0.011"),
+    (66,     66,      "completed", True,  ANSWER,                       0,   1,     "0.000166667"),
+    (66,     5.5,     "completed", True,  ANSWER,                       60,  60,    "0.01"),
+    (66,     5.5,     "completed", True,  ANSWER | UP,                  61,  61,    "0.010166667"),
+    (66,     None,    "no-answer", True,  ANSWER,                       0,   0,     "0"),
+    (66,     None,    "no-answer", True,  ANSWER | FEE,                 0,   0,     "0"),
     # a status that costs nothing, and one that is not named
-    (66,       None,     "busy",      True,  MINUTE | FEE | {"free": frozenset({"busy"})}, 66, 0, "0"),
-    (66,       None,     "failed",    True,  MINUTE | {"free": frozenset({"busy"})}, 66, 120, "0.02"),
+    (66,     None,    "busy",      True,  FEE | BUSY_IS_FREE | MINUTE,  66,  0,     "0"),
+    (66,     None,    "failed",    True,  MINUTE | BUSY_IS_FREE,        66,  120,   "0.02"),
     # refused before dialing, whatever the price
-    (0,        None,     "failed",    False, MINUTE | FEE,               0,     0,  "0"),
-    (0,        None,     "failed",    False, BY_1_1 | {"minimum": 60},   0,     0,  "0"),
+    (0,      None,    "failed",    False, MINUTE | FEE,                 0,   0,     "0"),
+    (0,      None,    "failed",    False, BY_1_1 | {"minimum": 60},     0,   0,     "0"),
 ]  # fmt: skip
 
 
@@ -153,10 +155,10 @@ def test_a_call_is_charged_from_the_moment_the_price_says(
 
 
 WHY_NOTHING = [
-    # what happened                                            price       | the rule says
-    (a_usage(0, dialed=False),                                 {},                     "refused before dialing: $0"),
-    (a_usage(9, status="busy"),                                {"free": frozenset({"busy"})}, "busy is free: $0"),
-    (a_usage(9, status="no-answer"),                           {"start": "answer"},    "not answered: $0"),
+    # what happened                         price                 | the rule says
+    (a_usage(0, dialed=False),              {},                     "refused before dialing: $0"),
+    (a_usage(9, status="busy"),             BUSY_IS_FREE,           "busy is free: $0"),
+    (a_usage(9, status="no-answer"),        {"start": "answer"},    "not answered: $0"),
 ]  # fmt: skip
 
 
@@ -241,25 +243,25 @@ LIST = Prices(
 )
 
 FIRST = [
-    # line         number          facts                                     | rate
-    ("calls",       "+14165550100", {},                                        "0.03"),  # longest
-    ("calls",       "+14169990100", {},                                        "0.02"),
-    ("calls",       "+14999990100", {},                                        "0.01"),
-    ("calls",       "+442079460000", {},                                       "0.04"),
-    ("calls",       "+442079460000", {"device": "web"},                        "0.05"),  # matches more
-    ("calls",       "+442079460000", {"device": "cell"},                       "0.04"),
-    ("calls",       "+14165550100", {"device": "web"},                         "0.03"),  # prefix first
-    ("calls",       "+99912345678", {"device": "web"},                         "0.06"),
-    ("calls",       "+99912345678", {},                                        "0.95"),
-    ("calls",       "client:ann",   {"to": "client"},                          "0.95"),
-    ("calls",       "+18005550100", {"to": "tollfree"},                        "0.07"),  # a form first
-    ("calls",       "+14165550100", {"from_": "anonymous"},                    "0.08"),
-    ("calls",       "+18005550100", {"from_": "anonymous", "to": "tollfree"},  "0.09"),
-    ("calls",       "+14165550100", {"direction": "inbound"},                  None),
-    ("video_calls", "+14165550100", {"direction": "inbound"},                  "0.1"),
-    ("texts",       "+14165550100", {},                                        None),
-    ("calls",       "",             {},                                        "0.95"),
-    ("calls",       "+4",           {},                                        "0.95"),
+    # line          number            facts                                     | rate
+    ("calls",        "+14165550100",   {},                                        "0.03"),
+    ("calls",        "+14169990100",   {},                                        "0.02"),
+    ("calls",        "+14999990100",   {},                                        "0.01"),
+    ("calls",        "+442079460000",  {},                                        "0.04"),
+    ("calls",        "+442079460000",  {"device": "web"},                         "0.05"),  # more
+    ("calls",        "+442079460000",  {"device": "cell"},                        "0.04"),
+    ("calls",        "+14165550100",   {"device": "web"},                         "0.03"),
+    ("calls",        "+99912345678",   {"device": "web"},                         "0.06"),
+    ("calls",        "+99912345678",   {},                                        "0.95"),
+    ("calls",        "client:ann",     {"to": "client"},                          "0.95"),
+    ("calls",        "+18005550100",   {"to": "tollfree"},                        "0.07"),
+    ("calls",        "+14165550100",   {"from_": "anonymous"},                    "0.08"),
+    ("calls",        "+18005550100",   {"from_": "anonymous", "to": "tollfree"},  "0.09"),
+    ("calls",        "+14165550100",   {"direction": "inbound"},                  None),
+    ("video_calls",  "+14165550100",   {"direction": "inbound"},                  "0.1"),
+    ("texts",        "+14165550100",   {},                                        None),
+    ("calls",        "",               {},                                        "0.95"),
+    ("calls",        "+4",             {},                                        "0.95"),
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -73,7 +74,7 @@ LENGTHS = st.one_of(
 
 def _written(draw: st.DrawFn, instant: datetime) -> str:
     """The instant in one of the offsets a producer may write it in."""
-    zone = draw(st.sampled_from([UTC, oracle.ZoneInfo("America/New_York")]))
+    zone = draw(st.sampled_from([UTC, ZoneInfo("America/New_York")]))
     return instant.astimezone(zone).isoformat()
 
 
@@ -147,12 +148,14 @@ def things(draw: st.DrawFn) -> list[dict[str, Any]]:
         end = _optional(draw, st.timedeltas(timedelta(0), timedelta(days=80)))
         since = _written(draw, start)
         until = None if end is None else _written(draw, start + end)
-        base = {"id": f"e{place}", "account_id": draw(ACCOUNTS)}
+        base: dict[str, Any] = {"id": f"e{place}", "account_id": draw(ACCOUNTS)}
         match draw(st.sampled_from(["number", "recording", "subscription", "again"])):
             case "number":
+                owned = draw(NUMBERS)
                 base |= {
-                    "kind": "number", "number": draw(NUMBERS), "acquired_at": since,
-                    "released_at": until, "number_type": draw(st.sampled_from(["local", "tollfree"])),
+                    "kind": "number", "number": owned, "acquired_at": since, "released_at": until,
+                    # one type a number: which of two would go first is nobody's rule
+                    "number_type": "tollfree" if owned == "+18005550100" else "local",
                 }  # fmt: skip
             case "recording":
                 base |= {
@@ -240,16 +243,12 @@ def test_the_product_and_the_oracle_agree_on_what_stood_in_a_month(
     assert len(unpriced) == len(parked) == 0
 
 
-@settings(modest, max_examples=100)
+@settings(modest, max_examples=60)
 @given(st.lists(EVENTS, max_size=12), things(), MONTHS, ACCOUNTS)
 def test_the_product_and_the_oracle_agree_on_a_statement(
     events: list[dict[str, Any]], told: list[dict[str, Any]], month: date, account: str
 ) -> None:
-    # All in one month: their own times would scatter them.
-    events = [
-        event for event in events if event["kind"] != "text" or event["account_id"] == account
-    ]
-    rows = []
+    rows: list[Charge] = []
     ledger = oracle.rate_lines([*events, *told], ORACLE_BOOK)
     for event in events:
         rated = rate(decoded(event), SAMPLE)

@@ -436,7 +436,7 @@ WAITING = [
     (call(to="client:ann"),                    ONLY_CALLS,    Wait.NO_PRICE,      "calls outbound"),
     (call(media="video"),                      ONLY_CALLS,    Wait.NO_PRICE,      "video_calls"),
     (dial(),                                   ONLY_CALLS,    Wait.NO_PRICE,      "campaign_calls"),
-    (amd(),                                    ONLY_CALLS,    Wait.NO_PRICE,      "ai_voice_detection"),
+    (amd(),                                    ONLY_CALLS,    Wait.NO_PRICE,      "ai_voice"),
     (text(),                                   ONLY_CALLS,    Wait.NO_PRICE,      "texts"),
     # the text has a price and its carrier fee has none: no half of it is rated
     (text(),                                   NO_FEE,        Wait.NO_PRICE,      "carrier_fees"),

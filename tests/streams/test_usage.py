@@ -93,6 +93,8 @@ def echo(chance: random.Random, event: Mapping[str, Any], n: int) -> Mapping[str
         other["revision"] = 1
     elif way == "old":
         other["id"] = f"old-{n}"
+        if kind == "amd":
+            other["call_id"] = other["id"]
         at = "2024-12-31T23:59:59.999999Z"
         for name in ("dialed_at", "answered_at", "ended_at", "sent_at"):
             if other.get(name):

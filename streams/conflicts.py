@@ -1,0 +1,110 @@
+"""Conflicts: one event id, two contents. The first in the log stands, the others are dead letters.
+
+Found from an aggregate that no replay can disturb, never by a look-up on the hot path. Within a
+month and line the ledger's own key keeps the first; where the other content has another month or
+line, its row is named a loser and left out of every reading of money.
+"""
+
+from datetime import date
+from typing import NamedTuple
+
+from rater.events import KINDS
+from rater.reject import Reason, Reject
+from streams.ledger import Ledger
+from streams.pipeline import Batch, Place, RejectedRow, place_of_version
+
+_CONFLICTS = """
+SELECT account_id, kind, event_id, revision, max(stands), groupUniqArrayArray(records)
+FROM identities WHERE empty({months:Array(Date)}) OR month IN {months:Array(Date)}
+GROUP BY account_id, kind, event_id, revision
+HAVING min(min_hash) != max(max_hash)
+"""
+_ROWS = """
+SELECT account_id, kind, event_id, revision, month, line, identity, version
+FROM rated
+WHERE (account_id, kind, event_id, revision) IN (
+    SELECT account_id, kind, event_id, revision FROM identities
+    WHERE empty({months:Array(Date)}) OR month IN {months:Array(Date)}
+    GROUP BY account_id, kind, event_id, revision HAVING min(min_hash) != max(max_hash))
+"""
+_KNOWN = """
+SELECT account_id, month, line, identity, revision, version, loses FROM losers FINAL
+"""
+
+
+class Conflict(NamedTuple):
+    """An event id with more than one content; `lost` are the places of those that do not stand."""
+
+    account_id: str
+    kind: str
+    event_id: str
+    stands: Place
+    lost: list[Place]
+
+
+def find_conflicts(ledger: Ledger, months: list[date], *, topic_prefix: str = "") -> list[Conflict]:
+    """The conflicts among events of some months, or of all. Raises one of StoreErrors."""
+    conflicts = []
+    for account_id, kind, event_id, _, stands, records in ledger.query(
+        _CONFLICTS, {"months": months}
+    ):
+        topic = topic_prefix + KINDS[kind].topic
+        winner = next(content for content, version in records if version == stands)
+        lost = sorted(
+            place_of_version(topic, version) for content, version in records if content != winner
+        )
+        stood = place_of_version(topic, stands)
+        conflicts.append(Conflict(account_id, kind, event_id, stood, lost))
+    return sorted(conflicts, key=lambda conflict: conflict.stands.position())
+
+
+def settle_conflicts(
+    ledger: Ledger, months: list[date], *, topic_prefix: str = ""
+) -> list[Conflict]:
+    """Dead-letters the losers and takes their rows out of every reading; returns the conflicts.
+
+    Idempotent, so any worker may do it. Raises one of StoreErrors when the store does not answer.
+    """
+    conflicts = find_conflicts(ledger, months, topic_prefix=topic_prefix)
+    known = {tuple(row[:6]): bool(row[6]) for row in ledger.query(_KNOWN)}
+    if not conflicts and not known:
+        return []
+    rows = ledger.query(_ROWS, {"months": months})
+    stands: dict[tuple[object, ...], int] = {}
+    for *event, _, _, _, version in rows:
+        stands[tuple(event)] = max(stands.get(tuple(event), 0), version)
+    changed = []
+    for account_id, kind, event_id, revision, month, line, identity, version in rows:
+        loses = version != stands[account_id, kind, event_id, revision]
+        key = (account_id, month, line, identity, revision, version)
+        if loses != known.get(key, False):
+            changed.append((*key, loses))
+    if changed:
+        ledger.write_losers(changed)
+    letters = [_letter(conflict, place) for conflict in conflicts for place in conflict.lost]
+    new = _not_yet(ledger, letters)
+    if new:
+        ledger.write(Batch(rejected=new))
+    return conflicts
+
+
+def _letter(conflict: Conflict, place: Place) -> RejectedRow:
+    message = (
+        f"event {conflict.event_id!r} came with other content before, at "
+        f"{conflict.stands.topic} {conflict.stands.partition} {conflict.stands.offset}: that one "
+        "stands; send a correction with a higher revision"
+    )
+    key = conflict.account_id.encode()
+    return RejectedRow(place, conflict.kind, Reject(Reason.CONFLICT, message), key, b"", ())
+
+
+def _not_yet(ledger: Ledger, letters: list[RejectedRow]) -> list[RejectedRow]:
+    if not letters:
+        return []
+    written = set(
+        ledger.query(
+            "SELECT topic, partition, offset FROM rejected WHERE reason = {reason:String}",
+            {"reason": Reason.CONFLICT.value},
+        )
+    )
+    return [row for row in letters if tuple(row.place[:3]) not in written]
