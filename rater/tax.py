@@ -5,6 +5,7 @@ account's service address (Goldberg v. Sweet, 488 U.S. 252; Mobile Telecommunica
 for the service address). Everything else is taxed at the service address.
 """
 
+from bisect import bisect_right
 from functools import cache
 from typing import NamedTuple
 
@@ -68,7 +69,7 @@ class TaxTable:
         if line in CALL_LINES:
             state = two_of_three(us_state(from_), us_state(to), address.state)
         # Between two edges of the table nothing changes, so the span stands for the instant.
-        span = sum(edge <= at_us for edge in self._edges)
+        span = bisect_right(self._edges, at_us)
         rows, rule = self._applicable(line, span, address, state)
         if rows is None:
             return UNKNOWN

@@ -8,13 +8,13 @@ line, its row is named a loser and left out of every reading of money.
 from datetime import date
 from typing import NamedTuple
 
-from rater.events import KINDS
 from rater.reject import Reason, Reject
 from streams.ledger import Ledger
 from streams.pipeline import Batch, Place, RejectedRow, place_of_version
 
 _CONFLICTS = """
-SELECT account_id, kind, event_id, revision, max(stands), groupUniqArrayArray(records)
+SELECT account_id, kind, event_id, max(stands),
+       groupArrayArray(arrayMap(record -> (topic, record.1, record.2), records))
 FROM identities WHERE empty({months:Array(Date)}) OR month IN {months:Array(Date)}
 GROUP BY account_id, kind, event_id, revision
 HAVING min(min_hash) != max(max_hash)
@@ -22,7 +22,8 @@ HAVING min(min_hash) != max(max_hash)
 _ROWS = """
 SELECT account_id, kind, event_id, revision, month, line, identity, version
 FROM rated
-WHERE (account_id, kind, event_id, revision) IN (
+WHERE line NOT IN ('phone_numbers', 'recording_storage', 'subscriptions')
+  AND (account_id, kind, event_id, revision) IN (
     SELECT account_id, kind, event_id, revision FROM identities
     WHERE empty({months:Array(Date)}) OR month IN {months:Array(Date)}
     GROUP BY account_id, kind, event_id, revision HAVING min(min_hash) != max(max_hash))
@@ -45,27 +46,23 @@ class Conflict(NamedTuple):
 def find_conflicts(ledger: Ledger, months: list[date], *, topic_prefix: str = "") -> list[Conflict]:
     """The conflicts among events of some months, or of all. Raises one of StoreErrors."""
     conflicts = []
-    for account_id, kind, event_id, _, stands, records in ledger.query(
-        _CONFLICTS, {"months": months}
-    ):
-        topic = topic_prefix + KINDS[kind].topic
-        winner = next(content for content, version in records if version == stands)
-        lost = sorted(
-            place_of_version(topic, version) for content, version in records if content != winner
-        )
-        stood = place_of_version(topic, stands)
+    for account_id, kind, event_id, stands, records in ledger.query(_CONFLICTS, {"months": months}):
+        content_at = {
+            place_of_version(topic, version): (content, version)
+            for topic, content, version in records
+        }
+        stood, (winner, _) = next(item for item in content_at.items() if item[1][1] == stands)
+        lost = sorted(place for place, (content, _) in content_at.items() if content != winner)
         conflicts.append(Conflict(account_id, kind, event_id, stood, lost))
     return sorted(conflicts, key=lambda conflict: conflict.stands.position())
 
 
-def settle_conflicts(
-    ledger: Ledger, months: list[date], *, topic_prefix: str = ""
-) -> list[Conflict]:
+def settle_conflicts(ledger: Ledger, months: list[date]) -> list[Conflict]:
     """Dead-letters the losers and takes their rows out of every reading; returns the conflicts.
 
     Idempotent, so any worker may do it. Raises one of StoreErrors when the store does not answer.
     """
-    conflicts = find_conflicts(ledger, months, topic_prefix=topic_prefix)
+    conflicts = find_conflicts(ledger, months)
     known = {tuple(row[:6]): bool(row[6]) for row in ledger.query(_KNOWN)}
     if not conflicts and not known:
         return []

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     store_outage_max_s: PositiveSeconds = Field(
         300, description="a store down for longer stops the worker, nothing acknowledged"
     )
-    stop_timeout_s: PositiveSeconds = Field(8, description="to drain after SIGTERM")
+    stop_timeout_s: PositiveSeconds = Field(5, description="to drain after SIGTERM")
     monthly_every_s: PositiveSeconds = Field(2, description="between makings of monthly lines")
     health_stall_s: PositiveSeconds = Field(60, description="lag without progress that is ill")
 

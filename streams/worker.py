@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import faust
 import structlog
+from faust.exceptions import ConsumerNotStarted
 
 from rater.months import previous_month
 from streams import metrics
@@ -26,6 +27,7 @@ from streams.writer import Writer, first_line
 
 TICK_S = 0.5
 STORE_PROBE_S = 5.0
+STOP_S = 2.0  # for each of Faust and the producer, after the drain
 # A conflict is told within a minute.
 CONFLICTS_EVERY_S = 20.0
 # Beside each reload of the book: what was parked by the old book just after it.
@@ -82,21 +84,23 @@ class Worker:
                 any_task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._app.stop(), self._settings.stop_timeout_s)
+                await asyncio.wait_for(self._app.stop(), STOP_S)
             with contextlib.suppress(TimeoutError, *BrokerErrors):
-                await asyncio.wait_for(self._producer.stop(), 2)
+                await asyncio.wait_for(self._producer.stop(), STOP_S)
             self._writer.close()
 
     async def _drain(self) -> None:
         """Takes no more records, writes those taken, commits: within stop_timeout_s."""
         log.info("draining", stops_in_s=self._settings.stop_timeout_s)
         self._app.consumer.stop_flow()
+        step = "write"
         try:
             async with asyncio.timeout(self._settings.stop_timeout_s):
                 await self._writer.drain()
+                step = "commit"
                 await self._app.consumer.commit()
         except TimeoutError:
-            log.warning("not_drained", outcome="what was not acknowledged is read again")
+            log.warning("not_drained", step=step, outcome="what was not acknowledged is read again")
 
     async def _send_dead_letters(self, rows: Sequence[RejectedRow]) -> None:
         for row in rows:
@@ -154,7 +158,6 @@ class Worker:
             settle_conflicts,
             self._ledger,
             open_months(datetime.now(UTC)),
-            topic_prefix=self._settings.topic_prefix,
         )
         metrics.CONFLICTS.set(len(conflicts))
 
@@ -196,7 +199,7 @@ class Worker:
     def _is_assigned(self) -> bool:
         try:
             return bool(self._app.consumer.assignment())
-        except (AttributeError, RuntimeError):
+        except (AttributeError, ConsumerNotStarted):
             return False
 
     # Health, as the web shows it. A rebalance makes nothing ill.

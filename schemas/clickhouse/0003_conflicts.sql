@@ -1,4 +1,4 @@
--- Every record of an event id that was rated, by content: the least and the greatest content hash
+-- Every record of an event id that was accepted, by content: the least and the greatest content hash
 -- differ where two records disagree (a conflict). No replay can disturb it: min, max and a set of
 -- records are the same however often and in whatever order they are written.
 CREATE TABLE IF NOT EXISTS identities
@@ -7,6 +7,7 @@ CREATE TABLE IF NOT EXISTS identities
     kind        LowCardinality(String),
     event_id    String,
     revision    UInt32,
+    topic       LowCardinality(String),
     month       Date,
     min_hash    SimpleAggregateFunction(min, UInt64),
     max_hash    SimpleAggregateFunction(max, UInt64),
@@ -15,15 +16,16 @@ CREATE TABLE IF NOT EXISTS identities
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(month)
-ORDER BY (account_id, kind, event_id, revision, month);
+ORDER BY (account_id, kind, event_id, revision, month, topic);
 
--- The monthly lines are made from what stands, and never in conflict.
+-- A text's two rows are one record. The monthly lines are made from states, which come by the second.
 CREATE MATERIALIZED VIEW IF NOT EXISTS identities_of TO identities DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT
     account_id,
     kind,
     event_id,
     revision,
+    topic,
     month,
     content_hash              AS min_hash,
     content_hash              AS max_hash,
@@ -31,6 +33,20 @@ SELECT
     [(content_hash, version)] AS records
 FROM rated
 WHERE line NOT IN ('carrier_fees', 'phone_numbers', 'recording_storage', 'subscriptions');
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS identities_of_states TO identities DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT
+    account_id,
+    kind,
+    event_id,
+    revision,
+    topic,
+    toStartOfMonth(from_at)   AS month,
+    content_hash              AS min_hash,
+    content_hash              AS max_hash,
+    version                   AS stands,
+    [(content_hash, version)] AS records
+FROM states;
 
 -- Rows that a conflict's winner leaves standing beside it (its twin has another month or line):
 -- found by the audit, within a minute, and left out of every reading of money.
