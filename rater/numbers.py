@@ -7,7 +7,8 @@ a short code (`87121`), `client:NAME`, `sip:USER@HOST`, or `anonymous`.
 from functools import lru_cache
 
 import phonenumbers
-from phonenumbers import geocoder
+
+from rater.area_codes import STATE_OF_AREA_CODE
 
 # One pattern for the whole field, so that a number that is no number is refused when it is decoded.
 E164_PATTERN = r"\+[1-9][0-9]{6,14}"
@@ -18,21 +19,6 @@ FORMS = ("geographic", "tollfree", "shortcode", "client", "sip", "anonymous")
 
 # The North American toll-free area codes in service. Source: NANPA, 8XX codes.
 NANP_TOLL_FREE = frozenset({"800", "833", "844", "855", "866", "877", "888"})
-
-US_STATES = {
-    "Alabama": "AL", "Alaska": "AK", "Arizona": "AZ", "Arkansas": "AR", "California": "CA",
-    "Colorado": "CO", "Connecticut": "CT", "Delaware": "DE", "Florida": "FL", "Georgia": "GA",
-    "Hawaii": "HI", "Idaho": "ID", "Illinois": "IL", "Indiana": "IN", "Iowa": "IA",
-    "Kansas": "KS", "Kentucky": "KY", "Louisiana": "LA", "Maine": "ME", "Maryland": "MD",
-    "Massachusetts": "MA", "Michigan": "MI", "Minnesota": "MN", "Mississippi": "MS",
-    "Missouri": "MO", "Montana": "MT", "Nebraska": "NE", "Nevada": "NV", "New Hampshire": "NH",
-    "New Jersey": "NJ", "New Mexico": "NM", "New York": "NY", "North Carolina": "NC",
-    "North Dakota": "ND", "Ohio": "OH", "Oklahoma": "OK", "Oregon": "OR", "Pennsylvania": "PA",
-    "Rhode Island": "RI", "South Carolina": "SC", "South Dakota": "SD", "Tennessee": "TN",
-    "Texas": "TX", "Utah": "UT", "Vermont": "VT", "Virginia": "VA", "Washington State": "WA",
-    "West Virginia": "WV", "Wisconsin": "WI", "Wyoming": "WY", "Washington D.C.": "DC",
-}  # fmt: skip
-US_STATE_CODES = frozenset(US_STATES.values())
 
 
 def form(party: str) -> str:
@@ -62,16 +48,8 @@ def us_state(party: str) -> str:
     """The postal code of a US number's state by its area code: "+14155550100" is "CA".
 
     Empty for every other country, toll-free numbers and other forms. An area code says where a
-    number was given out, not where its phone is. Source: the geocoding data of phonenumbers.
+    number was given out, not where its phone is. Source: rater/area_codes.py.
     """
     if not party.startswith("+1") or len(party) != 12:
         return ""
-    return _state_of_area_code(party[2:5])
-
-
-@lru_cache(maxsize=1_000)
-def _state_of_area_code(area_code: str) -> str:
-    # 555-0100 is in no city's block, so the answer is the one for the whole area code.
-    number = phonenumbers.PhoneNumber(country_code=1, national_number=int(f"{area_code}5550100"))
-    place = geocoder.description_for_number(number, "en").rsplit(", ", 1)[-1]
-    return place if place in US_STATE_CODES else US_STATES.get(place, "")
+    return STATE_OF_AREA_CODE.get(party[2:5], "")
