@@ -139,7 +139,7 @@ class _Dialed(Event, frozen=True, kw_only=True):
     answered_at: Time | None = None
     ended_at: Time
     status: CallStatus
-    group_id: str | None = None
+    group_id: Id | None = None
     device: Literal["web", "cell"] | None = None
     recorded: bool | None = None
 
@@ -250,7 +250,7 @@ class Amd(Event, frozen=True, kw_only=True):
 
     kind: Literal["amd"] = "amd"
     call_id: Id
-    campaign_id: str | None = None
+    campaign_id: Id | None = None
     dialed_at: Time
     answered_at: Time | None = None
     verdict: Literal["human", "machine", "fax", "unknown"]
@@ -289,7 +289,7 @@ class Recording(Event, frozen=True, kw_only=True):
 
     kind: Literal["recording"] = "recording"
     recording_id: Id
-    call_id: str | None = None
+    call_id: Id | None = None
     stored_at: Time
     duration_s: Seconds
     deleted_at: Time | None = None
@@ -413,12 +413,15 @@ def decode(kind: Kind, raw: bytes | None, received_us: int) -> Event | Reject:
             Reason.TOO_LARGE, f"the record has {len(raw)} bytes; at most {MAX_RECORD_BYTES}"
         )
     try:
+        if not raw.isascii():
+            raw.decode()  # msgspec reads no text of a field that it skips
         event = kind.decode(raw)
+        twice = _name_twice(raw) if _may_name_twice(raw) else None
     except msgspec.ValidationError as error:
         return _reject_field(str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Reject(Reason.BAD_JSON, f"not a JSON object: {error}")
-    if _may_name_twice(raw) and (twice := _name_twice(raw)):
+    if twice is not None:
         return Reject(Reason.DUPLICATE_KEY, f"the name {twice!r} stands twice; send it once")
     if (reject := event.check()) is not None:
         return reject
@@ -463,11 +466,13 @@ def _may_name_twice(raw: bytes) -> bool:
     parts = raw.split(b'":')
     parts.pop()
     names = {part[part.rfind(b'"') :] for part in parts}
-    return len(names) != len(parts) or b"\\u" in raw or bool(_SPACE_BEFORE_COLON(raw))
+    return (
+        len(names) != len(parts) or b"\\u" in raw or b"\\/" in raw or bool(_SPACE_BEFORE_COLON(raw))
+    )
 
 
-def _name_twice(raw: bytes) -> str:
-    found = ""
+def _name_twice(raw: bytes) -> str | None:
+    found: str | None = None
 
     def pairs(items: list[tuple[str, Any]]) -> None:
         nonlocal found
@@ -477,7 +482,8 @@ def _name_twice(raw: bytes) -> str:
                 found = name
             names.add(name)
 
-    json.loads(raw, object_pairs_hook=pairs)
+    # Numbers stay text: Python reads no integer of more than 4,300 digits.
+    json.loads(raw, object_pairs_hook=pairs, parse_int=str, parse_float=str)
     return found
 
 

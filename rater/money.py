@@ -8,6 +8,7 @@ from decimal import Decimal
 NANOS = 1_000_000_000
 NANOS_PER_CENT = 10_000_000
 DECIMAL_PLACES = 9
+DIGITS_MAX = 30  # before the point
 
 
 class MoneyError(ValueError):
@@ -51,10 +52,16 @@ def parse_nanos(amount: Decimal | int | str) -> int:
         raise MoneyError(f"{amount!r} is not a decimal number") from error
     if not value.is_finite():
         raise MoneyError(f"{amount!r} is not a finite number")
-    scaled = value.scaleb(DECIMAL_PLACES)
-    if scaled != scaled.to_integral_value():
+    if value.adjusted() > DIGITS_MAX:
+        raise MoneyError(f"{amount} is too large")
+    if value and value.adjusted() < -DECIMAL_PLACES:
         raise MoneyError(f"{amount} has more than {DECIMAL_PLACES} decimal places")
-    return int(scaled)
+    # A ratio of integers is exact; Decimal's own arithmetic keeps 28 digits.
+    numerator, denominator = value.as_integer_ratio()
+    nanos, rest = divmod(numerator * NANOS, denominator)
+    if rest:
+        raise MoneyError(f"{amount} has more than {DECIMAL_PLACES} decimal places")
+    return nanos
 
 
 def format_nanos(nanos: int) -> str:

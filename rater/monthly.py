@@ -123,6 +123,15 @@ def _within(state: State, bounds: tuple[int, int]) -> tuple[int, int]:
     return max(state.from_us, start_us), until_us
 
 
+def _together_us(spans: Iterable[tuple[int, int]]) -> int:
+    """Microseconds in which at least one of the spans, ordered by their start, stood."""
+    total_us = reached_us = 0
+    for since_us, until_us in spans:
+        total_us += max(0, until_us - max(since_us, reached_us))
+        reached_us = max(reached_us, until_us)
+    return total_us
+
+
 def _charge(same: list[Telling], month: date, book: Book, *, stood: bool = True) -> Charge | Parked:
     telling = same[0]
     state = telling.state
@@ -138,7 +147,7 @@ def _charge(same: list[Telling], month: date, book: Book, *, stood: bool = True)
     if not stood:
         bill = Bill(bill.raw_seconds, 0, 0, 0, f"{bill.rule}; did not stand in the month: $0")
     elif price.prorate:
-        stood_us = sum(until - since for since, until in (_within(x.state, bounds) for x in same))
+        stood_us = _together_us(_within(one.state, bounds) for one in same)
         share = f"; {stood_us // 1_000_000} of {(end_us - start_us) // 1_000_000} s of the month"
         charge = divide_half_even(bill.charge * stood_us, end_us - start_us)
         bill = bill._replace(charge=charge, rule=bill.rule + share)

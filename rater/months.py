@@ -12,6 +12,8 @@ _QUARTER_HOUR_US = 900_000_000
 def parse_month(text: str) -> date:
     """The first day of a month written YYYY-MM. Raises ValueError for anything else."""
     try:
+        if len(text) != len("YYYY-MM"):  # strptime takes 2026-1 too
+            raise ValueError
         return datetime.strptime(text, "%Y-%m").date()
     except ValueError:
         raise ValueError(f"month {text!r} is not YYYY-MM, for example 2026-11") from None

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -51,7 +51,7 @@ _PRICE_KEYS = {
 # A day's call at this rate still fits the ledger's Decimal(18, 9).
 RATE_MAX = 100_000 * NANOS
 
-_PREFIX = re.compile(r"^\+[0-9]{1,15}$")
+_PREFIX = re.compile(r"^\+[0-9]{1,15}\Z")
 _HEADER = re.compile(r"^\s*\[\[?\s*([A-Za-z0-9_.\"' -]+?)\s*\]?\]")
 
 
@@ -111,18 +111,22 @@ class _Reader:
         if not isinstance(tables, dict) or "default" not in tables:
             self._say(1, "accounts.default is missing; say its tariff, zone and service_address")
             return {}
-        default = tables["default"]
-        return {
-            account_id: self._account(account_id, default | table, tariffs)
-            for account_id, table in tables.items()
-        }
+        accounts = {}
+        for account_id, table in tables.items():
+            if isinstance(table, dict) and isinstance(tables["default"], dict):
+                merged = tables["default"] | table
+                accounts[account_id] = self._account(account_id, merged, tariffs)
+            else:
+                line = self._line_of("accounts")
+                self._say(line, f"account {account_id!r} is {table!r}; say a table")
+        return accounts
 
     def _account(self, account_id: str, table: dict[str, Any], tariffs: set[str]) -> Account:
         line = self._line_of(f"accounts.{account_id}")
         where = f"account {account_id!r}"
         self._unknown_keys(table, {"tariff", "zone", "service_address"}, line, where)
         tariff = table.get("tariff")
-        if tariff not in tariffs:
+        if not isinstance(tariff, str) or tariff not in tariffs:
             self._say(line, f"{where}: tariff {tariff!r} is none of {sorted(tariffs)}")
         try:
             zone = ZoneInfo(table.get("zone", "UTC"))
@@ -130,13 +134,29 @@ class _Reader:
             self._say(line, f"{where}: zone {table.get('zone')!r} is no IANA time zone")
             zone = ZoneInfo("UTC")
         address = table.get("service_address", {})
+        if not isinstance(address, dict):
+            self._say(line, f"{where}: service_address is {address!r}; say a table")
+            address = {}
         self._unknown_keys(address, set(Address._fields), line, f"{where}: service_address")
-        known = {key: value for key, value in address.items() if key in Address._fields}
+        known = {}
+        for key in Address._fields:
+            known[key] = address.get(key, "")
+            if not isinstance(known[key], str):
+                self._say(line, f"{where}: service_address {key} {known[key]!r} is no text")
         return Account(str(tariff), zone, Address(**known))
 
     # Tariffs, versions and prices
 
-    def _tariffs(self, tables: list[dict[str, Any]]) -> dict[str, Tariff]:
+    def _tables(self, value: Any, line: int, where: str) -> list[dict[str, Any]]:
+        """The tables of a [[list]]; what is something else is a mistake and left out."""
+        entries = value if isinstance(value, list) else [value]
+        for entry in entries:
+            if not isinstance(value, list) or not isinstance(entry, dict):
+                self._say(line, f"{where} is {entry!r}; write it as [[tables]]")
+        return [entry for entry in entries if isinstance(entry, dict)]
+
+    def _tariffs(self, value: Any) -> dict[str, Tariff]:
+        tables = self._tables(value, self._line_of("tariff"), "tariff")
         if not tables:
             self._say(1, "there is no [[tariff]]; add one with a name, valid_from and prices")
         versions: dict[str, list[tuple[int, Version]]] = {}
@@ -155,7 +175,7 @@ class _Reader:
                 from_us = 0
             until_us = self._instant(table, "valid_until", line, where)
             prices: list[Price] = []
-            for price in table.get("price", []):
+            for price in self._tables(table.get("price", []), line, f"{where}: price"):
                 prices += self._price(price, next(lines, line), where)
             version = Version(
                 format_us(from_us),
@@ -196,7 +216,7 @@ class _Reader:
         before = len(self.mistakes)
         self._unknown_keys(table, _PRICE_KEYS, line, f"{where}: price")
         name = table.get("line")
-        if name not in LINES:
+        if not isinstance(name, str) or name not in LINES:
             self._say(line, f"{where}: line {name!r} is none of {', '.join(LINES)}")
             return []
         where = f"{where}: price of {name}"
@@ -219,12 +239,15 @@ class _Reader:
         for key, words in (
             ("start", ("dial", "answer")), ("fraction", ("drop", "up")), ("rounding", ROUNDINGS),
         ):  # fmt: skip
-            if key in table and table[key] not in words:
+            if key in table and table[key] not in tuple(words):
                 self._say(line, f"{where}: {key} {table[key]!r} is none of {', '.join(words)}")
         if not isinstance(table.get("prorate", False), bool):
             self._say(line, f"{where}: prorate is {table['prorate']!r}; say true or false")
         free = table.get("free", [])
-        for status in free if isinstance(free, list) else [free]:
+        if not isinstance(free, list):
+            self._say(line, f"{where}: free is {free!r}; say a list of statuses")
+            free = []
+        for status in free:
             if status not in STATUSES:
                 self._say(line, f"{where}: status {status!r} is none of {', '.join(STATUSES)}")
         match = self._match(table.get("match", {}), rule.dims, line, where)
@@ -258,7 +281,7 @@ class _Reader:
             if "rate" not in table:
                 self._say(line, f"{where}: rate is missing; say it, or prefixes = a CSV file")
             prefix = table.get("prefix", "")
-            if prefix and not (isinstance(prefix, str) and _PREFIX.match(prefix)):
+            if not isinstance(prefix, str) or (prefix and not _PREFIX.match(prefix)):
                 self._say(line, f"{where}: prefix {prefix!r} is not + and digits")
             rate = self._money(table, "rate", self.path.name, line, where)
             yield prefix, rate, fee, f"{self.path.name}:{line}"
@@ -310,7 +333,7 @@ class _Reader:
                 )
                 continue
             self._check_overlaps(prices, where)
-            self._check_fallback(name, prices, line, where)
+            self._check_fallback(name, prices, version, line, where)
 
     def _check_overlaps(self, prices: list[Price], where: str) -> None:
         patterns: dict[Match, dict[str, list[Price]]] = {}
@@ -325,9 +348,10 @@ class _Reader:
                 continue
             both = patterns.get(tuple(sorted({*match, *other_match})), {})
             for prefix in ones.keys() & others.keys():
-                one, other = ones[prefix][0], others[prefix][0]
-                if one.rank() == other.rank() and prefix not in both:
-                    self._overlap(one, other, where)
+                ranks = ones[prefix][0].rank(), others[prefix][0].rank()
+                if ranks[0] == ranks[1] and prefix not in both:
+                    for one, other in product(ones[prefix], others[prefix]):
+                        self._overlap(one, other, where)
 
     def _overlap(self, one: Price, other: Price, where: str) -> None:
         if one.valid_from_us < other.valid_until_us and other.valid_from_us < one.valid_until_us:
@@ -339,7 +363,9 @@ class _Reader:
                 file,
             )
 
-    def _check_fallback(self, name: str, prices: list[Price], line: int, where: str) -> None:
+    def _check_fallback(
+        self, name: str, prices: list[Price], version: Version, line: int, where: str
+    ) -> None:
         """Each direction (and medium) needs a row that anything falls back to."""
         keys = LINES[name].fallback_by
         media = ("sms", "mms")
@@ -352,11 +378,15 @@ class _Reader:
         for key in keys:
             wanted = [one | {key: value} for one in wanted for value in values[key]]
         for facts in wanted:
-            if not any(
-                not price.prefix
-                and all(key in facts and facts[key] == value for key, value in price.match)
-                for price in prices
-            ):
+            reached_us = version.from_us
+            for price in sorted(prices, key=lambda price: price.valid_from_us):
+                if (
+                    not price.prefix
+                    and price.valid_from_us <= reached_us
+                    and all(key in facts and facts[key] == value for key, value in price.match)
+                ):
+                    reached_us = max(reached_us, price.valid_until_us)
+            if reached_us < version.until_us:
                 named = " ".join(str(value) for value in facts.values())
                 self._say(
                     line,
@@ -415,7 +445,7 @@ class _Reader:
                         self._say(rows.line_num, "has more or fewer cells than columns", path.name)
                         continue
                     yield rows.line_num, row
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
             self._say(line, f"{path.name} cannot be read: {error}")
 
     def _money(self, table: dict[str, Any], key: str, file: str, line: int, where: str) -> int:
@@ -450,6 +480,9 @@ class _Reader:
             return None
         if not isinstance(value, datetime) or value.tzinfo is None:
             self._say(line, f"{where}: {key} {value!r} is no instant; write 2026-01-16T00:00:00Z")
+            return None
+        if not 1970 <= value.year < 9999:
+            self._say(line, f"{where}: {key} {value} is not of our time")
             return None
         return to_us(value)
 

@@ -10,8 +10,6 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from rater import __version__
@@ -22,9 +20,23 @@ from rater.reject import Reject
 from rater.statement import Statement, statement_to_json
 from rater.tariff import Book
 from rater.tariff_file import TariffError, load_book, read_book
-from streams.settings import Settings, SettingsError, load_settings
-
-FAILED, WRONG_USE, WITH_REJECTS = 1, 2, 3
+from streams import operate
+from streams.console import (
+    FAILED,
+    WITH_REJECTS,
+    WRONG_USE,
+    Stop,
+    Store,
+    TariffFile,
+    err,
+    no_broker,
+    open_store,
+    out,
+    progress,
+    settings_for,
+    store_of,
+)
+from streams.settings import SettingsError, load_settings
 
 app = typer.Typer(
     name="rater",
@@ -38,28 +50,14 @@ tariff_app = typer.Typer(help="Look after the tariff book.", no_args_is_help=Tru
 topics_app = typer.Typer(help="Look after the Kafka topics.", no_args_is_help=True)
 app.add_typer(tariff_app, name="tariff")
 app.add_typer(topics_app, name="topics")
-
-out = Console()
-err = Console(stderr=True, highlight=False)
+app.add_typer(operate.dlq_app, name="dlq")
+app.add_typer(operate.parked_app, name="parked")
+app.command()(operate.reconcile)
 
 Files = Annotated[
     list[Path], typer.Argument(exists=True, dir_okay=False, help="Files of events, a JSON a line.")
 ]
 Month = Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="The month.")]
-Store = Annotated[
-    Path | None, typer.Option("--store", help="An embedded ledger's folder, instead of the server.")
-]
-TariffFile = Annotated[
-    Path | None, typer.Option("--tariff", help="The tariff book, instead of RATER_TARIFF.")
-]
-
-
-class Stop(Exception):
-    """Ends a command with a line on standard error and an exit status."""
-
-    def __init__(self, message: str, status: int = FAILED) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 def main() -> None:
@@ -116,16 +114,16 @@ def rate(
 
     if format_ not in ("json", "freeswitch"):
         raise Stop(f"--format {format_!r} is none of json, freeswitch", WRONG_USE)
-    settings = _settings(store=store, tariff=tariff)
-    book = _book(settings)
+    settings = settings_for(store=store, tariff=tariff)
+    book = load_book(settings.tariff)
     now = datetime.now(UTC)
     rejects = 0
     ledger = None
     if store is not None:
-        ledger = _open_ledger(settings, migrate=True)
+        ledger = open_store(settings, migrate=True)
     try:
         for path in files:
-            with _progress(path.name, path.stat().st_size) as advance:
+            with progress(path.name, path.stat().st_size) as advance:
                 batch = rate_file(path, format_, account, book, now, lambda done, _: advance(done))
             for row in batch.rejected:
                 _say_reject(path, row.place.offset, row.reject)
@@ -197,10 +195,10 @@ def usage(
     """Print an account's statement for a month, as the ledger has it now."""
     from streams.usage import read_products, read_statement
 
-    settings = _settings(store=store, tariff=tariff)
-    book = _book(settings)
+    settings = settings_for(store=store, tariff=tariff)
+    book = load_book(settings.tariff)
     day = _month(month, book, account)
-    with contextlib.closing(_open_ledger(settings, migrate=False)) as ledger:
+    with contextlib.closing(open_store(settings, migrate=False)) as ledger:
         statement = read_statement(ledger, book, account, day)
         products = read_products(ledger, account, day)
     if as_json:
@@ -219,10 +217,10 @@ def monthly(
     """Make a month's lines of numbers, recordings and subscriptions. Twice changes nothing."""
     from streams.monthly import make_month
 
-    settings = _settings(store=store, tariff=tariff)
-    book = _book(settings)
+    settings = settings_for(store=store, tariff=tariff)
+    book = load_book(settings.tariff)
     day = _month(month, book, "default")
-    with contextlib.closing(_open_ledger(settings, migrate=False)) as ledger:
+    with contextlib.closing(open_store(settings, migrate=False)) as ledger:
         made, unpriced = make_month(
             ledger, book, day, as_of=datetime.now(UTC), topic_prefix=settings.topic_prefix
         )
@@ -230,9 +228,60 @@ def monthly(
 
 
 @app.command()
+def audit(
+    month: Month = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Findings and figures as JSON.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Leave out what the group has committed in Kafka.")
+    ] = False,
+    store: Store = None,
+) -> None:
+    """Check that every record has its outcome and the ledger agrees with itself; status 1 if not.
+
+    Gaps in offsets, receipts against rows, conflicts, copies not yet merged, and committed offsets
+    against receipts. Closing a month will require it clean.
+    """
+    from streams.audit import audit_ledger
+    from streams.topics import BrokerErrors, read_committed
+
+    settings = settings_for(store=store)
+    committed = None
+    if not offline:
+        try:
+            committed = asyncio.run(read_committed(settings))
+        except BrokerErrors as error:
+            raise no_broker(settings, error) from error
+    months = [parse_month_option(month)] if month else []
+    with store_of(settings) as ledger:
+        result = audit_ledger(
+            ledger, months, topic_prefix=settings.topic_prefix, committed=committed
+        )
+    if as_json:
+        data = {
+            "findings": [finding._asdict() for finding in result.findings],
+            "figures": result.figures,
+        }
+        sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + "\n")
+    else:
+        for name, figure in result.figures.items():
+            out.print(f"{name.replace('_', ' ')}: {figure}", markup=False)
+        for finding in result.findings:
+            err.print(
+                f"{finding.check}: {finding.where}: {finding.message}",
+                style="red",
+                markup=False,
+                soft_wrap=True,
+            )
+        if not result.findings:
+            out.print("clean: every record has its outcome")
+    if result.findings:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def migrate(store: Store = None) -> None:
     """Bring the ledger's tables up to date; what is done already stays as it is."""
-    with contextlib.closing(_open_ledger(_settings(store=store), migrate=True)) as ledger:
+    with contextlib.closing(open_store(settings_for(store=store), migrate=True)) as ledger:
         applied = ledger.applied
     out.print("\n".join(f"applied {name}" for name in applied) or "nothing to do", markup=False)
 
@@ -251,7 +300,7 @@ def topics_create() -> None:
     except PartitionCountError as error:
         raise Stop(str(error)) from error
     except BrokerErrors as error:
-        raise _no_broker(settings, error) from error
+        raise no_broker(settings, error) from error
     out.print("\n".join(f"created {name}" for name in created) or "nothing to do", markup=False)
 
 
@@ -274,7 +323,7 @@ def send(
     settings = load_settings()
     rejects = sent = 0
     for path in files:
-        with _progress(path.name, path.stat().st_size) as advance:
+        with progress(path.name, path.stat().st_size) as advance:
 
             def good(path: Path = path, advance: Any = advance) -> Iterator[Simulated]:
                 nonlocal rejects
@@ -293,7 +342,7 @@ def send(
             try:
                 sent += asyncio.run(send_all(settings, good()))
             except BrokerErrors as error:
-                raise _no_broker(settings, error) from error
+                raise no_broker(settings, error) from error
     out.print(f"{sent} events sent, {rejects} rejected")
     if rejects:
         raise typer.Exit(WITH_REJECTS)
@@ -333,7 +382,7 @@ def simulate(
     try:
         sent = asyncio.run(run())
     except BrokerErrors as error:
-        raise _no_broker(settings, error) from error
+        raise no_broker(settings, error) from error
     out.print(f"{sent} events sent")
 
 
@@ -383,49 +432,19 @@ def _serve(service: Any) -> None:
 # Shared
 
 
-def _settings(*, store: Path | None = None, tariff: Path | None = None) -> Settings:
-    overrides: dict[str, object] = {}
-    if store is not None:
-        overrides["clickhouse_url"] = f"chdb:{store}"
-    if tariff is not None:
-        overrides["tariff"] = tariff
-    return load_settings(**overrides)
-
-
-def _book(settings: Settings) -> Book:
-    return load_book(settings.tariff)
-
-
 def _month(text: str, book: Book, account: str) -> date:
     if not text:
         from rater.events import to_us
 
         return month_of(to_us(datetime.now(UTC)), book.account(account).zone)
+    return parse_month_option(text)
+
+
+def parse_month_option(text: str) -> date:
     try:
         return parse_month(text)
     except ValueError as error:
         raise Stop(f"--{error}", WRONG_USE) from error
-
-
-def _open_ledger(settings: Settings, *, migrate: bool) -> Any:
-    from streams.ledger import StoreErrors, open_ledger
-    from streams.writer import first_line
-
-    try:
-        return open_ledger(settings, migrate=migrate)
-    except (RuntimeError, *StoreErrors) as error:
-        raise Stop(
-            f"the store at {settings.clickhouse_url} can't be used: {first_line(error)}"
-        ) from error
-
-
-def _no_broker(settings: Settings, error: BaseException) -> Stop:
-    from streams.writer import first_line
-
-    return Stop(
-        f"Kafka at {settings.kafka_bootstrap} can't be used ({first_line(error)}); "
-        "is it running? RATER_KAFKA_BOOTSTRAP says where"
-    )
 
 
 def _say_reject(path: Path, number: int, reject: Reject) -> None:
@@ -435,18 +454,6 @@ def _say_reject(path: Path, number: int, reject: Reject) -> None:
         markup=False,
         soft_wrap=True,
     )
-
-
-@contextlib.contextmanager
-def _progress(title: str, total: int) -> Iterator[Any]:
-    """A progress bar on a terminal, nothing elsewhere."""
-    if not err.is_terminal:
-        yield lambda done: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda done: progress.update(task, completed=done)
 
 
 def _print_statement(statement: Statement) -> None:

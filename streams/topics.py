@@ -107,6 +107,17 @@ async def _check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> N
         )
 
 
+async def read_committed(settings: Settings) -> dict[tuple[str, int], int]:
+    """What the group has committed, by (topic, partition)."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    try:
+        offsets = await admin.list_consumer_group_offsets(settings.group)
+        return {(tp.topic, tp.partition): meta.offset for tp, meta in offsets.items()}
+    finally:
+        await admin.close()
+
+
 def dead_letter(row: RejectedRow) -> tuple[bytes | None, bytes, list[tuple[str, bytes]]]:
     """Key, value and headers of a dead letter: the record's own, and where it came from and why.
 

@@ -33,7 +33,7 @@ ABSENT = object()
 SAMPLE = load_book(SAMPLE_TARIFF)
 
 modest = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -275,6 +275,24 @@ def test_the_price_that_says_most_goes_first(
     assert LIST.find(line, dims(**({"direction": "outbound"} | facts)), number) is found
 
 
+def test_a_rank_counts_forms_then_the_prefix_then_what_is_matched() -> None:
+    ordered = [
+        a_price(),
+        a_price(match=OUT),
+        a_price(match=(("device", "web"), *OUT)),
+        a_price(prefix="+1"),
+        a_price(match=OUT, prefix="+1"),
+        a_price(prefix="+1416"),
+        a_price(match=(("to", "tollfree"),)),
+        a_price(match=TO_TOLL_FREE),
+        a_price(match=(("to", "tollfree"),), prefix="+1"),
+        a_price(match=BOTH_FORMS),
+    ]
+    ranks = [one.rank() for one in ordered]
+    assert ranks == sorted(ranks)
+    assert len(set(ranks)) == len(ranks)
+
+
 def test_probes_do_not_grow_with_the_number_of_prefixes() -> None:
     # The same four lengths of prefix, 200 and 200,000 times: a probe is a dictionary's look-up.
     def prefixes(count: int) -> list[str]:

@@ -209,7 +209,7 @@ def oracle_rows(rows: dict[oracle.Identity, oracle.Row]) -> Rows:
     }  # fmt: skip
 
 
-@settings(modest, max_examples=600)
+@settings(modest, max_examples=400)
 @given(EVENTS)
 def test_the_product_and_the_oracle_agree_on_every_event(event: dict[str, Any]) -> None:
     # The oracle gives a refused call its row of nothing even where no version holds.
@@ -229,7 +229,7 @@ def test_the_product_and_the_oracle_agree_on_every_event(event: dict[str, Any]) 
 MONTHS = st.builds(date, st.integers(2025, 2026), st.integers(1, 12), st.just(1))
 
 
-@settings(modest, max_examples=300)
+@settings(modest, max_examples=200)
 @given(things(), MONTHS, ACCOUNTS)
 def test_the_product_and_the_oracle_agree_on_what_stood_in_a_month(
     told: list[dict[str, Any]], month: date, account: str

@@ -47,6 +47,10 @@ def test_two_out_of_three_decide_the_state(
     assert two_of_three(origin, termination, service) == decides
 
 
+US_ROW = TaxRow(
+    "federal", "US", "", "", "USF", frozenset({"calls"}), nanos("0.5"), nanos("1"),
+    us("2026-01-01T00:00:00Z"), us("2027-01-01T00:00:00Z"),
+)  # fmt: skip
 CALIFORNIA, SAN_JOSE = "+14155550100", "+14085550100"
 
 # The sample's table, on a call of one minute for 0.013 of an account in Los Angeles.
@@ -119,12 +123,18 @@ def test_a_text_is_taxed_where_the_service_is() -> None:
     assert tuple(map(format_nanos, taxes)) == ("0", "0.0001975", "0.0000474")
 
 
+def test_a_city_of_the_same_name_in_another_state_taxes_nothing() -> None:
+    city = US_ROW._replace(level="local", locality="Springfield", authority="city")
+    table = TaxTable([city._replace(state="IL"), city._replace(state="MA", rate=nanos("0.25"))])
+    at_us, springfield_il = us("2026-06-01T00:00:00Z"), Address("US", "IL", "Springfield")
+    chicago, boston = "+13125550100", "+16175550100"
+    assert table.on(100, "calls", at_us, springfield_il, chicago, boston).local == 50
+    # two in Massachusetts outvote Illinois, and the account's city lies in Illinois
+    assert table.on(100, "calls", at_us, springfield_il, boston, boston).local == 0
+
+
 # ------------------------------------------------------------------ what the table does not say
 
-US_ROW = TaxRow(
-    "federal", "US", "", "", "USF", frozenset({"calls"}), nanos("0.5"), nanos("1"),
-    us("2026-01-01T00:00:00Z"), us("2027-01-01T00:00:00Z"),
-)  # fmt: skip
 NEW_YORK = Address("US", "NY", "New York City")
 
 STATUSES = [

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import dataclass
 
 import aiokafka
-from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.settings import Settings
+from streams.topics import read_committed
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,6 @@ def read_topics(bootstrap: str, topics: list[str]) -> list[Logged]:
     return sorted(logged, key=lambda r: (r.timestamp, r.partition, r.offset))
 
 
-async def _committed(settings: Settings) -> dict[tuple[str, int], int]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
-    await admin.start()
-    try:
-        offsets = await admin.list_consumer_group_offsets(settings.group)
-        return {(tp.topic, tp.partition): meta.offset for tp, meta in offsets.items()}
-    finally:
-        await admin.close()
-
-
 def committed(settings: Settings) -> dict[tuple[str, int], int]:
     """What the settings' group has committed, by (topic, partition)."""
-    return asyncio.run(_committed(settings))
+    return asyncio.run(read_committed(settings))
