@@ -197,8 +197,7 @@ def test_two_files_of_one_name_do_not_take_each_others_parked_events(
     ledger: Ledger, file: Path
 ) -> None:
     """As `rater rate --store` does on day-1/events.jsonl and then on day-2/events.jsonl."""
-    book = load_book(file)
-    now = datetime(2026, 11, 1, tzinfo=UTC)
+    book, now = load_book(file), datetime(2026, 11, 1, tzinfo=UTC)
     for day in (1, 2):
         path = file.parent / f"day-{day}" / "events.jsonl"
         path.parent.mkdir()

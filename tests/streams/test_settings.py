@@ -26,7 +26,6 @@ DOORS = [
     ("localhost",         "opens"),
     ("0.0.0.0",           "refused"),
     ("::",                "refused"),
-    ("",                  "refused"),
     ("10.1.2.3",          "refused"),
     ("192.168.0.1",       "refused"),
     ("::ffff:10.0.0.1",   "refused"),

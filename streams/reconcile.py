@@ -1,0 +1,499 @@
+"""Reads a stretch of the input topics again, rates it into nothing, and compares with the ledger.
+
+What was rated once must be rated the same again: the same records and the same book give the same
+rows, rejects and parked events. A repeat of an identity is compared by the ledger's own rule: the
+row with the higher version stands. Only what the group has committed is compared, since below
+that every record must have its outcome.
+
+The log is read by a consumer of its own: no group, committed records only, batch by batch.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import aiokafka
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import MessageSizeTooLargeError
+
+from rater.events import KINDS, Kind
+from rater.money import format_nanos, parse_nanos
+from rater.reject import Reason
+from rater.tariff import Book
+from streams.ledger import Ledger
+from streams.pipeline import Batch, Record, add_records
+from streams.settings import Settings
+from streams.topics import client_options
+
+BATCH_RECORDS = 10_000
+BATCH_BYTES = 32 * 1024 * 1024
+READ_WAIT_MS = 500
+READ_TIMEOUT_S = 30.0  # without any progress of a partition
+LOOKED_UP_AT_ONCE = 500  # keys in one query: they travel in its address
+
+RecordTooLargeError = MessageSizeTooLargeError  # for what sends a record again
+
+Key = tuple[Any, ...]
+Position = tuple[str, int, int]
+
+
+class LogReadError(RuntimeError):
+    """The log can't be read as asked; the message says what to do."""
+
+
+# What the log gives
+
+
+class Span(NamedTuple):
+    """A stretch of a partition: from `first` up to, and without, `end`."""
+
+    kind: Kind
+    topic: str
+    partition: int
+    first: int
+    end: int
+
+
+class Chunk(NamedTuple):
+    """A part of a span that is in memory: the offsets it covers, and their records."""
+
+    first: int
+    end: int
+    records: list[Record]
+
+
+class Reader:
+    """Reads the log without a group: nothing is committed and no worker loses a partition."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._consumer = aiokafka.AIOKafkaConsumer(
+            **client_options(settings),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=settings.fetch_max_bytes,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._consumer.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._consumer.stop()
+
+    async def bounds(
+        self, topic: str, partitions: int
+    ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+        """Where each partition of a topic begins and ends now."""
+        places = [TopicPartition(topic, partition) for partition in range(partitions)]
+        return (
+            await self._consumer.beginning_offsets(places),
+            await self._consumer.end_offsets(places),
+        )
+
+    async def offsets_at(
+        self, at_ms: int, ends: dict[TopicPartition, int]
+    ) -> dict[TopicPartition, int]:
+        """The offset of the first record at or after an instant; the end where there is none."""
+        found = await self._consumer.offsets_for_times(dict.fromkeys(ends, at_ms))
+        return {place: found[place].offset if found.get(place) else ends[place] for place in ends}
+
+    async def read(self, topic: str, partition: int, first: int, end: int) -> AsyncIterator[Chunk]:
+        """Offsets from `first` up to, and without, `end`, in chunks that fit into memory.
+
+        Raises LogReadError when the log falls silent before the end.
+        """
+        place = TopicPartition(topic, partition)
+        self._consumer.assign([place])
+        self._consumer.seek(place, first)
+        position = first
+        records: list[Record] = []
+        size = 0
+        progressed_at = time.monotonic()
+        while position < end:
+            fetched = await self._consumer.getmany(place, timeout_ms=READ_WAIT_MS)
+            for record in fetched.get(place, ()):
+                if record.offset < end:
+                    records.append(record)
+                    size += len(record.value or b"")
+            before, position = position, await self._consumer.position(place)
+            if position > before:
+                progressed_at = time.monotonic()
+            elif time.monotonic() - progressed_at > READ_TIMEOUT_S:
+                raise LogReadError(
+                    f"{topic} {partition} gave nothing from offset {position} for "
+                    f"{READ_TIMEOUT_S:.0f} s, and ends at {end}; is its leader up?"
+                )
+            if len(records) >= BATCH_RECORDS or size >= BATCH_BYTES or position >= end:
+                position = min(position, end)
+                yield Chunk(first, position, records)
+                first, records, size = position, [], 0
+
+    async def read_record(self, topic: str, partition: int, offset: int) -> Record | None:
+        """One record, or None when the log no longer holds it."""
+        place = TopicPartition(topic, partition)
+        begin = (await self._consumer.beginning_offsets([place]))[place]
+        end = (await self._consumer.end_offsets([place]))[place]
+        if not begin <= offset < end:
+            return None
+        async for chunk in self.read(topic, partition, offset, offset + 1):
+            for record in chunk.records:
+                return record
+        return None
+
+
+async def partition_counts(settings: Settings, topics: Collection[str]) -> dict[str, int]:
+    """How many partitions each topic has; without those that do not exist."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    try:
+        described = await admin.describe_topics(sorted(topics))
+        return {
+            topic["topic"]: len(topic["partitions"])
+            for topic in described
+            if not topic["error_code"]
+        }
+    finally:
+        await admin.close()
+
+
+async def committed_offsets(settings: Settings) -> dict[TopicPartition, int]:
+    """Up to where our group has given every record its outcome."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    try:
+        offsets = await admin.list_consumer_group_offsets(settings.group)
+        return {place: meta.offset for place, meta in offsets.items() if meta.offset >= 0}
+    finally:
+        await admin.close()
+
+
+# What is compared
+
+
+class What(StrEnum):
+    """How the ledger differs. The values are in the JSON: never rename one."""
+
+    MISSING = "missing"  # the log gives it, the ledger has it not
+    CHARGE = "charge"  # the amounts or the units differ
+    TARIFF_VERSION = "tariff_version"  # rated by another version of the tariff
+    OUTCOME = "outcome"  # a record was rejected or parked, and is rated now; or the reverse
+    EXTRA = "extra"  # the ledger has it, the log gives it not
+
+
+class Difference(NamedTuple):
+    what: What
+    topic: str
+    partition: int
+    offset: int
+    detail: str  # names, amounts and ids; no party and no body
+
+
+class Row(NamedTuple):
+    """A row of `rated` or `states`: as the log gives it, or as the ledger has it."""
+
+    key: Key  # the table's name, then the row's key
+    version: int
+    position: Position
+    values: tuple[int | str, ...]
+
+    def name(self) -> str:
+        """`calls of event-1 in 2026-08`, or `state of event-1`."""
+        if self.key[0] == "states":
+            return f"state of {self.key[3]}"
+        return f"{self.key[3]} of {self.key[4]} in {self.key[2]:%Y-%m}"
+
+
+# What must be equal, in the order of Row.values.
+COMPARED = {
+    "rated": ("charge", "billed", "tax_federal", "tax_state", "tax_local", "tariff_version"),
+    "states": ("content_hash",),
+}
+_KEYS = {
+    "rated": ("account_id", "month", "line", "identity", "revision"),
+    "states": ("account_id", "kind", "event_id", "revision"),
+}
+# First the keys that were written from these positions, without FINAL and from few columns; then
+# what stands for them, by the table's order.
+_WRITTEN_HERE = """({keys}) IN (
+    SELECT {keys} FROM {table} WHERE topic = {topic:String} AND partition = {partition:Int32}
+    AND offset >= {first:Int64} AND offset < {end:Int64})"""
+_NAMED = {
+    "rated": "account_id IN {accounts:Array(String)} AND month IN {months:Array(Date)}"
+    " AND identity IN {names:Array(String)}",
+    "states": "account_id IN {accounts:Array(String)} AND event_id IN {names:Array(String)}",
+}
+_AT = """topic = {topic:String} AND partition = {partition:Int32}
+    AND offset >= {first:Int64} AND offset < {end:Int64}"""
+
+
+@dataclass
+class Found:
+    """What the ledger has for a chunk."""
+
+    rows: dict[Key, Row] = field(default_factory=dict)
+    rejected: dict[int, str] = field(default_factory=dict)  # reasons
+    parked: set[int] = field(default_factory=set)  # still waiting
+
+
+def expected_rows(batch: Batch) -> list[Row]:
+    """The rows of a batch that was rated again."""
+    rows = []
+    for rated in batch.rated:
+        c = rated.charge
+        key: Key = ("rated", c.account_id, c.month, c.line, c.identity, c.revision)
+        values = tuple(getattr(c, name) for name in COMPARED["rated"])
+        rows.append(Row(key, rated.version, rated.place[:3], values))
+    for state in batch.states:
+        t = state.telling
+        key = ("states", t.account_id, t.kind, t.event_id, state.revision)
+        rows.append(Row(key, state.version, state.place[:3], (state.content_hash,)))
+    return rows
+
+
+def find(ledger: Ledger, span: Span, chunk: Chunk, expected: Sequence[Row]) -> Found:
+    """What stands in the ledger at the chunk's positions, and for the rows that are expected."""
+    at = {"topic": span.topic, "partition": span.partition, "first": chunk.first, "end": chunk.end}
+    table = "states" if span.kind.monthly else "rated"
+    found = Found({row.key: row for row in _read_rows(ledger, table, _WRITTEN_HERE, at)})
+    missing = [row.key for row in expected if row.key not in found.rows]
+    for start in range(0, len(missing), LOOKED_UP_AT_ONCE):
+        some = set(missing[start : start + LOOKED_UP_AT_ONCE])
+        names: dict[str, Any] = {"accounts": sorted({key[1] for key in some})}
+        if table == "rated":
+            names["months"] = sorted({key[2] for key in some})
+            names["names"] = sorted({key[4] for key in some})
+        else:
+            names["names"] = sorted({key[3] for key in some})
+        for row in _read_rows(ledger, table, _NAMED[table], names):
+            if row.key in some:
+                found.rows[row.key] = row
+    # A conflict's letter says who won between two records, both of them rated: the audit's matter.
+    rejected = ledger.query(f"SELECT offset, reason FROM rejected FINAL WHERE {_AT}", at)
+    found.rejected = {offset: reason for offset, reason in rejected if reason != Reason.CONFLICT}
+    waiting = ledger.query(f"SELECT offset FROM parked FINAL WHERE resolved = 0 AND {_AT}", at)
+    found.parked = {row[0] for row in waiting}
+    return found
+
+
+def _read_rows(ledger: Ledger, table: str, where: str, parameters: dict[str, Any]) -> Iterator[Row]:
+    """What stands in a table: FINAL, and no rows that are made by the month."""
+    keys, compared = _KEYS[table], COMPARED[table]
+    where = where.replace("{keys}", ", ".join(keys)).replace("{table}", table)
+    if table == "rated":
+        where += " AND kind NOT IN {monthly:Array(String)}"
+        monthly = [kind.name for kind in KINDS.values() if kind.monthly]
+        parameters = parameters | {"monthly": monthly}
+    columns = ", ".join((*keys, "version", "topic", "partition", "offset", *compared))
+    n = len(keys)
+    for row in ledger.query(f"SELECT {columns} FROM {table} FINAL WHERE {where}", parameters):
+        values = (parse_nanos(v) if isinstance(v, Decimal) else v for v in row[n + 4 :])
+        yield Row((table, *row[:n]), row[n], row[n + 1 : n + 4], tuple(values))
+
+
+def differences(span: Span, chunk: Chunk, batch: Batch, found: Found) -> Iterator[Difference]:
+    """Where the ledger differs from what the log gives, in the order of the log. Pure."""
+    by_offset: dict[int, list[Row]] = {}
+    for row in expected_rows(batch):
+        by_offset.setdefault(row.position[2], []).append(row)
+    reasons = {row.place.offset: row.reject.reason.value for row in batch.rejected}
+    parked = {row.place.offset for row in batch.parked}
+    standing: dict[int, list[Row]] = {}
+    for row in found.rows.values():
+        if row.position[:2] == span[1:3] and chunk.first <= row.position[2] < chunk.end:
+            standing.setdefault(row.position[2], []).append(row)
+
+    def difference(what: What, offset: int, detail: str) -> Difference:
+        return Difference(what, span.topic, span.partition, offset, detail)
+
+    offsets = {record.offset for record in chunk.records}
+    for offset in sorted(offsets | standing.keys() | found.rejected.keys() | found.parked):
+        there = {
+            name
+            for name, places in (
+                ("rated", standing),
+                ("rejected", found.rejected),
+                ("parked", found.parked),
+            )
+            if offset in places
+        }
+        if offset not in offsets:
+            detail = f"{' and '.join(sorted(there))} in the ledger; the log has no such record"
+            yield difference(What.EXTRA, offset, detail)
+            continue
+        now = "rejected" if offset in reasons else "parked" if offset in parked else "rated"
+        others = sorted(there - {now})
+        if others and now not in there:
+            yield difference(
+                What.OUTCOME, offset, f"{' and '.join(others)} in the ledger, {now} now"
+            )
+            continue
+        for other in others:
+            yield difference(What.EXTRA, offset, f"{other} in the ledger, beside being {now}")
+        if now == "rated":
+            yield from _row_differences(
+                by_offset.get(offset, []), standing.get(offset, []), found, difference
+            )
+        elif now not in there:
+            yield difference(What.MISSING, offset, f"{now} now; the ledger has nothing of it")
+        elif now == "rejected" and found.rejected[offset] != reasons[offset]:
+            detail = f"rejected as {found.rejected[offset]} in the ledger, {reasons[offset]} now"
+            yield difference(What.OUTCOME, offset, detail)
+
+
+def _row_differences(
+    expected: Sequence[Row],
+    standing: Sequence[Row],
+    found: Found,
+    difference: Callable[[What, int, str], Difference],
+) -> Iterator[Difference]:
+    """The rows of one record that is rated, against those that stand."""
+    for row in expected:
+        stored = found.rows.get(row.key)
+        offset = row.position[2]
+        if stored is None:
+            yield difference(What.MISSING, offset, row.name())
+        elif stored.position != row.position:
+            if stored.version < row.version:
+                place = " ".join(map(str, stored.position))
+                detail = f"{row.name()}: a record stands that came later, {place}"
+                yield difference(What.MISSING, offset, detail)
+        elif stored.values != row.values:
+            names = COMPARED[row.key[0]]
+            pairs = zip(names, stored.values, row.values, strict=True)
+            unequal = {name: (old, new) for name, old, new in pairs if old != new}
+            what = What.TARIFF_VERSION if "tariff_version" in unequal else What.CHARGE
+            told = ", ".join(
+                f"{name} {_shown(name, old)} in the ledger, {_shown(name, new)} now"
+                for name, (old, new) in unequal.items()
+            )
+            yield difference(what, offset, f"{row.name()}: {told}")
+    keys = {row.key for row in expected}
+    for stored in standing:
+        if stored.key not in keys:
+            yield difference(What.EXTRA, stored.position[2], stored.name())
+
+
+def _shown(name: str, value: int | str) -> str:
+    is_money = name == "charge" or name.startswith("tax_")
+    return format_nanos(value) if is_money and isinstance(value, int) else str(value)
+
+
+# The whole of it
+
+
+class Request(NamedTuple):
+    """Which stretch: the topics' kinds, and from where to where. Instants are the broker's."""
+
+    kinds: Sequence[Kind]
+    from_offset: int = 0
+    since_ms: int | None = None
+    until_ms: int | None = None  # without this instant itself
+
+
+@dataclass
+class Report:
+    """What was compared and how it differs."""
+
+    examples_most: int
+    records: int = 0
+    rows: int = 0
+    not_committed: int = 0  # records of the stretch that have no outcome yet, and need none
+    counts: Counter[What] = field(default_factory=Counter)
+    examples: dict[What, list[Difference]] = field(default_factory=dict)
+
+    def add(self, difference: Difference) -> None:
+        self.counts[difference.what] += 1
+        examples = self.examples.setdefault(difference.what, [])
+        if len(examples) < self.examples_most:
+            examples.append(difference)
+
+
+async def find_spans(
+    settings: Settings, reader: Reader, request: Request
+) -> tuple[list[Span], int]:
+    """The committed part of the stretch, and how many offsets of it are not committed yet.
+
+    Raises LogReadError when a topic does not exist, or nothing of it was ever committed.
+    """
+    kinds = {settings.topic(kind.topic): kind for kind in request.kinds}
+    counts = await partition_counts(settings, kinds)
+    absent = sorted(kinds.keys() - counts.keys())
+    if absent:
+        raise LogReadError(
+            f"topics {', '.join(absent)} do not exist; run `rater topics create`, or set "
+            "RATER_TOPIC_PREFIX"
+        )
+    committed = await committed_offsets(settings)
+    spans, not_committed = [], 0
+    for topic, partitions in counts.items():
+        begins, ends = await reader.bounds(topic, partitions)
+        firsts = begins
+        if request.since_ms is not None:
+            firsts = await reader.offsets_at(request.since_ms, ends)
+        lasts = ends
+        if request.until_ms is not None:
+            lasts = await reader.offsets_at(request.until_ms, ends)
+        for place in begins:
+            first = max(firsts[place], begins[place], request.from_offset)
+            end = min(lasts[place], max(first, committed.get(place, 0)))
+            not_committed += max(0, lasts[place] - max(first, end))
+            if first < end:
+                spans.append(Span(kinds[topic], topic, place.partition, first, end))
+    if not_committed and not any(place.topic in kinds for place in committed):
+        raise LogReadError(
+            f"group {settings.group!r} has committed nothing of these topics, so no record must "
+            "have its outcome yet; RATER_GROUP names the workers' group"
+        )
+    return spans, not_committed
+
+
+async def reconcile(
+    settings: Settings,
+    ledger: Ledger,
+    book: Book,
+    request: Request,
+    *,
+    examples: int = 10,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Compares a stretch of the log with the ledger; `on_progress` is told offsets done, of all.
+
+    Raises LogReadError, or one of BrokerErrors or StoreErrors. Writes nothing.
+    """
+    report = Report(examples)
+    async with Reader(settings) as reader:
+        spans, report.not_committed = await find_spans(settings, reader, request)
+        total = sum(span.end - span.first for span in spans)
+        done = 0
+        for span in spans:
+            async for chunk in reader.read(*span[1:]):
+                await asyncio.to_thread(_compare, report, ledger, book, span, chunk)
+                done += chunk.end - chunk.first
+                on_progress(done, total)
+    return report
+
+
+def _compare(report: Report, ledger: Ledger, book: Book, span: Span, chunk: Chunk) -> None:
+    batch = Batch()
+    if chunk.records:
+        add_records(batch, span.kind, span.topic, span.partition, chunk.records, book)
+    expected = expected_rows(batch)
+    found = find(ledger, span, chunk, expected)
+    report.records += len(chunk.records)
+    report.rows += len(expected)
+    for difference in differences(span, chunk, batch, found):
+        report.add(difference)

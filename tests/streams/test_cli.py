@@ -1,0 +1,452 @@
+"""The command `rater`: what it prints, what it writes, and its exit status.
+
+As a process of its own where that is the point, else in this one, which is quicker.
+"""
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import orjson
+import pytest
+
+import schemas
+from rater import __version__
+from streams.cli import main
+from streams.simulate import Simulator
+from tests import oracle
+from tests.conftest import Done, MakeLedger, call, comparable, environment, number, recording, text
+
+PROGRAM = "from streams.cli import main; main()"
+QUICKLY_S = 20  # one of ours takes a second; a machine under load takes several
+Rater = Callable[..., Done]
+
+
+@pytest.fixture
+def rater(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Rater:
+    """Runs `rater ARGUMENTS...` here, in an empty folder, variables as keywords."""
+
+    def run(*arguments: str | Path, **variables: str) -> Done:
+        capfd.readouterr()
+        with environment(**variables), pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path)
+            patch.setattr(sys, "argv", ["rater", *map(str, arguments)])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        said = capfd.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Done(ended.value.code, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path, command_env: dict[str, str]) -> Rater:
+    """The same as a process of its own."""
+
+    def run(*arguments: str | Path, **variables: str) -> Done:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *map(str, arguments)],
+            cwd=tmp_path,
+            env=command_env | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def closed_port() -> Iterator[str]:
+    """An address where nothing listens, and nothing will while the test runs."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+def write(path: Path, *lines: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(
+        b"".join((x if isinstance(x, bytes) else orjson.dumps(x)) + b"\n" for x in lines)
+    )
+    return path
+
+
+def files_below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def one_line(text: str) -> str:
+    """The only line of a text: a log collector makes an entry of each."""
+    (line,) = text.rstrip("\n").split("\n")
+    return line
+
+
+# ------------------------------------------------------------------ help and wrong use
+
+COMMANDS = [
+    (),
+    ("rate",),
+    ("tariff",),
+    ("tariff", "check"),
+    ("usage",),
+    ("monthly",),
+    ("migrate",),
+    ("topics",),
+    ("topics", "create"),
+    ("send",),
+    ("simulate",),
+    ("worker",),
+    ("api",),
+    ("demo",),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_commands_help_reads(rater: Rater, command: tuple[str, ...]) -> None:
+    done = rater(*command, "--help")
+    assert (done.status, done.err) == (0, "")
+    usage, _, says = done.out.strip().partition("\n")
+    assert re.match(rf"Usage: .*{' '.join(command)}", usage)
+    assert re.search(r"^ [A-Z][^.]{20,}\.", says, re.MULTILINE)
+    commands = {one[0] for one in COMMANDS if len(one) == 1} if not command else set()
+    assert commands <= set(re.findall(r"[a-z]+", says))
+
+
+def test_the_version_is_the_packages(process: Rater) -> None:
+    assert process("--version") == Done(0, __version__ + "\n", "")
+
+
+WRONG_USE = [
+    # arguments                                         | the line names
+    (["nonsense"],                                        "nonsense"),
+    (["rate"],                                            "FILES"),
+    (["rate", "missing.jsonl"],                           "missing.jsonl"),
+    (["rate", "{file}", "--format", "xml"],               "xml"),
+    (["rate", "{file}", "--frmat", "json"],               "--frmat"),
+    (["rate", "{file}", "--tariff", "missing.toml"],      "missing.toml"),
+    (["usage"],                                           "ACCOUNT"),
+    (["usage", "acme", "--month", "2026-13"],             "2026-13"),
+    (["usage", "acme", "--month", "August"],              "August"),
+    (["usage", "acme", "--month", "2026-8-1"],            "2026-8-1"),
+    (["demo", "--port", "70000"],                         "--port"),
+    (["simulate", "--rate", "0"],                         "rate"),
+    (["send", "missing.jsonl"],                           "missing.jsonl"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"), WRONG_USE, ids=[" ".join(a) for a, _ in WRONG_USE]
+)
+def test_wrong_use_is_status_2_and_says_what_is_wrong(
+    rater: Rater, tmp_path: Path, arguments: list[str], names: str
+) -> None:
+    file = write(tmp_path / "in" / "events.jsonl", call())
+    before = files_below(tmp_path)
+    done = rater(*(argument.format(file=file) for argument in arguments))
+    assert (done.status, done.out) == (2, "")
+    assert names.lower() in done.err.lower()
+    assert "Traceback" not in done.err
+    assert files_below(tmp_path) == before
+
+
+def test_a_wrong_setting_is_one_clear_line_that_names_the_variable(
+    process: Rater, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "events.jsonl", call())
+    done = process("rate", file, RATER_WEB_PORT="eighty")
+    assert (done.status, done.out) == (2, "")
+    assert one_line(done.err).startswith("RATER_WEB_PORT='eighty': ")
+
+
+def test_a_web_open_to_the_world_without_tokens_is_one_clear_line(rater: Rater) -> None:
+    done = rater("api", RATER_WEB_HOST="0.0.0.0")
+    assert (done.status, done.out) == (2, "")
+    assert one_line(done.err).startswith("RATER_WEB_HOST 0.0.0.0 is reachable from outside")
+
+
+# ------------------------------------------------------------------ rate
+
+NAMES = (
+    "account_id", "event_id", "line", "direction", "occurred_at", "raw_seconds", "billed", "unit",
+    "unit_price", "charge", "tax_federal", "tax_state", "tax_local", "tax_status", "currency",
+    "tariff", "tariff_version", "rule", "status",
+)  # fmt: skip
+UNITS = {"minute", "second", "text", "segment", "message", "call", "number", "item"}
+
+
+def test_json_rows_have_the_conventions_names_and_exact_strings_and_nothing_is_written(
+    rater: Rater, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "events.jsonl", call(), text(), number())
+    before = files_below(tmp_path)
+    done = rater("rate", file, "--json")
+    assert done.status == 0
+    rows = [orjson.loads(line) for line in done.out.splitlines()]
+    assert [row["line"] for row in rows] == ["calls", "texts", "carrier_fees"]
+    for row in rows:
+        assert set(NAMES) <= row.keys()
+        assert row["unit"] in UNITS
+    amounts = ("unit_price", "charge", "tax_federal", "tax_state", "tax_local")
+    assert [rows[0][name] for name in amounts] == [
+        "0.013", "0.026", "0.00607464", "0.00065", "0.000767",
+    ]  # fmt: skip
+    assert (rows[0]["raw_seconds"], rows[0]["billed"], rows[0]["unit"]) == (61, 2, "minute")
+    assert (rows[0]["occurred_at"], rows[0]["status"]) == ("2026-08-10T12:00:00Z", "rated")
+    assert "1 monthly" in done.err
+    assert files_below(tmp_path) == before
+
+
+def test_rating_without_json_prints_a_summary_and_writes_nothing(
+    rater: Rater, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "events.jsonl", call(), text())
+    before = files_below(tmp_path)
+    done = rater("rate", file)
+    assert (done.status, done.err) == (0, "")
+    assert one_line(done.out) == (
+        "events.jsonl: 2 events in 3 charges, 0.0369 USD and 0.00773654 tax; "
+        "0 monthly states, 0 parked, 0 rejected"
+    )
+    assert files_below(tmp_path) == before
+
+
+def test_rejects_and_parked_events_are_named_by_file_and_line_and_the_status_is_3(
+    process: Rater, tmp_path: Path
+) -> None:
+    early = text(sent_at="2020-01-01T00:00:00Z")
+    one = write(tmp_path / "one.jsonl", call(), b"", b"{", early)
+    two = write(tmp_path / "two.jsonl", *([call()] * 99), call(to="nobody"))
+    done = process("rate", one, two, "--json")
+    assert done.status == 3
+    assert len(done.out.splitlines()) == 100
+    lines = [re.match(r"(\S+?):(\d+): (rejected|parked) \((\w+)\): .{20,}", x) for x in
+             done.err.splitlines()]  # fmt: skip
+    assert [match.groups() for match in lines if match] == [
+        ("one.jsonl", "3", "rejected", "bad_json"),
+        ("one.jsonl", "4", "parked", "no_version"),
+        ("two.jsonl", "100", "rejected", "bad_number"),
+    ]
+    assert "1 parked, 1 rejected" in done.err
+
+
+def test_parked_events_alone_are_no_rejects(rater: Rater, tmp_path: Path) -> None:
+    file = write(tmp_path / "early.jsonl", text(sent_at="2020-01-01T00:00:00Z"))
+    done = rater("rate", file)
+    assert done.status == 0
+    assert "1 parked, 0 rejected" in " ".join(done.out.split())
+
+
+# ------------------------------------------------------------------ rate --store, usage, monthly
+
+
+def some_traffic() -> list[dict[str, object]]:
+    """Three months of an account's events, of every kind."""
+    simulator = Simulator(seed=21, accounts=1)
+    events = [orjson.loads(simulated.value) for simulated in simulator.opening()]
+    now = datetime(2026, 7, 31, 20, tzinfo=UTC)
+    for n in range(250):
+        events += [
+            orjson.loads(simulated.value)
+            for simulated in simulator.happen(now + n * timedelta(hours=8, minutes=7))
+        ]
+    return [*events, recording(), recording(id="r2", deleted_at="2026-09-03T00:00:00Z")]
+
+
+def test_a_file_rated_into_a_store_has_the_oracles_statement_and_twice_the_same(
+    rater: Rater, process: Rater, tmp_path: Path, oracle_book: oracle.Book
+) -> None:
+    events = some_traffic()
+    file, store = write(tmp_path / "events.jsonl", *events), tmp_path / "store"
+    expected = oracle.rate_lines(events, oracle_book)
+    seen = []
+    for run in (process, rater):
+        done = run("rate", file, "--store", store)
+        assert (done.status, done.err) == (0, "")
+        shown = run("usage", "acme", "--month", "2026-08", "--store", store, "--json")
+        assert (shown.status, shown.err) == (0, "")
+        statement = orjson.loads(shown.out)
+        assert comparable(statement) == expected.statement("acme", "2026-08")
+        assert statement["status"] == "estimate"
+        assert len(statement["products"]) == 2
+        del statement["as_of"]
+        seen.append(statement)
+    assert seen[0] == seen[1]
+
+    table = rater("usage", "acme", "--month", "2026-08", "--store", store)
+    assert table.status == 0
+    assert Decimal(seen[0]["total"]) > 0
+    assert f"{seen[0]['total']} USD" in table.out
+    assert "America/New_York" in table.out
+
+    again = rater("monthly", "--month", "2026-09", "--store", store)
+    assert again.status == 0
+    assert re.match(r"2026-09: [1-9]\d* monthly charges made, 0 things without", again.out)
+    shown = rater("usage", "acme", "--month", "2026-09", "--store", store, "--json")
+    assert comparable(orjson.loads(shown.out)) == expected.statement("acme", "2026-09")
+
+
+def test_migrating_a_store_twice_does_nothing_the_second_time(
+    rater: Rater, tmp_path: Path
+) -> None:
+    names = sorted(path.name for path in schemas.MIGRATIONS.glob("*.sql"))
+    applied = "".join(f"applied {name}\n" for name in names)
+    assert rater("migrate", "--store", tmp_path / "store") == Done(0, applied, "")
+    assert rater("migrate", "--store", tmp_path / "store") == Done(0, "nothing to do\n", "")
+
+
+def test_a_store_that_is_not_there_is_one_clear_line(rater: Rater, tmp_path: Path) -> None:
+    done = rater("usage", "acme", "--month", "2026-08", "--store", tmp_path / "no-store")
+    assert (done.status, done.out) == (1, "")
+    assert "no-store" in one_line(done.err)
+
+
+def test_a_store_that_another_process_holds_is_one_clear_line(
+    process: Rater, make_ledger: MakeLedger, tmp_path: Path
+) -> None:
+    make_ledger()
+    done = process("usage", "acme", "--month", "2026-08", "--store", tmp_path / "store-0")
+    assert (done.status, done.out) == (1, "")
+    ours = [line for line in done.err.splitlines() if not line.startswith("Code: ")]
+    line = one_line("\n".join(ours))  # the engine has a word of its own before
+    assert str(tmp_path / "store-0") in line
+    assert "another process" in line
+
+
+# ------------------------------------------------------------------ tariff check
+
+
+def test_the_sample_tariff_has_no_mistakes(rater: Rater) -> None:
+    done = rater("tariff", "check", schemas.SAMPLE_TARIFF)
+    assert (done.status, done.err) == (0, "")
+    assert one_line(done.out) == f"{schemas.SAMPLE_TARIFF}: no mistakes"
+
+
+def test_every_mistake_of_a_tariff_is_said_at_once_with_its_line(
+    rater: Rater, tmp_path: Path
+) -> None:
+    book = tmp_path / "book.toml"
+    book.write_text(
+        'currency = "USD"\n'
+        "[accounts.default]\n"
+        'tariff = "standard"\n'
+        'zone = "Mars/Olympus"\n'
+        "[[tariff]]\n"
+        'name = "standard"\n'
+        "[[tariff.price]]\n"
+        'line = "calls"\n'
+        'unit = "minute"\n'
+        "rate = -0.5\n"
+        "[[tariff.price]]\n"
+        'line = "cals"\n'
+        'unit = "minute"\n'
+        "rate = 1\n"
+    )
+    done = rater("tariff", "check", book)
+    assert (done.status, done.out) == (1, "")
+    said = done.err.splitlines()
+    for part, line in (("Mars/Olympus", 2), ("-0.5", 7), ("cals", 11)):
+        assert any(
+            part in mistake and re.match(rf"\S*book\.toml:{line}: ", mistake) for mistake in said
+        ), done.err
+    loading = rater("rate", write(tmp_path / "events.jsonl", call()), "--tariff", book)
+    assert loading.status == 2
+    assert "Mars/Olympus" in loading.err
+
+
+def test_a_tariff_file_that_is_missing_is_a_failed_check(rater: Rater) -> None:
+    done = rater("tariff", "check", "missing.toml")
+    assert (done.status, done.out) == (1, "")
+    assert "missing.toml:1: cannot be read" in done.err
+
+
+# ------------------------------------------------------------------ servers that are not there
+
+NEED_STORE = [
+    ["usage", "acme", "--month", "2026-08"],
+    ["migrate"],
+]
+
+
+@pytest.mark.parametrize("arguments", NEED_STORE, ids=" ".join)
+def test_without_clickhouse_a_command_ends_quickly_with_one_clear_line(
+    process: Rater, closed_port: str, arguments: list[str]
+) -> None:
+    started = time.monotonic()
+    done = process(*arguments, RATER_CLICKHOUSE_URL=f"http://{closed_port}", RATER_WEB_PORT="0")
+    assert time.monotonic() - started < QUICKLY_S
+    assert (done.status, done.out) == (1, "")
+    assert f"http://{closed_port}" in one_line(done.err)
+
+
+NEED_KAFKA = [
+    ["topics", "create"],
+    ["send", "events.jsonl"],
+    ["simulate", "--seconds", "1"],
+]
+
+
+@pytest.mark.parametrize("arguments", NEED_KAFKA, ids=" ".join)
+def test_without_kafka_a_command_ends_quickly_with_one_clear_line(
+    process: Rater, tmp_path: Path, closed_port: str, arguments: list[str]
+) -> None:
+    write(tmp_path / "events.jsonl", call())
+    started = time.monotonic()
+    done = process(*arguments, RATER_KAFKA_BOOTSTRAP=closed_port)
+    assert time.monotonic() - started < QUICKLY_S
+    assert (done.status, done.out) == (1, "")
+    assert f"Kafka at {closed_port} can't be used" in one_line(done.err)
+
+
+@pytest.mark.parametrize("service", ["worker", "api"])
+def test_a_service_without_its_server_ends_quickly_and_says_which_in_its_last_line(
+    process: Rater, tmp_path: Path, closed_port: str, service: str
+) -> None:
+    variables = {"RATER_WEB_PORT": "0", "RATER_LOG_FORMAT": "json"}
+    if service == "worker":
+        variables["RATER_KAFKA_BOOTSTRAP"] = closed_port
+        variables["RATER_CLICKHOUSE_URL"] = f"chdb:{tmp_path / 'store'}"
+    else:
+        variables["RATER_CLICKHOUSE_URL"] = f"http://{closed_port}"
+    started = time.monotonic()
+    done = process(service, **variables)
+    assert time.monotonic() - started < QUICKLY_S
+    assert done.status == 1
+    assert "Traceback" not in done.err
+    assert re.search(rf"{closed_port} can't be used", done.err.splitlines()[-1]), done.err
+
+
+def test_a_secret_file_that_is_missing_is_one_clear_line(rater: Rater) -> None:
+    done = rater("migrate", RATER_CLICKHOUSE_PASSWORD_FILE="missing-secret")
+    assert (done.status, done.out) == (1, "")
+    assert "missing-secret" in one_line(done.err)
+
+
+# ------------------------------------------------------------------ real records
+
+
+def test_the_hundred_real_records_are_rated_by_the_command(
+    rater: Rater, shared: Path, tmp_path: Path
+) -> None:
+    for path in schemas.SAMPLE_TARIFF.parent.glob("sample*"):
+        book = path.read_text(encoding="utf-8").replace("2025-01-01", "2012-01-01")
+        (tmp_path / path.name).write_text(book)
+    file = shared / "freeswitch-cdr-100.csv"
+    done = rater("rate", "--format", "freeswitch", file, "--json", "--tariff", "sample.toml")
+    assert done.status == 3
+    assert len(done.out.splitlines()) == 99
+    reject, summary = " ".join(done.err.split()).split(" freeswitch-cdr-100.csv: ")
+    assert re.match(r"freeswitch-cdr-100\.csv:\d+: rejected \(bad_time\): billsec -\d+ s", reject)
+    charged = sum(Decimal(orjson.loads(line)["charge"]) for line in done.out.splitlines())
+    assert summary.startswith(f"99 events in 99 charges, {oracle.plain(charged)} USD")
+
+

