@@ -22,6 +22,7 @@ import aiokafka
 import faust
 import faust._cython.streams
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.consumer import ack_lock
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -86,6 +87,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def assignment(self) -> set[TP]:
+        """The partitions of this worker; none while the consumer's thread is still starting.
+
+        Faust asks during its own start, when the thread may not be there yet, and would crash.
+        """
+        try:
+            assigned: set[TP] = super().assignment()
+        except ConsumerNotStarted:
+            return set()
+        return assigned
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetches, and hands out each partition's records as one message."""

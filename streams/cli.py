@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import sys
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -419,14 +421,26 @@ def demo(
 
 
 def _serve(service: Any) -> None:
+    asyncio.run(_serve_and_leave(service))
+
+
+async def _serve_and_leave(service: Any) -> None:
     from streams.services import ServiceError
 
+    status = 0
     try:
-        asyncio.run(service)
+        await service
     except ServiceError as error:
-        raise Stop(str(error)) from error
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        err.print(str(error), style="red", markup=False)
+        status = FAILED
+    except Exception:
+        traceback.print_exc()
+        status = FAILED
+    # Leave at once: a thread that still waits for a store that does not answer would hold up the
+    # exit, and nothing that was acknowledged depends on it.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 # Shared

@@ -30,7 +30,7 @@ from rater.tariff import Book
 from streams.ledger import Ledger
 from streams.pipeline import Batch, Record, add_records
 from streams.settings import Settings
-from streams.topics import client_options
+from streams.topics import client_options, read_committed
 
 BATCH_RECORDS = 10_000
 BATCH_BYTES = 32 * 1024 * 1024
@@ -108,7 +108,7 @@ class Reader:
         self, at_ms: int, ends: dict[TopicPartition, int]
     ) -> dict[TopicPartition, int]:
         """The offset of the first record at or after an instant; the end where there is none."""
-        found = await self._consumer.offsets_for_times(dict.fromkeys(ends, at_ms))
+        found = await self._consumer.offsets_for_times(dict.fromkeys(ends, max(0, at_ms)))
         return {place: found[place].offset if found.get(place) else ends[place] for place in ends}
 
     async def read(self, topic: str, partition: int, first: int, end: int) -> AsyncIterator[Chunk]:
@@ -166,17 +166,6 @@ async def partition_counts(settings: Settings, topics: Collection[str]) -> dict[
             for topic in described
             if not topic["error_code"]
         }
-    finally:
-        await admin.close()
-
-
-async def committed_offsets(settings: Settings) -> dict[TopicPartition, int]:
-    """Up to where our group has given every record its outcome."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
-    try:
-        offsets = await admin.list_consumer_group_offsets(settings.group)
-        return {place: meta.offset for place, meta in offsets.items() if meta.offset >= 0}
     finally:
         await admin.close()
 
@@ -437,7 +426,7 @@ async def find_spans(
             f"topics {', '.join(absent)} do not exist; run `rater topics create`, or set "
             "RATER_TOPIC_PREFIX"
         )
-    committed = await committed_offsets(settings)
+    committed = await read_committed(settings)
     spans, not_committed = [], 0
     for topic, partitions in counts.items():
         begins, ends = await reader.bounds(topic, partitions)
@@ -453,7 +442,7 @@ async def find_spans(
             not_committed += max(0, lasts[place] - max(first, end))
             if first < end:
                 spans.append(Span(kinds[topic], topic, place.partition, first, end))
-    if not_committed and not any(place.topic in kinds for place in committed):
+    if not_committed and not any(topic in kinds for topic, _ in committed):
         raise LogReadError(
             f"group {settings.group!r} has committed nothing of these topics, so no record must "
             "have its outcome yet; RATER_GROUP names the workers' group"

@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import faust
 import structlog
-from faust.exceptions import ConsumerNotStarted
 
 from rater.months import previous_month
 from streams import metrics
@@ -60,13 +59,14 @@ class Worker:
         """Works until `stop` is set, then drains and stops. Raises WorkerFailedError."""
         await check_topics(self._settings)
         await self._producer.start()
-        await self._app.start()
-        writing = asyncio.create_task(self._writer.run(), name="writer")
-        keeping = asyncio.create_task(self._keep_house(), name="housekeeping")
-        stopping = asyncio.create_task(stop.wait(), name="stop")
-        crashed = asyncio.create_task(self._app.wait_until_stopped(), name="faust")
-        tasks: set[asyncio.Task[object]] = {writing, keeping, stopping, crashed}
+        tasks: set[asyncio.Task[object]] = set()
         try:
+            await self._app.start()
+            writing = asyncio.create_task(self._writer.run(), name="writer")
+            keeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+            stopping = asyncio.create_task(stop.wait(), name="stop")
+            crashed = asyncio.create_task(self._app.wait_until_stopped(), name="faust")
+            tasks |= {writing, keeping, stopping, crashed}
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in (writing, keeping):
                 error = task.exception() if task.done() else None
@@ -197,10 +197,7 @@ class Worker:
         return max(0.0, now - max(self._idle_at, self._writer.progressed_at))
 
     def _is_assigned(self) -> bool:
-        try:
-            return bool(self._app.consumer.assignment())
-        except (AttributeError, ConsumerNotStarted):
-            return False
+        return self._app.started and bool(self._app.consumer.assignment())
 
     # Health, as the web shows it. A rebalance makes nothing ill.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 import schemas
 from rater.events import KINDS, decode, to_us
@@ -19,6 +19,7 @@ from streams.topics import INPUTS, REJECTED, TOPIC_CONFIG
 from tests.conftest import LOGGED_MS, SAMPLES, Event
 
 NOW = datetime(2026, 8, 10, 15, tzinfo=UTC)
+GENERATED = contracts()
 
 
 def schema_of(kind: str) -> dict[str, Any]:
@@ -26,13 +27,13 @@ def schema_of(kind: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("path", sorted(contracts()), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(GENERATED), ids=lambda path: path.name)
 def test_a_generated_file_is_up_to_date(path: Path) -> None:
-    assert path.read_bytes() == contracts()[path], "stale: run `make schemas`"
+    assert path.read_bytes() == GENERATED[path], "stale: run `make schemas`"
 
 
 def test_there_is_no_file_that_is_not_generated() -> None:
-    assert {*schemas.EVENTS.iterdir(), schemas.ASYNCAPI} == set(contracts())
+    assert {*schemas.EVENTS.iterdir(), schemas.ASYNCAPI} <= set(GENERATED)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -87,9 +88,7 @@ CHANGES: list[tuple[str, dict[str, Any], bool]] = [
 
 
 @pytest.mark.parametrize(("kind", "change", "good"), CHANGES)
-def test_schema_and_decoder_say_the_same_of_an_event(
-    kind: str, change: Event, good: bool
-) -> None:
+def test_schema_and_decoder_say_the_same_of_an_event(kind: str, change: Event, good: bool) -> None:
     event = SAMPLES[kind](**change)
     decoded = decode(KINDS[kind], orjson.dumps(event), LOGGED_MS * 1000)
     assert isinstance(decoded, Reject) is not good
@@ -158,7 +157,7 @@ def test_events_come_in_and_dead_letters_go_out(asyncapi: dict[str, Any]) -> Non
         resolve(asyncapi, operation["channel"]["$ref"])["address"]: operation["action"]
         for operation in asyncapi["operations"].values()
     }
-    assert ways == {topic: "receive" for topic in INPUTS} | {REJECTED: "send"}
+    assert ways == dict.fromkeys(INPUTS, "receive") | {REJECTED: "send"}
 
 
 def test_the_logs_own_clock_stamps_the_records() -> None:

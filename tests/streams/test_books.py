@@ -103,5 +103,5 @@ def test_a_file_that_was_taken_away_keeps_the_book_in_force(file: Path) -> None:
 
 def test_a_process_does_not_start_on_a_broken_book(file: Path) -> None:
     edit(file, "rate = 0.0085", "rate = -0.0085")
-    with pytest.raises(TariffError, match="sample.toml"):
+    with pytest.raises(TariffError, match=r"sample\.toml"):
         BookFile(file)

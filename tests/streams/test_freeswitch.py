@@ -68,8 +68,8 @@ def test_a_hundred_real_records_are_each_rated_or_rejected_and_add_up_as_by_the_
     lines = (shared / FILE).read_text().splitlines()
     batch = batch_of(shared / FILE, load_book(file_of_2012))
     assert len(lines) == 100
-    outcomes = [row.place.offset for row in (*batch.rated, *batch.rejected)]
-    assert sorted(outcomes) == list(range(1, 101))
+    rejected = [row.place.offset for row in batch.rejected]
+    assert sorted([row.place.offset for row in batch.rated] + rejected) == list(range(1, 101))
     assert batch.parked == []
 
     (reject,) = batch.rejected
@@ -88,7 +88,7 @@ def test_a_hundred_real_records_are_each_rated_or_rejected_and_add_up_as_by_the_
         assert [Decimal(amount).scaleb(-9) for amount in amounts] == [
             row.charge, row.tax_federal, row.tax_state, row.tax_local,
         ]  # fmt: skip
-        assert (charge.billed_seconds, charge.billed) == (row.billed_seconds, row.billed)
+        assert (charge.billed_seconds, Decimal(charge.billed)) == (row.billed_seconds, row.billed)
     total = sum(row.charge.charge for row in batch.rated)
     assert Decimal(total).scaleb(-9) == sum(row.charge for row in expected.rows.values()) > 0
 
@@ -163,9 +163,7 @@ REJECTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("what", "raw", "reason"), REJECTS, ids=[what for what, *_ in REJECTS]
-)
+@pytest.mark.parametrize(("what", "raw", "reason"), REJECTS, ids=[what for what, *_ in REJECTS])
 def test_a_line_that_is_no_record_is_a_reject_and_never_an_exception(
     what: str, raw: str, reason: str | None
 ) -> None:
@@ -178,7 +176,10 @@ def test_a_line_that_is_no_record_is_a_reject_and_never_an_exception(
 @settings(deadline=None, database=None)
 @given(
     cells=st.lists(
-        st.text(max_size=6).filter(lambda cell: "\n" not in cell) | st.integers(-(10**14), 10**14).map(str), min_size=8, max_size=8
+        st.text(st.characters(exclude_characters="\n"), max_size=6)
+        | st.integers(-(10**14), 10**14).map(str),
+        min_size=8,
+        max_size=8,
     )
 )
 def test_eight_cells_of_anything_raise_nothing(cells: list[str]) -> None:

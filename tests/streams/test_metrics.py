@@ -89,9 +89,9 @@ COUNTS = [
 
 
 def test_a_written_batch_is_counted_by_outcome(book: Book) -> None:
-    batch = Log(
-        [call(), call(id="call-2"), call(id="call-3", revision=1), text(), number()]
-    ).batch(book)
+    batch = Log([call(), call(id="call-2"), call(id="call-3", revision=1), text(), number()]).batch(
+        book
+    )
     bad = [Logged(8, LOGGED_MS, None, b"{"), Logged(9, LOGGED_MS, None, None)]
     add_records(batch, KINDS["call"], "usage.call.v1", 0, bad, book)
     before = [value(name, **labels) for name, labels, _ in COUNTS]

@@ -185,9 +185,7 @@ def test_only_the_accounts_that_are_named_are_made(ledger: Ledger, book: Book) -
     assert ledger.query("SELECT account_id FROM rated_rows") == [("globex",)]
 
 
-def test_a_row_names_the_place_in_the_log_that_it_was_made_from(
-    ledger: Ledger, book: Book
-) -> None:
+def test_a_row_names_the_place_in_the_log_that_it_was_made_from(ledger: Ledger, book: Book) -> None:
     log = Log([recording(), recording(id="r2")])
     ledger.write(log.batch(book))
     make_month(ledger, book, AUGUST, as_of=AS_OF, topic_prefix="eu.")

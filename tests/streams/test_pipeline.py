@@ -107,9 +107,7 @@ def test_every_record_has_exactly_one_outcome_and_the_receipt_adds_up(
     (receipt,) = batch.receipts
     assert (receipt.first_offset, receipt.last_offset) == (0, len(raw) - 1)
     assert receipt.records == len(raw)
-    assert receipt.records == (
-        receipt.events + receipt.states + receipt.parked + receipt.rejected
-    )
+    assert receipt.records == (receipt.events + receipt.states + receipt.parked + receipt.rejected)
     assert receipt.events + receipt.states == sum(batch.events.values())
     assert receipt.events == len({row.place.offset for row in batch.rated})
     assert receipt.rows == len(batch.rated)
@@ -139,7 +137,8 @@ NASTY = [
     # what                                 | the end of the record
     ("a whole number of 5,000 digits",       '"group_id":"\\u0041","x":' + "1" * 5_000 + "}"),
     ("bytes that are no UTF-8",              '"group_id":"\\u0041","x":"\udcff"}'),
-    ("400 lists in each other",              '"group_id":"\\u0041","x":' + "[" * 400 + "]" * 400 + "}"),
+    ("400 lists in each other",              '"group_id":"\\u0041","x":' + "[" * 400 + "]" * 400
+                                             + "}"),
     ("50,000 lists in each other",           '"group_id":"\\u0041","x":' + "[" * 50_000),
     ("half a surrogate pair",                '"group_id":"\\ud800"}'),
     ("a number with an endless exponent",    '"group_id":"\\u0041","x":1e99999}'),

@@ -227,9 +227,7 @@ def test_months_are_the_ones_with_rows_newest_first(ledger: Ledger, book: Book) 
     assert read_months(ledger, "acme") == [date(2026, 8, 1), date(2025, 12, 1)]
 
 
-def test_products_are_the_subscriptions_that_stood_in_the_month(
-    ledger: Ledger, book: Book
-) -> None:
+def test_products_are_the_subscriptions_that_stood_in_the_month(ledger: Ledger, book: Book) -> None:
     events = [
         subscription(),
         subscription(id="s2", subscription_id="S2", product="office-phone"),
@@ -244,9 +242,7 @@ def test_products_are_the_subscriptions_that_stood_in_the_month(
     ]
 
 
-def test_a_subscription_that_changed_its_product_is_one_product(
-    ledger: Ledger, book: Book
-) -> None:
+def test_a_subscription_that_changed_its_product_is_one_product(ledger: Ledger, book: Book) -> None:
     events = [subscription(product="office-phone"), subscription(id="s2", product="power-dialer")]
     ledger.write(Log(events).batch(book))
     make_months(ledger, book)
