@@ -96,7 +96,7 @@ def _dumps(value: Any) -> bytes:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=30, deadline=None, database=None)
 @given(data=st.data())
 def test_every_record_has_exactly_one_outcome_and_the_receipt_adds_up(
     kind: str, data: st.DataObject

@@ -1,0 +1,102 @@
+"""The demo as a newcomer runs it: data, Ctrl-C, a second start, a taken port or path."""
+
+import json
+import signal
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.embedded.ports import free_port
+from tests.support.workers import rater_command, wait_for
+
+
+class Demo:
+    """`rater demo` as a child process."""
+
+    def __init__(self, path: Path, port: int) -> None:
+        self.path, self.port = path, port
+        self.log_path = path.parent / f"demo-{time.monotonic_ns()}.log"
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                rater_command("demo", "--path", str(path), "--port", str(port), "--rate", "60"),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def log(self) -> str:
+        return " ".join(self.log_path.read_text(errors="replace").split())
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each line of the demo's account this month; empty while nothing answers."""
+        url = f"http://127.0.0.1:{self.port}/v1/accounts/acme/usage"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                usage: dict[str, Any] = json.load(answer)
+        except OSError:
+            return {}
+        return {f"{x['line']} {x.get('direction', '')}".strip(): x["count"] for x in usage["lines"]}
+
+    def wait_for_data(self) -> dict[str, int]:
+        def shown() -> bool:
+            counts = self.counts()
+            return counts.get("calls outbound", 0) > 3 and counts["phone_numbers"] > 3
+
+        wait_for(shown, f"data: {self.log()}", 90)
+        return self.counts()
+
+    def interrupt(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+
+def brokers_on(path: Path) -> list[str]:
+    """Processes whose working directory is the demo's broker's folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").resolve() == (path / "kafka").resolve():
+                found.append(process.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.timeout(280)
+def test_the_demo_shows_data_stops_on_ctrl_c_and_a_second_start_goes_on(tmp_path: Path) -> None:
+    path, port = tmp_path / "demo", free_port("127.0.0.1")
+    demo = Demo(path, port)
+    try:
+        demo.wait_for_data()
+        assert brokers_on(path)
+        held = Demo(path, free_port("127.0.0.1"))
+        assert held.process.wait(60) == 1
+        assert f"in use by process {demo.process.pid}" in held.log(), held.log()
+        taken = Demo(tmp_path / "other", port)
+        assert taken.process.wait(60) == 1
+        assert f"port {port} on 127.0.0.1 is taken" in taken.log(), taken.log()
+        before = demo.counts()
+        assert demo.interrupt() == 0, demo.log()
+        assert "nothing is left running" in demo.log()
+        assert "Traceback" not in demo.log()
+        assert brokers_on(path) == []
+    finally:
+        demo.process.kill()
+    again = Demo(path, port)
+    try:
+        again.wait_for_data()
+        wait_for(
+            lambda: again.counts().get("calls outbound", 0) > before["calls outbound"],
+            "new events beside the old ones",
+            60,
+        )
+        after = again.counts()
+        assert all(after[line] >= count for line, count in before.items()), (before, after)
+        assert again.interrupt() == 0, again.log()
+        assert brokers_on(path) == []
+    finally:
+        again.process.kill()
