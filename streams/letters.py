@@ -20,7 +20,7 @@ from rater.events import to_us
 from rater.rate import Wait
 from rater.reject import Reason
 from streams.ledger import Ledger
-from streams.reconcile import Reader, RecordTooLargeError, partition_counts
+from streams.log import Reader, RecordTooLargeError, partition_counts
 from streams.settings import Settings
 from streams.topics import make_producer
 

@@ -138,7 +138,7 @@ def dlq_show(
 def dlq_replay(
     place: Annotated[
         tuple[str, int, int] | None,
-        typer.Argument(metavar="[TOPIC PARTITION OFFSET]", help="One letter, by its place."),
+        typer.Argument(metavar="TOPIC PARTITION OFFSET", help="One letter, by its place."),
     ] = None,
     reason: ReasonOption = None,
     topic: Topic = "",
@@ -326,7 +326,8 @@ def reconcile(
 
     Only what the workers have committed. Status 1 when anything differs.
     """
-    from streams.reconcile import LogReadError, Request, What
+    from streams.log import LogReadError
+    from streams.reconcile import Request, What
     from streams.reconcile import reconcile as compare
     from streams.topics import BrokerErrors
 

@@ -4,173 +4,30 @@ What was rated once must be rated the same again: the same records and the same 
 rows, rejects and parked events. A repeat of an identity is compared by the ledger's own rule: the
 row with the higher version stands. Only what the group has committed is compared, since below
 that every record must have its outcome.
-
-The log is read by a consumer of its own: no group, committed records only, batch by batch.
 """
 
 import asyncio
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from types import TracebackType
-from typing import Any, NamedTuple, Self
-
-import aiokafka
-from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import MessageSizeTooLargeError
+from typing import Any, NamedTuple
 
 from rater.events import KINDS, Kind
 from rater.money import format_nanos, parse_nanos
 from rater.reject import Reason
 from rater.tariff import Book
 from streams.ledger import Ledger
-from streams.pipeline import Batch, Record, add_records
+from streams.log import Chunk, LogReadError, Reader, Span, partition_counts
+from streams.pipeline import Batch, add_records
 from streams.settings import Settings
-from streams.topics import client_options, read_committed
+from streams.topics import read_committed
 
-BATCH_RECORDS = 10_000
-BATCH_BYTES = 32 * 1024 * 1024
-READ_WAIT_MS = 500
-READ_TIMEOUT_S = 30.0  # without any progress of a partition
 LOOKED_UP_AT_ONCE = 500  # keys in one query: they travel in its address
-
-RecordTooLargeError = MessageSizeTooLargeError  # for what sends a record again
 
 Key = tuple[Any, ...]
 Position = tuple[str, int, int]
-
-
-class LogReadError(RuntimeError):
-    """The log can't be read as asked; the message says what to do."""
-
-
-# What the log gives
-
-
-class Span(NamedTuple):
-    """A stretch of a partition: from `first` up to, and without, `end`."""
-
-    kind: Kind
-    topic: str
-    partition: int
-    first: int
-    end: int
-
-
-class Chunk(NamedTuple):
-    """A part of a span that is in memory: the offsets it covers, and their records."""
-
-    first: int
-    end: int
-    records: list[Record]
-
-
-class Reader:
-    """Reads the log without a group: nothing is committed and no worker loses a partition."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._consumer = aiokafka.AIOKafkaConsumer(
-            **client_options(settings),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-            max_partition_fetch_bytes=settings.fetch_max_bytes,
-        )
-
-    async def __aenter__(self) -> Self:
-        await self._consumer.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._consumer.stop()
-
-    async def bounds(
-        self, topic: str, partitions: int
-    ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
-        """Where each partition of a topic begins and ends now."""
-        places = [TopicPartition(topic, partition) for partition in range(partitions)]
-        return (
-            await self._consumer.beginning_offsets(places),
-            await self._consumer.end_offsets(places),
-        )
-
-    async def offsets_at(
-        self, at_ms: int, ends: dict[TopicPartition, int]
-    ) -> dict[TopicPartition, int]:
-        """The offset of the first record at or after an instant; the end where there is none."""
-        found = await self._consumer.offsets_for_times(dict.fromkeys(ends, max(0, at_ms)))
-        return {place: found[place].offset if found.get(place) else ends[place] for place in ends}
-
-    async def read(self, topic: str, partition: int, first: int, end: int) -> AsyncIterator[Chunk]:
-        """Offsets from `first` up to, and without, `end`, in chunks that fit into memory.
-
-        Raises LogReadError when the log falls silent before the end.
-        """
-        place = TopicPartition(topic, partition)
-        self._consumer.assign([place])
-        self._consumer.seek(place, first)
-        position = first
-        records: list[Record] = []
-        size = 0
-        progressed_at = time.monotonic()
-        while position < end:
-            fetched = await self._consumer.getmany(place, timeout_ms=READ_WAIT_MS)
-            for record in fetched.get(place, ()):
-                if record.offset < end:
-                    records.append(record)
-                    size += len(record.value or b"")
-            before, position = position, await self._consumer.position(place)
-            if position > before:
-                progressed_at = time.monotonic()
-            elif time.monotonic() - progressed_at > READ_TIMEOUT_S:
-                raise LogReadError(
-                    f"{topic} {partition} gave nothing from offset {position} for "
-                    f"{READ_TIMEOUT_S:.0f} s, and ends at {end}; is its leader up?"
-                )
-            if len(records) >= BATCH_RECORDS or size >= BATCH_BYTES or position >= end:
-                position = min(position, end)
-                yield Chunk(first, position, records)
-                first, records, size = position, [], 0
-
-    async def read_record(self, topic: str, partition: int, offset: int) -> Record | None:
-        """One record, or None when the log no longer holds it."""
-        place = TopicPartition(topic, partition)
-        begin = (await self._consumer.beginning_offsets([place]))[place]
-        end = (await self._consumer.end_offsets([place]))[place]
-        if not begin <= offset < end:
-            return None
-        async for chunk in self.read(topic, partition, offset, offset + 1):
-            for record in chunk.records:
-                return record
-        return None
-
-
-async def partition_counts(settings: Settings, topics: Collection[str]) -> dict[str, int]:
-    """How many partitions each topic has; without those that do not exist."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
-    try:
-        described = await admin.describe_topics(sorted(topics))
-        return {
-            topic["topic"]: len(topic["partitions"])
-            for topic in described
-            if not topic["error_code"]
-        }
-    finally:
-        await admin.close()
-
-
-# What is compared
 
 
 class What(StrEnum):

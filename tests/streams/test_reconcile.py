@@ -22,13 +22,14 @@ from rater.rate import Parked, Wait
 from rater.reject import Reason, Reject
 from rater.tariff import Book
 from rater.tariff_file import load_book
-from streams import operate
+from streams import log, operate
 from streams import reconcile as reconcile_module
 from streams.console import FAILED, WITH_REJECTS, WRONG_USE, Stop
 from streams.embedded.kafka import EmbeddedKafka
 from streams.ledger import Ledger
+from streams.log import Chunk, Reader, Span
 from streams.pipeline import Batch, ParkedRow, Place, RejectedRow, add_records
-from streams.reconcile import Chunk, Difference, Reader, Report, Span, What
+from streams.reconcile import Difference, Report, What
 from streams.settings import Settings, load_settings
 from streams.topics import client_options, create_topics, make_producer
 from tests.conftest import (
@@ -508,7 +509,7 @@ def test_many_letters_are_sent_page_by_page_and_each_once(
 def test_a_reconciliation_is_clean_then_finds_what_was_lost_and_says_so_by_its_status(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconcile_module, "BATCH_RECORDS", 4)
+    monkeypatch.setattr(log, "BATCH_RECORDS", 4)
     site.send(*(call(id=f"c{n % 9}", answered_at=None) for n in range(15)), b"{bad")
     site.send(call(id="c3"), partition=0)
     site.send(text(id="t"), text(id="t", status="delivered"), kind="text")
@@ -625,8 +626,8 @@ def test_a_broker_that_is_not_there_and_wrong_words_are_one_line_each(site: Site
 async def test_a_log_that_falls_silent_is_said_and_waited_for_within_a_bound(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconcile_module, "READ_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(log, "READ_TIMEOUT_S", 0.5)
     async with Reader(site.settings) as reader:
-        with pytest.raises(reconcile_module.LogReadError, match="gave nothing from offset 0"):
+        with pytest.raises(log.LogReadError, match="gave nothing from offset 0"):
             async for _ in reader.read(site.topic("call"), 1, 0, 3):
                 pass
