@@ -65,6 +65,9 @@ Month = Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="The mont
 def main() -> None:
     """The entry point: broken machinery becomes one clear line and an exit status."""
     # What a command needs is imported when it runs: `rater --help` starts at once.
+    import logging
+
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         status = app(standalone_mode=False)
     except Stop as stop:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:  # What a command needs is imported when it runs: `rater --hel
 
 FAILED, WRONG_USE, WITH_REJECTS = 1, 2, 3
 
-out = Console()
-err = Console(stderr=True, highlight=False)
+out = Console(soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 Store = Annotated[
     Path | None, typer.Option("--store", help="An embedded ledger's folder, instead of the server.")

@@ -27,7 +27,10 @@ def to_event(line: str, account_id: str) -> bytes | Reject:
 
     A billsec of 0 was never answered; numbers are national digits, so they get their +.
     """
-    cells = [cell.strip() for cell in next(csv.reader([line]), [])]
+    try:
+        cells = [cell.strip() for cell in next(csv.reader([line]), [])]
+    except csv.Error as error:
+        return Reject(Reason.UNREADABLE, f"not a line of CSV: {error}")
     if len(cells) != len(COLUMNS):
         return Reject(
             Reason.UNREADABLE,
@@ -52,9 +55,9 @@ def to_event(line: str, account_id: str) -> bytes | Reject:
         )
     try:
         dialed = datetime.fromtimestamp(numbers["start"], UTC)
+        ended = dialed + timedelta(seconds=duration)
     except (OverflowError, OSError, ValueError):
         return Reject(Reason.BAD_TIME, f"start {numbers['start']} is no Unix time in seconds")
-    ended = dialed + timedelta(seconds=duration)
     event: dict[str, Any] = {
         "kind": "call",
         "id": row["UUID"],

@@ -20,7 +20,8 @@ _TELLINGS = """
 SELECT account_id, kind, event_id, line, thing, billed_as, from_at, until_at, seconds, number,
        number_type, product, call_id, partition, offset, logged_at
 FROM states FINAL
-WHERE from_at < {before:DateTime64(6, 'UTC')} AND revision = 0 {only}
+WHERE revision = 0 {only} AND (account_id, kind, thing) IN (
+    SELECT account_id, kind, thing FROM states WHERE from_at < {before:DateTime64(6, 'UTC')} {only})
 ORDER BY account_id
 """
 _CHARGED = """

@@ -26,7 +26,11 @@ class Sender:
         self.count = 0
 
     async def __aenter__(self) -> "Sender":
-        await self._producer.start()
+        try:
+            await self._producer.start()
+        except BaseException:
+            await self._producer.stop()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -44,7 +44,9 @@ def configure_logs(settings: Settings, level: int = logging.INFO) -> None:
     # Tells as errors what it waits for, such as a new broker's coordinator.
     logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
     logging.basicConfig(
-        level=max(level, logging.WARNING), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        force=True,
+        level=max(level, logging.WARNING),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
 
 

@@ -16,7 +16,7 @@ PositiveSeconds = Annotated[float, Field(gt=0)]
 class Settings(BaseSettings):
     """What a process is told. Every wait, buffer and retry has its bound here."""
 
-    model_config = SettingsConfigDict(env_prefix="RATER_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="RATER_", extra="ignore", env_ignore_empty=True)
 
     # Kafka
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="host:port of brokers, by comma")

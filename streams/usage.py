@@ -42,9 +42,10 @@ def read_products(ledger: Ledger, account_id: str, month: date) -> list[dict[str
     """The subscriptions of the month, for the second tab."""
     rows = ledger.query(
         "SELECT product, rated_rows.identity, charge, occurred_at FROM rated_rows"
-        " LEFT JOIN (SELECT DISTINCT account_id, thing, product FROM states FINAL"
+        " LEFT JOIN (SELECT account_id, thing, event_id, product FROM states FINAL"
         " WHERE account_id = {account:String} AND kind = 'subscription') AS things"
         " ON things.account_id = rated_rows.account_id AND things.thing = rated_rows.identity"
+        " AND things.event_id = rated_rows.event_id"
         " WHERE rated_rows.account_id = {account:String} AND month = {month:Date}"
         " AND line = 'subscriptions' ORDER BY product, identity",
         {"account": account_id, "month": month},
