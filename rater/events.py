@@ -42,7 +42,7 @@ OwnNumber = Annotated[
 Direction = Literal["inbound", "outbound"]
 CallStatus = Literal["completed", "busy", "no-answer", "failed", "canceled"]
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=86_400)]
-Segments = Annotated[int, msgspec.Meta(ge=1, le=255)]
+Segments = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 
 def to_us(time: datetime) -> int:
@@ -107,6 +107,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     def occurred_at(self) -> datetime:
         """The instant that picks the price and the month: dialing, sending, the last change."""
         raise NotImplementedError
+
+    def earliest(self) -> datetime:
+        """The first instant the event tells of; the ledger's calendar begins in 1970."""
+        return self.occurred_at()
 
     def latest(self) -> datetime:
         """The last instant the event tells of; it cannot lie in the future."""
@@ -224,7 +228,10 @@ class Text(Event, frozen=True, kw_only=True):
 
     def content(self) -> bytes:
         # A status update of the same text is neither a new charge nor a conflict.
-        return msgspec.json.encode(msgspec.structs.replace(self, status="sent"))
+        # The body counts by its segments alone, so a parked text agrees with its re-send.
+        return msgspec.json.encode(
+            msgspec.structs.replace(self, status="sent", body=None, segments=self.segment_count())
+        )
 
     def segment_count(self) -> int:
         """The provider's own count wins; then the body's; an MMS and a text without either is 1."""
@@ -300,6 +307,9 @@ class Recording(Event, frozen=True, kw_only=True):
     def occurred_at(self) -> datetime:
         return self.deleted_at or self.stored_at
 
+    def earliest(self) -> datetime:
+        return self.stored_at
+
     def state(self) -> State:
         return State(
             "recording_storage",
@@ -329,6 +339,9 @@ class Number(Event, frozen=True, kw_only=True):
     def occurred_at(self) -> datetime:
         return self.released_at or self.acquired_at
 
+    def earliest(self) -> datetime:
+        return self.acquired_at
+
     def state(self) -> State:
         acquired_us = to_us(self.acquired_at)
         return State(
@@ -357,6 +370,9 @@ class Subscription(Event, frozen=True, kw_only=True):
 
     def occurred_at(self) -> datetime:
         return self.ended_at or self.started_at
+
+    def earliest(self) -> datetime:
+        return self.started_at
 
     def state(self) -> State:
         return State(
@@ -425,6 +441,8 @@ def decode(kind: Kind, raw: bytes | None, received_us: int) -> Event | Reject:
         return Reject(Reason.DUPLICATE_KEY, f"the name {twice!r} stands twice; send it once")
     if (reject := event.check()) is not None:
         return reject
+    if event.earliest() < _EPOCH:
+        return _bad_time(f"{event.earliest()} is before 1970: check the producer's clock")
     ahead_us = to_us(event.latest()) - received_us
     if ahead_us > MAX_AHEAD // _MICROSECOND:
         return Reject(

@@ -50,7 +50,7 @@ def rate_file(
     logged_ms = to_us(now) // 1000
     done = 0
     for number, raw, _, event in read_lines(path, format_, account_id, now):
-        place = Place(f"file:{path.name}", 0, number, logged_ms)
+        place = Place(f"file:{path.resolve()}", 0, number, logged_ms)
         if isinstance(event, Reject):
             batch.rejected.append(RejectedRow(place, "", event, None, raw, ()))
         else:

@@ -42,8 +42,8 @@ def test_a_book_that_did_not_change_is_not_loaded_again(file: Path) -> None:
 
 def test_a_change_of_the_file_is_a_new_book(file: Path) -> None:
     book_file = BookFile(file)
-    assert shown() == {"standard@2025-01-01T00:00:00Z": 1}
-    edit(file, "2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z")
+    assert shown() == {"standard@2012-01-01T00:00:00Z": 1}
+    edit(file, "2012-01-01T00:00:00Z", "2025-02-01T00:00:00Z")
     assert book_file.reload()
     assert book_file.book.label() == "standard@2025-02-01T00:00:00Z"
     assert shown() == {"standard@2025-02-01T00:00:00Z": 1}
@@ -79,7 +79,7 @@ def test_a_broken_book_keeps_the_one_in_force_loudly_and_a_mended_one_is_taken(
     with capture_logs() as logs:
         assert not book_file.reload()
     assert book_file.book is first
-    assert shown() == {"standard@2025-01-01T00:00:00Z": 1}
+    assert shown() == {"standard@2012-01-01T00:00:00Z": 1}
     (said,) = logs
     assert (said["event"], said["log_level"], said["file"]) == (
         "tariff_refused", "error", str(file),
