@@ -118,19 +118,11 @@ class Ledger:
         with self._write_lock:
             self._writer.insert("losers", [[*row, now] for row in rows], column_names=names)
 
-    def resolve_parked(self, places: Sequence[Place]) -> None:
-        """Marks parked events as rated; their rows are in the ledger already."""
-        for place in places:
-            self._writer.command(
-                "INSERT INTO parked SELECT * REPLACE (1 AS resolved) FROM parked FINAL"
-                " WHERE topic = {topic:String} AND partition = {partition:Int32}"
-                " AND offset = {offset:Int64}",
-                parameters={
-                    "topic": place.topic,
-                    "partition": place.partition,
-                    "offset": place.offset,
-                },
-            )
+    def resolve_parked(self, rows: Sequence[tuple[object, ...]]) -> None:
+        """Marks rows of `parked`, `resolved` last, as rated; their rows are in the ledger."""
+        if rows:
+            with self._write_lock:
+                self._writer.insert("parked", [[*row[:-1], 1] for row in rows])
 
     def _insert(self, table: str, columns: dict[str, pa.Array] | None) -> None:
         if columns:

@@ -18,7 +18,8 @@ from streams.pipeline import Batch, Place, monthly_row
 # Rows of one account come together, so an account's month is made from all of its things.
 _TELLINGS = """
 SELECT account_id, kind, event_id, line, thing, billed_as, from_at, until_at, seconds, number,
-       number_type, product, call_id, partition, offset, logged_at
+       number_type, product, call_id, partition, offset, logged_at,
+       toUnixTimestamp64Micro(now64(6))
 FROM states FINAL
 WHERE revision = 0 {only} AND (account_id, kind, thing) IN (
     SELECT account_id, kind, thing FROM states WHERE from_at < {before:DateTime64(6, 'UTC')} {only})
@@ -62,7 +63,9 @@ def make_month(
             ledger.write(
                 Batch(
                     rated=[
-                        monthly_row(charge, telling, topic_prefix + KINDS[telling.kind].topic)
+                        monthly_row(
+                            charge, telling, topic_prefix + KINDS[telling.kind].topic, rows[0][-1]
+                        )
                         for charge, telling in charges
                     ]
                 )
@@ -72,7 +75,7 @@ def make_month(
 
 def _telling(row: tuple) -> Telling:  # type: ignore[type-arg]
     (account_id, kind, event_id, line, thing, billed_as, from_at, until_at, seconds, number,
-     number_type, product, call_id, partition, offset, logged_at) = row  # fmt: skip
+     number_type, product, call_id, partition, offset, logged_at, _) = row  # fmt: skip
     logged_ms = _us(logged_at) // 1000
     state = State(
         line, thing, billed_as, _us(from_at), _us(until_at) if until_at else None, seconds, number,

@@ -11,7 +11,7 @@ from streams.pipeline import Batch, Place, add_event
 RETRIED_AT_ONCE = 10_000
 
 _WAITING = """
-SELECT topic, partition, offset, logged_at, kind, event FROM parked FINAL
+SELECT * FROM parked FINAL
 WHERE resolved = 0 AND reason != 'correction'
   AND (topic, partition, offset) > ({topic:String}, {partition:Int32}, {offset:Int64})
 ORDER BY topic, partition, offset LIMIT {most:UInt32}
@@ -39,8 +39,9 @@ def retry_parked(ledger: Ledger, book: Book) -> tuple[int, set[str]]:
         )
         if not rows:
             return retried, accounts
-        batch, places = Batch(), []
-        for topic, partition, offset, logged_at, kind, raw in rows:
+        batch, rated = Batch(), []
+        for row in rows:
+            topic, partition, offset, kind, _, _, _, _, raw, logged_at, _, _ = row
             after = (topic, partition, offset)
             logged_ms = (
                 to_us(logged_at if logged_at.tzinfo else logged_at.replace(tzinfo=UTC)) // 1000
@@ -52,9 +53,9 @@ def retry_parked(ledger: Ledger, book: Book) -> tuple[int, set[str]]:
             waiting = len(batch.parked)
             add_event(batch, event, place, book)
             if len(batch.parked) == waiting:
-                places.append(place)
+                rated.append(row)
                 accounts.add(event.account_id)
         batch.parked.clear()
         ledger.write(batch)
-        ledger.resolve_parked(places)
-        retried += len(places)
+        ledger.resolve_parked(rated)
+        retried += len(rated)

@@ -181,15 +181,13 @@ def add_event(batch: Batch, event: Event, place: Place, book: Book) -> None:
         batch.rated.append(RatedRow(charge, content_hash, place, version))
 
 
-def monthly_row(charge: Charge, telling: Telling, topic: str) -> RatedRow:
+def monthly_row(charge: Charge, telling: Telling, topic: str, read_us: int) -> RatedRow:
     """The ledger row of a monthly charge.
 
-    What is known of a thing grows, so here the version rises: an end stands over none, and a later
-    place in the log over an earlier one, as in `rater.monthly.settle`.
+    Its version is the instant, by the store's clock, at which the tellings were read: who read
+    last knew most, whatever order two makers write in.
     """
-    ended = telling.state.until_us is not None
-    version = telling.position | (_PREFERRED if ended else 0)
-    return RatedRow(charge, 0, Place.at(topic, telling.position), version)
+    return RatedRow(charge, 0, Place.at(topic, telling.position), read_us)
 
 
 def place_of_version(topic: str, version: int) -> Place:

@@ -75,7 +75,7 @@ CHANGES: list[tuple[str, dict[str, Any], bool]] = [
     ("dial",          {"campaign_id": ""},                False),
     ("text",          {"registered": "yes"},              False),
     ("text",          {"segments": 0},                    False),
-    ("text",          {"segments": 256},                  False),
+    ("text",          {"segments": 65_536},               False),
     ("text",          {"segments": None, "body": "x"},    True),
     ("amd",           {"verdict": "robot"},               False),
     ("recording",     {"duration_s": -1},                 False),

@@ -406,6 +406,7 @@ def test_each_user_has_a_hashed_password_and_its_grants_only(engine: Engine) -> 
         "invoicing": {
             "GRANT SELECT ON rater.rated_rows",
             "GRANT SELECT ON rater.statement_lines",
+            "GRANT SELECT ON rater.statement_totals",
         },
     }
     shown = engine.ask(None, *(f"SHOW GRANTS FOR {user}" for user in expected))

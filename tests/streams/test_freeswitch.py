@@ -13,10 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import schemas
 from rater.reject import Reject
 from rater.tariff import Book
-from rater.tariff_file import load_book
 from streams.files import rate_file
 from streams.freeswitch import to_event
 from streams.pipeline import Batch
@@ -52,21 +50,11 @@ def events_of(lines: Iterable[str]) -> list[dict[str, Any]]:
     return events
 
 
-@pytest.fixture
-def file_of_2012(tmp_path: Path) -> Path:
-    """The sample book as it would have been when the records were made."""
-    for path in schemas.SAMPLE_TARIFF.parent.iterdir():
-        if path.is_file():
-            text = path.read_text(encoding="utf-8")
-            (tmp_path / path.name).write_text(text.replace("2025-01-01", "2012-01-01"))
-    return tmp_path / schemas.SAMPLE_TARIFF.name
-
-
 def test_a_hundred_real_records_are_each_rated_or_rejected_and_add_up_as_by_the_oracle(
-    shared: Path, file_of_2012: Path
+    shared: Path, book: Book
 ) -> None:
     lines = (shared / FILE).read_text().splitlines()
-    batch = batch_of(shared / FILE, load_book(file_of_2012))
+    batch = batch_of(shared / FILE, book)
     assert len(lines) == 100
     rejected = [row.place.offset for row in batch.rejected]
     assert sorted([row.place.offset for row in batch.rated] + rejected) == list(range(1, 101))
@@ -77,7 +65,7 @@ def test_a_hundred_real_records_are_each_rated_or_rejected_and_add_up_as_by_the_
     assert reject.reject.reason == "bad_time"
     assert re.search(r"billsec -\d+ s is outside the call", reject.reject.message)
 
-    expected = oracle.rate_lines(events_of(lines), oracle.load_book(file_of_2012))
+    expected = oracle.rate_lines(events_of(lines), oracle.book)
     assert len(expected.rows) == 99
     for rated in batch.rated:
         charge = rated.charge
@@ -91,13 +79,6 @@ def test_a_hundred_real_records_are_each_rated_or_rejected_and_add_up_as_by_the_
         assert (charge.billed_seconds, Decimal(charge.billed)) == (row.billed_seconds, row.billed)
     total = sum(row.charge.charge for row in batch.rated)
     assert Decimal(total).scaleb(-9) == sum(row.charge for row in expected.rows.values()) > 0
-
-
-def test_the_real_records_need_no_book_of_our_own_making(shared: Path, book: Book) -> None:
-    """What a reader of the README types: `rater rate --format freeswitch FILE`, nothing else."""
-    batch = batch_of(shared / FILE, book)
-    assert [row.parked.message for row in batch.parked[:1]] == []
-    assert (len(batch.rated), len(batch.rejected)) == (99, 1)
 
 
 def line(**more: str) -> str:

@@ -58,10 +58,10 @@ def assert_as_by_oracle(
 def test_a_month_made_twice_is_the_same_month(any_ledger: Ledger, book: Book) -> None:
     any_ledger.write(Log([number(), recording(), subscription()]).batch(book))
     first = make_month(any_ledger, book, AUGUST, as_of=AS_OF)
-    before = any_ledger.query("SELECT * FROM rated FINAL ORDER BY ALL")
+    before = any_ledger.query("SELECT * FROM rated_rows ORDER BY ALL")
     assert first == (3, 0)
     assert make_month(any_ledger, book, AUGUST, as_of=AS_OF) == first
-    assert any_ledger.query("SELECT * FROM rated FINAL ORDER BY ALL") == before
+    assert any_ledger.query("SELECT * FROM rated_rows ORDER BY ALL") == before
     assert charged(any_ledger) == [
         ("2026-08", "phone_numbers", "1", "rated"),
         ("2026-08", "recording_storage", "0.002", "rated"),
@@ -196,8 +196,8 @@ def test_a_row_names_the_place_in_the_log_that_it_was_made_from(ledger: Ledger, 
 def test_a_thing_before_every_tariff_is_counted_as_unpriced_and_not_free(
     ledger: Ledger, book: Book
 ) -> None:
-    ledger.write(Log([number(acquired_at="2024-01-01T00:00:00Z")]).batch(book))
-    assert make_month(ledger, book, date(2024, 2, 1), as_of=AS_OF) == (0, 1)
+    ledger.write(Log([number(acquired_at="2011-01-01T00:00:00Z")]).batch(book))
+    assert make_month(ledger, book, date(2011, 2, 1), as_of=AS_OF) == (0, 1)
     assert make_month(ledger, book, AUGUST, as_of=AS_OF) == (1, 0)
 
 

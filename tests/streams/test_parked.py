@@ -33,8 +33,8 @@ from tests.conftest import (
 VERSION = """
 [[tariff]]
 name = "standard"
-valid_from = 2024-01-01T00:00:00Z
-valid_until = 2025-01-01T00:00:00Z
+valid_from = 2011-01-01T00:00:00Z
+valid_until = 2012-01-01T00:00:00Z
 
 [[tariff.price]]
 line = "calls"
@@ -64,17 +64,17 @@ unit = "call"
 rate = 0.02
 start = "answer"
 """
-EARLY = {"dialed_at": "2024-06-10T12:00:00Z", "answered_at": None}
+EARLY = {"dialed_at": "2011-06-10T12:00:00Z", "answered_at": None}
 EVENTS: list[Event] = [
-    call(id="call-1", **EARLY, ended_at="2024-06-10T12:03:01Z"),
-    call(id="call-1", **EARLY, ended_at="2024-06-10T12:59:01Z"),  # a conflict: the first stands
-    call(id="call-2", account_id="O'Hara", **EARLY, ended_at="2024-06-10T12:00:00Z"),
-    dial(**EARLY, ended_at="2024-06-10T12:00:31Z"),
+    call(id="call-1", **EARLY, ended_at="2011-06-10T12:03:01Z"),
+    call(id="call-1", **EARLY, ended_at="2011-06-10T12:59:01Z"),  # a conflict: the first stands
+    call(id="call-2", account_id="O'Hara", **EARLY, ended_at="2011-06-10T12:00:00Z"),
+    dial(**EARLY, ended_at="2011-06-10T12:00:31Z"),
     amd(id="amd-1", **EARLY),
-    amd(id="amd-2", dialed_at=EARLY["dialed_at"], answered_at="2024-06-10T12:00:05Z"),
-    text(id="text-1", sent_at="2024-06-10T12:00:00Z", segments=None, body="€" * 200),
-    text(id="text-2", sent_at="2024-06-10T12:00:00Z", segments=None, body="é" * 400),
-    text(id="text-3", sent_at="2024-06-10T12:00:00Z"),
+    amd(id="amd-2", dialed_at=EARLY["dialed_at"], answered_at="2011-06-10T12:00:05Z"),
+    text(id="text-1", sent_at="2011-06-10T12:00:00Z", segments=None, body="€" * 200),
+    text(id="text-2", sent_at="2011-06-10T12:00:00Z", segments=None, body="é" * 400),
+    text(id="text-3", sent_at="2011-06-10T12:00:00Z"),
 ]
 
 
@@ -114,10 +114,10 @@ def test_parked_events_are_rated_when_their_version_arrives_as_by_the_oracle(
     assert count_parked(any_ledger) == 0
     expected = oracle.rate_lines(EVENTS, oracle.load_book(file))
     rows = rows_of(any_ledger)
-    assert_rows(rows, rows_by_oracle(expected, [], ["2024-06"]))
+    assert_rows(rows, rows_by_oracle(expected, [], ["2011-06"]))
     for account in ("acme", "O'Hara"):
-        statement = read_statement(any_ledger, book, account, datetime(2024, 6, 1).date())
-        assert comparable(statement_to_json(statement)) == expected.statement(account, "2024-06")
+        statement = read_statement(any_ledger, book, account, datetime(2011, 6, 1).date())
+        assert comparable(statement_to_json(statement)) == expected.statement(account, "2011-06")
 
     assert retry_parked(any_ledger, book) == (0, set())
     any_ledger.write(log.batch(book))  # read again, its price there by now
@@ -187,7 +187,7 @@ def test_a_crash_between_the_rows_and_the_mark_rates_once(
 def test_a_text_of_very_many_segments_is_rated_when_its_price_arrives(
     ledger: Ledger, file: Path
 ) -> None:
-    event = text(sent_at="2024-06-10T12:00:00Z", segments=None, body="x" * 153 * 300)
+    event = text(sent_at="2011-06-10T12:00:00Z", segments=None, body="x" * 153 * 300)
     ledger.write(Log([event]).batch(load_book(file)))
     assert retry_parked(ledger, add_version(file)) == (1, {"acme"})
     assert {row[3:5] for row in rows_of(ledger).values()} == {(0, 300)}

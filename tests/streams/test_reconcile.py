@@ -585,14 +585,14 @@ def test_another_tariff_gives_differences_that_say_so(site: Site, tmp_path: Path
     site.send(call(id="c0"))
     site.rate()
     whole = site.settings.tariff.read_text()
-    assert whole.count("valid_from = 2025-01-01T00:00:00Z") == 1
+    assert whole.count("valid_from = 2012-01-01T00:00:00Z") == 1
     edited = tmp_path / "edited.toml"
     edited.write_text(
-        whole.replace("valid_from = 2025-01-01T00:00:00Z", "valid_from = 2025-02-01T00:00:00Z")
+        whole.replace("valid_from = 2012-01-01T00:00:00Z", "valid_from = 2025-02-01T00:00:00Z")
     )
     done = site.run("reconcile", "--from-kafka", "--tariff", str(edited))
     assert done.status == FAILED
-    assert "calls of c0 in 2026-08: tariff_version 2025-01-01T00:00:00Z in the ledger" in done.out
+    assert "calls of c0 in 2026-08: tariff_version 2012-01-01T00:00:00Z in the ledger" in done.out
     assert "such differences are legitimate" in done.out
     without = tmp_path / "without.toml"
     cut = whole.index("[[tariff.price]]")

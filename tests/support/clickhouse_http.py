@@ -59,6 +59,8 @@ INSERT_WITH_DATA = re.compile(
     rb"\s*(?P<settings>SETTINGS\s[^;]*?\s)?\s*FORMAT\s+(?P<format>\w+)[ \t]*\r?\n?",
     re.IGNORECASE,
 )
+# Which of its two packages wrote chdb/__init__.py last decides which class the engine raises.
+ENGINE_ERRORS = (chdb.ChdbError, RuntimeError)
 ERROR_CODE = re.compile(r"Code: (\d+)\.")
 # As the server does; whatever is not here is 500. 60, 81: no such table, no such database.
 STATUS_OF_CODE = {36: 400, 43: 400, 46: 404, 47: 400, 53: 400, 60: 404, 62: 400, 81: 404}
@@ -192,7 +194,7 @@ def build_app(path: Path) -> Starlette:
             return PlainTextResponse("Ok.\n")
         try:
             answer = await run_in_threadpool(execute, path, asked)
-        except chdb.ChdbError as error:
+        except ENGINE_ERRORS as error:
             found = ERROR_CODE.search(str(error))
             code = int(found[1]) if found else 0
             headers = {"X-ClickHouse-Exception-Code": str(code)}
