@@ -221,7 +221,7 @@ def test_rating_without_json_prints_a_summary_and_writes_nothing(
 def test_rejects_and_parked_events_are_named_by_file_and_line_and_the_status_is_3(
     process: Rater, tmp_path: Path
 ) -> None:
-    early = text(sent_at="2020-01-01T00:00:00Z")
+    early = text(sent_at="2010-01-01T00:00:00Z")
     one = write(tmp_path / "one.jsonl", call(), b"", b"{", early)
     two = write(tmp_path / "two.jsonl", *([call()] * 99), call(to="nobody"))
     done = process("rate", one, two, "--json")
@@ -238,7 +238,7 @@ def test_rejects_and_parked_events_are_named_by_file_and_line_and_the_status_is_
 
 
 def test_parked_events_alone_are_no_rejects(rater: Rater, tmp_path: Path) -> None:
-    file = write(tmp_path / "early.jsonl", text(sent_at="2020-01-01T00:00:00Z"))
+    file = write(tmp_path / "early.jsonl", text(sent_at="2010-01-01T00:00:00Z"))
     done = rater("rate", file)
     assert done.status == 0
     assert "1 parked, 0 rejected" in " ".join(done.out.split())

@@ -54,7 +54,7 @@ async def send(kafka: EmbeddedKafka, value: bytes, *, timestamp_ms: int = 1) -> 
 
 
 async def read_all(kafka: EmbeddedKafka) -> list[bytes]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id="readers")
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap)
     await consumer.start()
     try:
         partition = TopicPartition("events", 0)

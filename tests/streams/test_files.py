@@ -33,8 +33,8 @@ def rated(path: Path, book: Book) -> Batch:
 def test_each_line_has_its_outcome_at_its_number_and_empty_lines_have_none(
     tmp_path: Path, book: Book, end: bytes
 ) -> None:
-    early = call(id="early", dialed_at="2020-01-01T00:00:00Z", answered_at=None)
-    early["ended_at"] = "2020-01-01T00:01:00Z"
+    early = call(id="early", dialed_at="2010-01-01T00:00:00Z", answered_at=None)
+    early["ended_at"] = "2010-01-01T00:01:00Z"
     path = write(
         tmp_path / "mix.jsonl",
         call(), b"", text(), b"   ", b"{", early, number(), b'{"kind":"fax"}', b"[]",
@@ -42,8 +42,8 @@ def test_each_line_has_its_outcome_at_its_number_and_empty_lines_have_none(
     )  # fmt: skip
     batch = rated(path, book)
     assert {row.place for row in batch.rated} == {
-        Place("file:mix.jsonl", 0, 1, NOW_MS),
-        Place("file:mix.jsonl", 0, 3, NOW_MS),
+        Place(f"file:{path}", 0, 1, NOW_MS),
+        Place(f"file:{path}", 0, 3, NOW_MS),
     }
     assert [row.place.offset for row in batch.parked] == [6]
     assert [row.place.offset for row in batch.states] == [7]

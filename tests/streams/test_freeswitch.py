@@ -51,7 +51,7 @@ def events_of(lines: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def test_a_hundred_real_records_are_each_rated_or_rejected_and_add_up_as_by_the_oracle(
-    shared: Path, book: Book
+    shared: Path, book: Book, oracle_book: oracle.Book
 ) -> None:
     lines = (shared / FILE).read_text().splitlines()
     batch = batch_of(shared / FILE, book)
@@ -65,7 +65,7 @@ def test_a_hundred_real_records_are_each_rated_or_rejected_and_add_up_as_by_the_
     assert reject.reject.reason == "bad_time"
     assert re.search(r"billsec -\d+ s is outside the call", reject.reject.message)
 
-    expected = oracle.rate_lines(events_of(lines), oracle.book)
+    expected = oracle.rate_lines(events_of(lines), oracle_book)
     assert len(expected.rows) == 99
     for rated in batch.rated:
         charge = rated.charge

@@ -384,7 +384,7 @@ def test_a_resolved_record_stays_resolved_when_it_is_read_again(
 ) -> None:
     batch = Batch(parked=[parked(1), parked(2)])
     any_ledger.write(batch)
-    any_ledger.resolve_parked([batch.parked[0].place])
+    any_ledger.resolve_parked(any_ledger.query("SELECT * FROM parked FINAL WHERE offset = 1"))
     any_ledger.write(batch)
     rows = stored(any_ledger, "parked")
     assert [(row["offset"], row["resolved"], row["event"]) for row in rows] == [

@@ -344,7 +344,7 @@ def test_parked_events_are_listed_newest_first_and_counted_by_reason(
 ) -> None:
     rows = [parked(1), parked(3, Wait.NO_TARIFF), parked(2)]
     ledger.write(Batch(parked=rows))
-    ledger.resolve_parked([Place(TEXTS, 0, 2, 0)])
+    ledger.resolve_parked(ledger.query("SELECT * FROM parked FINAL WHERE offset = 2"))
     data = orjson.loads(run("parked", "list", "--json").out)
     assert [(row["offset"], row["event_id"], row["reason"]) for row in data["parked"]] == [
         (3, "text-3", "no_tariff"),

@@ -154,8 +154,8 @@ def test_events_that_still_have_no_price_do_not_hold_up_the_ones_that_have(
 ) -> None:
     monkeypatch.setattr(parked, "RETRIED_AT_ONCE", 2)
     events = [
-        call(id=f"call-{n}", dialed_at=f"202{3 + n % 2}-06-10T12:00:00Z", answered_at=None)
-        | {"ended_at": f"202{3 + n % 2}-06-10T12:01:00Z"}
+        call(id=f"call-{n}", dialed_at=f"201{n % 2}-06-10T12:00:00Z", answered_at=None)
+        | {"ended_at": f"201{n % 2}-06-10T12:01:00Z"}
         for n in range(6)
     ]
     ledger.write(Log(events).batch(load_book(file)))

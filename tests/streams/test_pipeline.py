@@ -20,7 +20,7 @@ from streams.pipeline import RAW_KEPT_BYTES, Batch, Place, RatedRow, add_event, 
 from tests.conftest import LOGGED_MS, SAMPLES, Log, Logged, amd, call, number, text
 
 BOOK = load_book(SAMPLE_TARIFF)
-BEFORE_ANY_TARIFF = "2019-03-01T00:00:00Z"
+BEFORE_ANY_TARIFF = "2009-03-01T00:00:00Z"
 TIMES = (
     "dialed_at", "answered_at", "ended_at", "sent_at", "stored_at", "deleted_at", "acquired_at",
     "released_at", "started_at",
