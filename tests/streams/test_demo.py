@@ -46,7 +46,7 @@ class Demo:
             counts = self.counts()
             return counts.get("calls outbound", 0) > 3 and counts["phone_numbers"] > 3
 
-        wait_for(shown, f"data: {self.log()}", 90)
+        wait_for(shown, "data", 90, self.log)
         return self.counts()
 
     def interrupt(self) -> int:

@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -40,7 +41,7 @@ class WorkerProcess:
                 stderr=subprocess.STDOUT,
             )
         if wait_ready:
-            wait_for(lambda: self.get("/readyz")[0] == 200, f"worker ready\n{self.log()}", 60)
+            wait_for(lambda: self.get("/readyz")[0] == 200, "worker ready", 60, self.log)
         return self
 
     @property
@@ -80,10 +81,14 @@ class WorkerProcess:
             self.kill()
 
 
-def wait_for(condition: object, what: str, timeout_s: float = 30) -> None:
+def wait_for(
+    condition: Callable[[], object],
+    what: str,
+    timeout_s: float = 30,
+    log: Callable[[], str] = lambda: "",
+) -> None:
     """Polls until the condition holds. Raises AssertionError naming what was waited for."""
-    assert callable(condition)
     give_up_at = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < give_up_at, f"waited {timeout_s} s in vain: {what}"
+        assert time.monotonic() < give_up_at, f"waited {timeout_s} s in vain: {what}\n{log()}"
         time.sleep(0.1)
