@@ -108,6 +108,15 @@ COMMANDS = [
     ("worker",),
     ("api",),
     ("demo",),
+    ("audit",),
+    ("reconcile",),
+    ("dlq",),
+    ("dlq", "list"),
+    ("dlq", "show"),
+    ("dlq", "replay"),
+    ("parked",),
+    ("parked", "list"),
+    ("parked", "retry"),
 ]
 
 

@@ -152,5 +152,10 @@ def test_a_prefix_stands_before_every_topic() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
-def test_the_readme_lists_every_setting(name: str) -> None:
-    assert f"RATER_{name.upper()}" in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_readme_lists_every_setting_with_its_default(name: str) -> None:
+    setting = Settings.model_fields[name]
+    default = "" if setting.default in (None, "") else f"`{setting.default}`"
+    if name == "tariff":
+        default = "`the sample`"
+    row = f"| `RATER_{name.upper()}` | {default} | {setting.description} |"
+    assert row in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
