@@ -7,14 +7,18 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
-.PHONY: demo test check format schemas lock clean
+.PHONY: demo test bench check format schemas lock clean
 
 demo: $(VENV)/embedded.stamp  ## Kafka, engine, store, traffic and page on this machine
 	@exec $(BIN)/rater demo $(DEMO_ARGS)
 
 test: check  ## Format, types, lint and all tests, real Kafka included
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/dev.stamp  ## Events a second, as ratios of one run; BENCH_ARGS="--events 500000 --write"
+	$(BIN)/python -m tests.bench.line $(BENCH_ARGS)
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

@@ -70,11 +70,7 @@ async def work(
     on_url: Callable[[str], None] = lambda url: None,
 ) -> None:
     """A worker and its web on the running loop, until `stop` is set. Raises ServiceError."""
-    # A batch is many small objects without cycles: the collector would walk all of them, again and
-    # again, and find nothing (measured: half the time of rating, nine tenths of making columns).
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 20)
+    calm_collector()
     worker = Worker(settings, ledger, book_file)
     web = await start_web(settings, ledger, book_file, worker)
     on_url(web.url)
@@ -91,6 +87,17 @@ async def work(
     finally:
         await web.stop()
     log.info("worker_stopped")
+
+
+def calm_collector() -> None:
+    """Lets Python's garbage collector run seldom.
+
+    A batch is many small objects without cycles: the collector would walk all of them, again and
+    again, and find nothing (measured: half the time of rating, nine tenths of making columns).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
 
 
 async def run_api(settings: Settings) -> None:

@@ -1,0 +1,53 @@
+"""What is measured: simulated traffic of every kind, on topics of its own."""
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+from rater.events import KINDS
+from streams.produce import send_all
+from streams.settings import Settings
+from streams.simulate import Simulated, Simulator
+from streams.topics import create_topics
+
+BEGAN = datetime(2026, 10, 5, tzinfo=UTC)
+ACCOUNTS = 200
+
+
+def make_events(count: int, seed: int) -> list[Simulated]:
+    """Calls, texts, dials with AMD, recordings and numbers, as `rater simulate` mixes them."""
+    simulator = Simulator(seed=seed, accounts=ACCOUNTS)
+    events: list[Simulated] = []
+    while len(events) < count:
+        events += simulator.happen(BEGAN + timedelta(milliseconds=100) * len(events))
+    return events[:count]
+
+
+def preload(settings: Settings, events: list[Simulated]) -> None:
+    """Makes the topics and puts all events on them."""
+    asyncio.run(create_topics(settings))
+    asyncio.run(send_all(settings, events))
+
+
+def mix(events: list[Simulated]) -> str:
+    """How many of each kind, in words."""
+    counts = Counter(event.kind for event in events)
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
+
+
+def records_of(events: list[Simulated]) -> dict[str, list[SimpleNamespace]]:
+    """The same events by kind, as a consumer would hand them out."""
+    records: dict[str, list[SimpleNamespace]] = {name: [] for name in KINDS}
+    for event in events:
+        of_kind = records[event.kind]
+        of_kind.append(
+            SimpleNamespace(
+                offset=len(of_kind),
+                timestamp=1_793_534_400_000,  # 2026-11-01
+                key=event.account_id.encode(),
+                value=event.value,
+                headers=(),
+            )
+        )
+    return {kind: of_kind for kind, of_kind in records.items() if of_kind}
