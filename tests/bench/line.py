@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import aiokafka
-import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -70,8 +69,8 @@ def slope(samples: Iterator[tuple[float, int]], total: int) -> float:
 
 def core_seconds(pid: int) -> float:
     """CPU time of a process so far."""
-    used = psutil.Process(pid).cpu_times()
-    return float(used.user + used.system)
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def environment(settings: Settings, store: Path) -> dict[str, str]:
@@ -203,7 +202,7 @@ def machine() -> str:
     """The processor, the cores and the versions behind the figures."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     parts = ", ".join(f"{part} {version(part)}" for part in PARTS)
-    memory_gib = psutil.virtual_memory().total / 2**30
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{model[1] if model else platform.processor()}, {os.cpu_count()} cores that also run the"
         f" broker, {memory_gib:.0f} GiB; {platform.system()}, Python {platform.python_version()};"
