@@ -57,13 +57,13 @@ class Figure(NamedTuple):
 
 
 def slope(samples: Iterator[tuple[float, int]], total: int) -> float:
-    """Events a second from the first sample with any to the one with all of them."""
-    first: tuple[float, int] | None = None
+    """Events a second from the last sample with none done to the first with all of them."""
+    began: float | None = None
     for at, count in samples:
-        if first is None and count:
-            first = at, count
-        if first is not None and count >= total:
-            return (count - first[1]) / max(at - first[0], 1e-9)
+        if began is None or not count:
+            began = at
+        if count >= total:
+            return total / max(at - began, 1e-9)
     raise RuntimeError(f"ended before all {total} events were done")
 
 
@@ -280,7 +280,7 @@ The traffic: {what}; taxes, prefixes and all columns of the ledger.
 |---|---:|---:|---:|
 {table}
 
-`ours` is measured from the first durable rows to the last, by the worker's own metrics;
+`ours` is measured from the last look with no rows to the first with all, 20 looks a second;
 core-seconds include the start of the process and the engine.
 """
 
