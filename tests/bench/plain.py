@@ -45,8 +45,6 @@ def make_app() -> faust.App:
         async def rate(stream: Any) -> AsyncIterator[None]:
             nonlocal done
             async for values in stream.take(TAKEN, within=WITHIN_S):
-                if not done:
-                    print(0, flush=True)
                 now_ms = int(time.time() * 1000)
                 records = [
                     SimpleNamespace(
