@@ -5,6 +5,7 @@ month and line the ledger's own key keeps the first; where the other content has
 line, its row is named a loser and left out of every reading of money.
 """
 
+from collections.abc import Collection
 from datetime import date
 from typing import NamedTuple
 
@@ -12,21 +13,25 @@ from rater.reject import Reason, Reject
 from streams.ledger import Ledger
 from streams.pipeline import Batch, Place, RejectedRow, place_of_version
 
-_CONFLICTS = """
-SELECT account_id, kind, event_id, max(stands),
-       groupArrayArray(arrayMap(record -> (topic, record.1, record.2), records))
-FROM identities WHERE empty({months:Array(Date)}) OR month IN {months:Array(Date)}
+# The other content may have any month: what came in these months is looked at in all of them.
+_OF_MONTHS = """
+FROM identities
+WHERE empty({months:Array(Date)}) OR (account_id, kind, event_id, revision) IN (
+    SELECT account_id, kind, event_id, revision FROM identities WHERE month IN {months:Array(Date)})
 GROUP BY account_id, kind, event_id, revision
 HAVING min(min_hash) != max(max_hash)
 """
-_ROWS = """
+_CONFLICTS = f"""
+SELECT account_id, kind, event_id, max(stands),
+       groupArrayArray(arrayMap(record -> (topic, record.1, record.2), records))
+{_OF_MONTHS}
+"""
+_ROWS = f"""
 SELECT account_id, kind, event_id, revision, month, line, identity, version
 FROM rated
 WHERE line NOT IN ('phone_numbers', 'recording_storage', 'subscriptions')
   AND (account_id, kind, event_id, revision) IN (
-    SELECT account_id, kind, event_id, revision FROM identities
-    WHERE empty({months:Array(Date)}) OR month IN {months:Array(Date)}
-    GROUP BY account_id, kind, event_id, revision HAVING min(min_hash) != max(max_hash))
+    SELECT account_id, kind, event_id, revision {_OF_MONTHS})
 """
 _KNOWN = """
 SELECT account_id, month, line, identity, revision, version, loses FROM losers FINAL
@@ -43,10 +48,24 @@ class Conflict(NamedTuple):
     lost: list[Place]
 
 
-def find_conflicts(ledger: Ledger, months: list[date], *, topic_prefix: str = "") -> list[Conflict]:
-    """The conflicts among events of some months, or of all. Raises one of StoreErrors."""
+class Loser(NamedTuple):
+    """A row of `rated`, and whether it loses against its conflict's winner."""
+
+    account_id: str
+    month: date
+    line: str
+    identity: str
+    revision: int
+    version: int
+    loses: bool
+
+
+def find_conflicts(ledger: Ledger, months: Collection[date]) -> list[Conflict]:
+    """The conflicts of which a record has one of these months, or all. Raises one of StoreErrors."""
     conflicts = []
-    for account_id, kind, event_id, stands, records in ledger.query(_CONFLICTS, {"months": months}):
+    for account_id, kind, event_id, stands, records in ledger.query(
+        _CONFLICTS, {"months": sorted(months)}
+    ):
         content_at = {
             place_of_version(topic, version): (content, version)
             for topic, content, version in records
@@ -57,16 +76,30 @@ def find_conflicts(ledger: Ledger, months: list[date], *, topic_prefix: str = ""
     return sorted(conflicts, key=lambda conflict: conflict.stands.position())
 
 
-def settle_conflicts(ledger: Ledger, months: list[date]) -> list[Conflict]:
+def settle_conflicts(ledger: Ledger, months: Collection[date]) -> list[Conflict]:
     """Dead-letters the losers and takes their rows out of every reading; returns the conflicts.
 
     Idempotent, so any worker may do it. Raises one of StoreErrors when the store does not answer.
     """
     conflicts = find_conflicts(ledger, months)
+    changed = find_unsettled(ledger, months, conflicts)
+    if changed:
+        ledger.write_losers(changed)
+    letters = [_letter(conflict, place) for conflict in conflicts for place in conflict.lost]
+    new = _not_yet(ledger, letters)
+    if new:
+        ledger.write(Batch(rejected=new))
+    return conflicts
+
+
+def find_unsettled(
+    ledger: Ledger, months: Collection[date], conflicts: list[Conflict]
+) -> list[Loser]:
+    """Rows that lose and are not named so yet, and rows named so that do not lose (any more)."""
     known = {tuple(row[:6]): bool(row[6]) for row in ledger.query(_KNOWN)}
     if not conflicts and not known:
         return []
-    rows = ledger.query(_ROWS, {"months": months})
+    rows = ledger.query(_ROWS, {"months": sorted(months)})
     stands: dict[tuple[object, ...], int] = {}
     for *event, _, _, _, version in rows:
         stands[tuple(event)] = max(stands.get(tuple(event), 0), version)
@@ -75,14 +108,8 @@ def settle_conflicts(ledger: Ledger, months: list[date]) -> list[Conflict]:
         loses = version != stands[account_id, kind, event_id, revision]
         key = (account_id, month, line, identity, revision, version)
         if loses != known.get(key, False):
-            changed.append((*key, loses))
-    if changed:
-        ledger.write_losers(changed)
-    letters = [_letter(conflict, place) for conflict in conflicts for place in conflict.lost]
-    new = _not_yet(ledger, letters)
-    if new:
-        ledger.write(Batch(rejected=new))
-    return conflicts
+            changed.append(Loser(*key, loses))
+    return changed
 
 
 def _letter(conflict: Conflict, place: Place) -> RejectedRow:

@@ -29,6 +29,9 @@ STORE_PROBE_S = 5.0
 STOP_S = 2.0  # for each of Faust and the producer, after the drain
 # A conflict is told within a minute.
 CONFLICTS_EVERY_S = 20.0
+# At start every month of the last year is settled: a worker that was killed leaves no list of what
+# it wrote to. What is older is the audit's to find.
+CONFLICTS_AT_START_MONTHS = 12
 # Beside each reload of the book: what was parked by the old book just after it.
 PARKED_RETRY_S = 30.0
 
@@ -54,6 +57,7 @@ class Worker:
         self._idle_at = time.monotonic()  # when there was last no lag
         self._store_answers = False
         self._months_made: set[date] = set()
+        self._late_months = months_until(datetime.now(UTC).date(), CONFLICTS_AT_START_MONTHS)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, then drains and stops. Raises WorkerFailedError."""
@@ -154,12 +158,15 @@ class Worker:
             log.info("parked_rated", events=retried)
 
     async def _settle_conflicts(self) -> None:
-        conflicts = await asyncio.to_thread(
-            settle_conflicts,
-            self._ledger,
-            open_months(datetime.now(UTC)),
-        )
+        """The conflicts of the open months; then of the others that late events were written to."""
+        months = open_months(datetime.now(UTC))
+        conflicts = await asyncio.to_thread(settle_conflicts, self._ledger, months)
         metrics.CONFLICTS.set(len(conflicts))
+        self._late_months |= await asyncio.to_thread(self._ledger.take_written_months)
+        self._late_months.difference_update(months)
+        if self._late_months:
+            await asyncio.to_thread(settle_conflicts, self._ledger, set(self._late_months))
+            self._late_months.clear()
 
     async def _make_months(self) -> None:
         """The open months: of all accounts once, then of those whose things changed."""
@@ -224,6 +231,14 @@ def open_months(now: datetime) -> list[date]:
     ahead = (now + timedelta(hours=14)).date().replace(day=1)
     behind = (now - timedelta(hours=12)).date().replace(day=1)
     return sorted({ahead, behind, previous_month(behind)})
+
+
+def months_until(day: date, count: int) -> set[date]:
+    """The month of a day and those before it: `count` in all."""
+    months = [day.replace(day=1)]
+    while len(months) < count:
+        months.append(previous_month(months[-1]))
+    return set(months)
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

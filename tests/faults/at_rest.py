@@ -33,6 +33,7 @@ from streams.settings import load_settings
 from streams.usage import read_statement
 from streams.web.app import create_app
 from streams.web.health import StoreHealth
+from streams.worker import open_months
 from streams.writer import Stretch, Writer
 from tests import oracle
 from tests.conftest import Event, Logged, assert_rows, comparable, rows_by_oracle, rows_of
@@ -194,7 +195,6 @@ class Rest:
     oracle_book: oracle.Book
     log: PartitionedLog
     months: tuple[str, ...]  # beside those of events, the months of what stands
-    settled: list[Any] = field(default_factory=list)  # months, as the worker settles them
 
     def keep_house(self) -> None:
         """What the worker does by the clock: monthly lines and conflicts."""
@@ -202,7 +202,8 @@ class Rest:
         for month in self.all_months():
             made = make_month(self.ledger, self.book, parse_month(month), as_of=as_of)
             assert made[1] == 0, "things without a price"
-        settle_conflicts(self.ledger, self.settled)
+        settle_conflicts(self.ledger, open_months(as_of))
+        settle_conflicts(self.ledger, self.ledger.take_written_months())
 
     def expected(self) -> oracle.Ledger:
         return oracle.rate_lines(self.log.events(), self.oracle_book)

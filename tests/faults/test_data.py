@@ -22,7 +22,6 @@ from rater.tariff_file import load_book
 from streams.ledger import Ledger
 from streams.parked import count_parked, retry_parked
 from streams.simulate import Simulator
-from streams.worker import open_months
 from tests import oracle
 from tests.conftest import Event, amd, call, dial, number, recording, rows_of, subscription, text
 from tests.faults.at_rest import PARTITIONS, PartitionedLog, Rest, feed, fresh_chance
@@ -108,7 +107,6 @@ async def test_an_event_sent_again_anywhere_and_with_anything_is_charged_once_as
         log.append(event, content, partition)
     await feed(log, ledger, lambda: book)
     rest = Rest(ledger, book, oracle_book, log, ("2026-09", "2026-10"))
-    rest.settled = open_months(NOW)
     rest.keep_house()
     assert len(log.conflicts()) > 10
     await rest.check()
