@@ -2,12 +2,13 @@
 
 Found from an aggregate that no replay can disturb, never by a look-up on the hot path. Within a
 month and line the ledger's own key keeps the first; where the other content has another month or
-line, its row is named a loser and left out of every reading of money.
+line, its row is named a loser and left out of every reading of money. So are the rows of a call's
+other detections that have another month.
 """
 
 from collections.abc import Collection
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rater.reject import Reason, Reject
 from streams.ledger import Ledger
@@ -32,6 +33,19 @@ FROM rated
 WHERE line NOT IN ('phone_numbers', 'recording_storage', 'subscriptions')
   AND (account_id, kind, event_id, revision) IN (
     SELECT account_id, kind, event_id, revision {_OF_MONTHS})
+"""
+# A detection is its call's: events of one call that disagree on its month are no conflict, and are
+# charged once all the same.
+_CALLS = """
+SELECT account_id, kind, identity, revision, month, line, identity, version
+FROM rated
+WHERE line = 'ai_voice_detection' AND (account_id, identity, revision) IN (
+    SELECT account_id, identity, revision FROM rated
+    WHERE line = 'ai_voice_detection' AND (
+        empty({months:Array(Date)}) OR (account_id, identity) IN (
+            SELECT account_id, identity FROM rated
+            WHERE line = 'ai_voice_detection' AND month IN {months:Array(Date)}))
+    GROUP BY account_id, identity, revision HAVING min(month) != max(month))
 """
 _KNOWN = """
 SELECT account_id, month, line, identity, revision, version, loses FROM losers FINAL
@@ -61,7 +75,7 @@ class Loser(NamedTuple):
 
 
 def find_conflicts(ledger: Ledger, months: Collection[date]) -> list[Conflict]:
-    """The conflicts of which a record has one of these months, or all. Raises one of StoreErrors."""
+    """The conflicts with a record of one of these months, or all. Raises one of StoreErrors."""
     conflicts = []
     for account_id, kind, event_id, stands, records in ledger.query(
         _CONFLICTS, {"months": sorted(months)}
@@ -97,19 +111,22 @@ def find_unsettled(
 ) -> list[Loser]:
     """Rows that lose and are not named so yet, and rows named so that do not lose (any more)."""
     known = {tuple(row[:6]): bool(row[6]) for row in ledger.query(_KNOWN)}
-    if not conflicts and not known:
-        return []
-    rows = ledger.query(_ROWS, {"months": sorted(months)})
-    stands: dict[tuple[object, ...], int] = {}
-    for *event, _, _, _, version in rows:
-        stands[tuple(event)] = max(stands.get(tuple(event), 0), version)
-    changed = []
-    for account_id, kind, event_id, revision, month, line, identity, version in rows:
-        loses = version != stands[account_id, kind, event_id, revision]
-        key = (account_id, month, line, identity, revision, version)
-        if loses != known.get(key, False):
-            changed.append(Loser(*key, loses))
-    return changed
+    of_months = {"months": sorted(months)}
+    loses: dict[tuple[Any, ...], bool] = {}
+    for rows in (
+        (ledger.query(_ROWS, of_months) if conflicts or known else []),
+        (ledger.query(_CALLS, of_months)),
+    ):
+        stands: dict[tuple[Any, ...], int] = {}
+        for account_id, *once, _, _, _, version in rows:
+            name = (account_id, *once)
+            stands[name] = max(stands.get(name, 0), version)
+        for account_id, *once, month, line, identity, version in rows:
+            key = (account_id, month, line, identity, once[-1], version)
+            loses[key] = loses.get(key, False) or version != stands[account_id, *once]
+    return [
+        Loser._make((*key, lost)) for key, lost in loses.items() if lost != known.get(key, False)
+    ]
 
 
 def _letter(conflict: Conflict, place: Place) -> RejectedRow:

@@ -10,8 +10,8 @@ import io
 import os
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -125,8 +125,6 @@ class PartitionedLog:
 
 async def _nothing() -> None:
     pass
-
-
 
 
 async def feed(
@@ -265,9 +263,7 @@ class Rest:
 
     async def check_readers(self, statements: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
         """The live stream, the API and both exports show the statement digit for digit."""
-        app = create_app(
-            self.ledger, lambda: self.book, load_settings(), StoreHealth(self.ledger)
-        )
+        app = create_app(self.ledger, lambda: self.book, load_settings(), StoreHealth(self.ledger))
         transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             for (account, month), statement in statements.items():
@@ -286,7 +282,12 @@ class Rest:
                     for row in csv.DictReader(io.StringIO(export))
                 ] == [
                     *(
-                        (line["line"], line.get("direction") or "", line["quantity"], line["charge"])
+                        (
+                            line["line"],
+                            line.get("direction") or "",
+                            line["quantity"],
+                            line["charge"],
+                        )
                         for line in want["lines"]
                     ),
                     ("total", "", "", want["total"]),

@@ -19,8 +19,11 @@ from rater.events import KINDS
 from rater.reject import Reason
 from rater.tariff import Book
 from rater.tariff_file import load_book
+from streams.audit import audit_ledger
+from streams.conflicts import find_conflicts
 from streams.ledger import Ledger
 from streams.parked import count_parked, retry_parked
+from streams.pipeline import RAW_KEPT_BYTES
 from streams.simulate import Simulator
 from tests import oracle
 from tests.conftest import Event, amd, call, dial, number, recording, rows_of, subscription, text
@@ -43,14 +46,16 @@ def new_log(chance: random.Random, now: datetime = NOW) -> PartitionedLog:
 
 
 def traffic(
-    chance: random.Random, count: int, first: datetime = datetime(2026, 9, 25, tzinfo=UTC),
-    days: int = 14,
+    chance: random.Random,
+    count: int,
+    first: datetime = datetime(2026, 9, 25, tzinfo=UTC),
+    hours: int = 14 * 24,
 ) -> list[Event]:
     """What stands, and simulated events of every kind over some days, a month's edge among them."""
     simulator = Simulator(seed=chance.randrange(2**32))
     events = [orjson.loads(event.value) for event in simulator.opening()]
     while len(events) < count:
-        at = first + timedelta(seconds=chance.randrange(days * 86_400))
+        at = first + timedelta(seconds=chance.randrange(hours * 3_600))
         events += [orjson.loads(event.value) for event in simulator.happen(at)]
     return events
 
@@ -76,11 +81,13 @@ def with_other_content(event: Event, chance: random.Random) -> Event:
         "dial": {"campaign_id": "another"},
         "text": {"media": "mms", "segments": 7},
         "amd": {"campaign_id": "another"},
-        "recording": {"duration_s": 59},
-        "number": {"number_type": "tollfree"},
+        "recording": {"duration_s": event.get("duration_s", 0) % 100 + 1},
+        "number": {
+            "number_type": "local" if event.get("number_type") == "tollfree" else "tollfree"
+        },
         "subscription": {"product": "office-phone", "started_at": "2026-09-03T00:00:00Z"},
     }
-    twin = event | other[event["kind"]]
+    twin: Event = event | other[event["kind"]]
     if event["kind"] == "call" and chance.random() < 0.5:  # on another line
         twin["media"] = "voice" if event.get("media") == "video" else "video"
     return twin
@@ -91,7 +98,10 @@ def in_any_order(event: Event, chance: random.Random) -> list[tuple[Event, str]]
     sends = [(event, "")] * chance.choice((1, 1, 2, 3, 5))
     if event["kind"] == "text":  # its status alone is no other content
         sends = [(event | {"status": chance.choice(("sent", "delivered"))}, "")] * len(sends)
-    if chance.random() < 0.25:
+    if event["kind"] == "amd" and chance.random() < 0.3:  # its call told again, in another month
+        sibling = shifted(event, timedelta(days=chance.choice((-31, 31))))
+        sends += [(sibling | {"id": event["id"] + "-again"}, "")]
+    elif chance.random() < 0.25:
         sends += [(with_other_content(event, chance), "other")] * chance.choice((1, 2))
     return sends
 
@@ -115,19 +125,19 @@ async def test_an_event_sent_again_anywhere_and_with_anything_is_charged_once_as
 # ------------------------------------------------------------------ 8. times
 
 NEW_YORK_NIGHTS = [
-    # what                      dialed, as the clock on the wall says     ended                       | minutes, month
-    ("the hour that is skipped",  "2027-03-14T01:59:59-05:00",  "2027-03-14T03:00:00-04:00",            1, "2027-03"),
-    ("through the skipped hour",  "2027-03-14T01:30:00-05:00",  "2027-03-14T03:30:01-04:00",           61, "2027-03"),
-    ("the hour that comes twice", "2026-11-01T01:30:00-04:00",  "2026-11-01T01:30:00-05:00",           60, "2026-11"),
-    ("a second into it again",    "2026-11-01T01:30:00-04:00",  "2026-11-01T01:30:01-05:00",           61, "2026-11"),
-    ("the night's month begins",  "2026-11-01T03:59:59.999Z",   "2026-11-01T04:00:00.999Z",             1, "2026-10"),
-    ("a millisecond later",       "2026-11-01T04:00:00Z",       "2026-11-01T04:01:00.999Z",             1, "2026-11"),
-    ("another one",               "2026-11-01T04:00:00.001Z",   "2026-11-01T04:01:01.001Z",             2, "2026-11"),
-    ("its end, by winter time",   "2026-12-01T04:59:59.999Z",   "2026-12-01T05:00:59.999Z",             1, "2026-11"),
-    ("and a millisecond later",   "2026-12-01T05:00:00.001Z",   "2026-12-01T05:01:00.002Z",             1, "2026-12"),
-    ("into the leap day",         "2028-02-28T23:59:00-05:00",  "2028-02-29T00:00:01-05:00",            2, "2028-02"),
-    ("the leap day's last",       "2028-02-29T23:59:59.999-05:00", "2028-03-01T00:00:59.999-05:00",     1, "2028-02"),
-    ("after the leap day",        "2028-03-01T00:00:00-05:00",  "2028-03-01T00:01:00-05:00",            1, "2028-03"),
+    # what            dialed                         ended                       minutes, month
+    ("skipped hour",  "2027-03-14T01:59:59-05:00",   "2027-03-14T03:00:00-04:00",  1, "2027-03"),
+    ("through it",    "2027-03-14T01:30:00-05:00",   "2027-03-14T03:30:01-04:00", 61, "2027-03"),
+    ("hour twice",    "2026-11-01T01:30:00-04:00",   "2026-11-01T01:30:00-05:00", 60, "2026-11"),
+    ("and a second",  "2026-11-01T01:30:00-04:00",   "2026-11-01T01:30:01-05:00", 61, "2026-11"),
+    ("October's end", "2026-11-01T03:59:59.999Z",    "2026-11-01T04:00:00.999Z",   1, "2026-10"),
+    ("November",      "2026-11-01T04:00:00Z",        "2026-11-01T04:01:00.999Z",   1, "2026-11"),
+    ("and later",     "2026-11-01T04:00:00.001Z",    "2026-11-01T04:01:01.001Z",   2, "2026-11"),
+    ("its end",       "2026-12-01T04:59:59.999Z",    "2026-12-01T05:00:59.999Z",   1, "2026-11"),
+    ("December",      "2026-12-01T05:00:00.001Z",    "2026-12-01T05:01:00.002Z",   1, "2026-12"),
+    ("into the 29th", "2028-02-28T23:59:00-05:00",   "2028-02-29T00:00:01-05:00",  2, "2028-02"),
+    ("its last",      "2028-02-29T23:59:59-05:00",   "2028-03-01T00:00:59-05:00",  1, "2028-02"),
+    ("March",         "2028-03-01T00:00:00-05:00",   "2028-03-01T00:01:00-05:00",  1, "2028-03"),
 ]  # fmt: skip
 EDGES = [
     datetime.fromisoformat(edge)
@@ -150,7 +160,11 @@ def at_an_edge(chance: random.Random, n: int) -> Event:
     later = at + timedelta(seconds=chance.choice((0, 1, 59, 60, 61, 3599, 3600, 3601)))
     account = chance.choice(("acme", "globex"))
     own: Event = {"id": f"edge-{n}", "account_id": account}
-    stands = own | {"number": f"+1212555{n:04}", "recording_id": f"R{n}", "subscription_id": f"S{n}"}
+    stands = own | {
+        "number": f"+1212555{n:04}",
+        "recording_id": f"R{n}",
+        "subscription_id": f"S{n}",
+    }
     made: list[Event] = [
         call(**own, dialed_at=at, answered_at=None, ended_at=later),
         dial(**own, dialed_at=at, answered_at=at, ended_at=later),
@@ -192,10 +206,10 @@ async def test_a_producers_clock_a_day_off_changes_no_charge_and_what_is_ahead_i
     first = datetime(2026, 11, 5, tzinfo=UTC)  # no price and no tax changes near it
     told = [
         event
-        for event in traffic(chance, 150, first, days=1)
+        for event in traffic(chance, 150, first + timedelta(hours=2), hours=20)
         if KINDS[event["kind"]].topic and first.isoformat()[:7] in str(event)
     ]
-    log = new_log(chance, first + timedelta(days=1, seconds=1))
+    log = new_log(chance, first + timedelta(hours=23))
     ahead = set()
     for event in told:
         for name, by in (("", 0), ("-behind", -1), ("-ahead", 1)):
@@ -221,3 +235,183 @@ async def test_a_producers_clock_a_day_off_changes_no_charge_and_what_is_ahead_i
     assert len(right) > 100
     for (account, month, line, identity, revision), row in right.items():
         assert rows[account, month, line, identity + "-behind", revision] == row
+
+
+# ------------------------------------------------------------------ 9. bytes
+
+
+def deep(depth: int) -> bytes:
+    return b'{"id":' + b"[" * depth + b"]" * depth + b"}"
+
+
+def spoiled(chance: random.Random) -> list[bytes | None]:
+    """Records that can be no event, whatever their topic."""
+    good = orjson.dumps(call(id="x"))
+    size = chance.randrange(1, 50)
+    return [
+        None,
+        b"",
+        b"null",
+        chance.randbytes(size).replace(b"{", b"}"),
+        b"\xff\xfe" + good,
+        good.replace(b'"x"', b'"\xc3\x28"'),  # UTF-8 that breaks off within a text
+        good.replace(b'"x"', b'"\xed\xa0\x80"'),  # half of a surrogate pair
+        good.replace(b'"x"', b"NaN"),
+        good.replace(b'"x"', b"1e400"),
+        good.replace(b'"x"', b'"x","revision":1e400'),
+        good.replace(b'"x"', b'"x","revision":-Infinity'),
+        good.replace(b'"x"', b'"x","revision":' + b"9" * chance.choice((19, 20, 400, 5000))),
+        good.replace(b'"x"', b'"x","id":"y"'),
+        good[: chance.randrange(1, len(good))],
+        deep(chance.choice((100, 2_000, 100_000))),
+        b"[" * 200_000,
+        b'"' + b"x" * 1_048_576 + b'"',
+        good[:-1] + b',"more":"' + b"x" * 1_048_576 + b'"}',
+        b"x" * 1_048_575,
+    ]
+
+
+def mutated(chance: random.Random, event: Event) -> bytes:
+    """An event of an account of its own with some bytes changed: perhaps still one, perhaps not."""
+    value = bytearray(orjson.dumps(event | {"account_id": "fuzzed", "id": event["id"] + "-fuzzed"}))
+    for _ in range(chance.choice((1, 1, 2, 8))):
+        at = chance.randrange(len(value))
+        way = chance.randrange(4)
+        if way == 0:
+            value[at] ^= 1 << chance.randrange(8)
+        elif way == 1:
+            value[at : at + chance.randrange(1, 9)] = b""
+        elif way == 2:
+            value[at:at] = chance.choice(
+                (b"\x00", b"{", b'"', b"\xff", b"9" * 30, b"e999", b"\\u0000")
+            )
+        else:
+            value[at:at] = value[chance.randrange(at + 1) : at]
+        value = value or bytearray(b" ")
+    return bytes(value)
+
+
+async def test_fuzzed_bytes_have_one_outcome_each_and_the_good_ones_beside_them_are_charged(
+    ledger: Ledger, book: Book, oracle_book: oracle.Book, chance: random.Random
+) -> None:
+    log = new_log(chance)
+    kinds = list(KINDS.values())
+    events = traffic(chance, 200)
+    bad = spoiled(chance) + spoiled(chance)
+    sends: list[Callable[[], object]] = []
+    spots: set[tuple[str, int, int]] = set()
+    for event in events:
+        sends.append(lambda event=event: log.append(event))  # type: ignore[misc]
+        if chance.random() < 0.6:
+            value = mutated(chance, event)
+            kind = KINDS[event["kind"]] if chance.random() < 0.9 else chance.choice(kinds)
+            sends.append(
+                lambda value=value, kind=kind: log.append_bytes(  # type: ignore[misc]
+                    kind, value, chance.randrange(PARTITIONS)
+                )
+            )
+    sends += [
+        lambda value=value: spots.add(  # type: ignore[misc]
+            log.append_bytes(chance.choice(kinds), value, chance.randrange(PARTITIONS))
+        )
+        for value in bad
+    ]
+    chance.shuffle(sends)
+    for send in sends:
+        send()
+    letters = await feed(log, ledger, lambda: book)
+    rest = Rest(ledger, book, oracle_book, log, ("2026-09", "2026-10"))
+    rest.keep_house()
+    await rest.check(bad=spots)
+    assert len(spots) == len(bad)
+    # Each dead letter went to the topic, as often as its record was read, with bytes that fit.
+    sent = {row.place[:3] for row in letters}
+    assert sent == set(ledger.query("SELECT topic, partition, offset FROM rejected FINAL"))
+    assert max(len(row.raw()) for row in letters) == RAW_KEPT_BYTES
+
+
+# ------------------------------------------------------------------ 10. prices that come late
+
+
+async def test_what_no_tariff_priced_is_rated_when_it_is_loaded_and_nothing_waits_any_more(
+    ledger: Ledger, tmp_path: Path, chance: random.Random
+) -> None:
+    """Loaded in the middle of the traffic, parked events retried beside the writes."""
+    folder = tmp_path / "tariff"
+    shutil.copytree(schemas.SAMPLE_TARIFF.parent, folder)
+    whole = folder / "sample.toml"
+    head, *prices = whole.read_text().split("[[tariff.price]]")
+    lines = [price.split('"')[1] for price in prices]
+    gone = {"texts", *chance.sample(sorted(set(lines)), 3)}
+    kept = [price for price, line in zip(prices, lines, strict=True) if line not in gone]
+    missing = folder / "missing.toml"
+    missing.write_text("[[tariff.price]]".join([head, *kept]))
+    books = [load_book(missing)]
+    log = new_log(chance)
+    for event in traffic(chance, 250):
+        log.append(event, partition=chance.randrange(PARTITIONS))
+        if chance.random() < 0.2:
+            log.append(event, partition=chance.randrange(PARTITIONS))
+
+    async def load_and_retry() -> None:
+        await asyncio.to_thread(retry_parked, ledger, books[-1])
+        if len(books) == 1 and await asyncio.to_thread(count_parked, ledger) > 10:
+            books.append(load_book(whole))
+
+    await feed(log, ledger, lambda: books[-1], between=load_and_retry)
+    assert len(books) == 2
+    retry_parked(ledger, books[-1])
+    assert count_parked(ledger) == 0
+    rest = Rest(ledger, books[-1], oracle.load_book(whole), log, ("2026-09", "2026-10"))
+    rest.keep_house()
+    await rest.check()
+
+
+# ------------------------------------------------------------------ 11. merges
+
+MERGED = ("rated", "states", "parked", "rejected", "receipts", "identities", "losers")
+
+
+async def test_merges_at_any_moment_between_and_during_writes_change_nothing(
+    ledger: Ledger, book: Book, oracle_book: oracle.Book, chance: random.Random
+) -> None:
+    sends = [send for event in traffic(chance, 200) for send in in_any_order(event, chance)]
+    chance.shuffle(sends)
+    log = new_log(chance)
+    for event, content in sends:
+        log.append(event, content, chance.randrange(PARTITIONS))
+    log.append_bytes(KINDS["call"], b"{bad", 0)
+    merges: set[asyncio.Task[None]] = set()
+
+    def merge(table: str) -> None:
+        ledger.query(f"OPTIMIZE TABLE {table} FINAL")
+
+    async def merge_beside() -> None:
+        if chance.random() < 0.3:
+            task = asyncio.create_task(asyncio.to_thread(merge, chance.choice(MERGED)))
+            merges.add(task)
+            if chance.random() < 0.3:
+                await task
+
+    await feed(log, ledger, lambda: book, between=merge_beside)
+    await asyncio.gather(*merges)
+    rest = Rest(ledger, book, oracle_book, log, ("2026-09", "2026-10"))
+    rest.keep_house()
+    before = everything(ledger)
+    for table in chance.sample(MERGED, len(MERGED)):
+        merge(table)
+        assert everything(ledger) == before, table
+    audit = audit_ledger(ledger, [])
+    assert audit.figures["copies_not_yet_merged"] == 0
+    await rest.check()
+
+
+def everything(ledger: Ledger) -> list[object]:
+    """What readers of the ledger can see."""
+    shown = ("rated_rows", "statement_lines", "statement_totals")
+    kept = ("states", "parked", "rejected", "receipts", "losers")
+    return [
+        find_conflicts(ledger, []),
+        *(ledger.query(f"SELECT * FROM {name} ORDER BY ALL") for name in shown),
+        *(ledger.query(f"SELECT * FROM {name} FINAL ORDER BY ALL") for name in kept),
+    ]
