@@ -87,7 +87,7 @@ def find_conflicts(ledger: Ledger, months: Collection[date]) -> list[Conflict]:
         stood, (winner, _) = next(item for item in content_at.items() if item[1][1] == stands)
         lost = sorted(place for place, (content, _) in content_at.items() if content != winner)
         conflicts.append(Conflict(account_id, kind, event_id, stood, lost))
-    return sorted(conflicts, key=lambda conflict: conflict.stands.position())
+    return sorted(conflicts, key=lambda one: (one.stands.position(), one[:3]))
 
 
 def settle_conflicts(ledger: Ledger, months: Collection[date]) -> list[Conflict]:
