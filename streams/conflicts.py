@@ -109,7 +109,7 @@ def settle_conflicts(ledger: Ledger, months: Collection[date]) -> list[Conflict]
 def find_unsettled(
     ledger: Ledger, months: Collection[date], conflicts: list[Conflict]
 ) -> list[Loser]:
-    """Rows that lose and are not named so yet, and rows named so that do not lose (any more)."""
+    """Charged rows that lose and are not named so yet; and named ones that do not lose any more."""
     known = {tuple(row[:6]): bool(row[6]) for row in ledger.query(_KNOWN)}
     of_months = {"months": sorted(months)}
     loses: dict[tuple[Any, ...], bool] = {}
@@ -118,12 +118,16 @@ def find_unsettled(
         (ledger.query(_CALLS, of_months)),
     ):
         stands: dict[tuple[Any, ...], int] = {}
-        for account_id, *once, _, _, _, version in rows:
-            name = (account_id, *once)
-            stands[name] = max(stands.get(name, 0), version)
-        for account_id, *once, month, line, identity, version in rows:
-            key = (account_id, month, line, identity, once[-1], version)
-            loses[key] = loses.get(key, False) or version != stands[account_id, *once]
+        charged: dict[tuple[Any, ...], int] = {}  # what FINAL leaves of each key
+        for *once, month, line, identity, version in rows:
+            key = (once[0], month, line, identity, once[-1])
+            stands[tuple(once)] = max(stands.get(tuple(once), 0), version)
+            charged[key] = max(charged.get(key, 0), version)
+        for *once, month, line, identity, version in rows:
+            key = (once[0], month, line, identity, once[-1])
+            if version == charged[key]:
+                lost = version != stands[tuple(once)]
+                loses[*key, version] = lost or loses.get((*key, version), False)
     return [
         Loser._make((*key, lost)) for key, lost in loses.items() if lost != known.get(key, False)
     ]
