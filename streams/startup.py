@@ -137,8 +137,7 @@ async def check_app(app: faust.App) -> None:
 
 async def isolation_level(app: faust.App) -> str:
     """Of the consumer that the app's transport makes; the one that is asked is never started."""
-    thread = app.consumer._new_consumer_thread()
-    consumer = thread._create_worker_consumer(app.transport)
+    consumer = app.consumer._thread._create_worker_consumer(app.transport)
     await consumer.stop()
     return str(consumer._isolation_level)
 

@@ -1,5 +1,7 @@
 """What a worker refuses to start with: each check against a real deviation."""
 
+from collections.abc import Callable, Iterator
+
 import faust
 import faust.streams
 import pytest
@@ -88,29 +90,48 @@ def test_a_view_in_a_tables_place_is_refused(ledger: Ledger) -> None:
 # ------------------------------------------------------------------ Faust
 
 
-async def test_our_app_is_as_it_must_be() -> None:
-    app = make_app(Settings())
+Apps = Callable[[faust.App], faust.App]
+
+
+@pytest.fixture
+def apps() -> Iterator[Apps]:
+    """Apps that are never started: what their consumers hold is let go of at the end."""
+    made: list[faust.App] = []
+
+    def keep(app: faust.App) -> faust.App:
+        made.append(app)
+        return app
+
+    yield keep
+    for app in made:
+        app.consumer._thread.thread_loop.close()
+
+
+async def test_our_app_is_as_it_must_be(apps: Apps) -> None:
+    app = apps(make_app(Settings()))
     await check_app(app)
     assert await isolation_level(app) == "read_committed"
 
 
-async def test_fausts_own_web_is_refused() -> None:
-    app = make_app(Settings())
+async def test_fausts_own_web_is_refused(apps: Apps) -> None:
+    app = apps(make_app(Settings()))
     app.conf.web_enabled = True
     with pytest.raises(StartupError, match=r"own web is on, at .*:6066.*web_enabled=False"):
         await check_app(app)
 
 
-async def test_a_consumer_that_reads_uncommitted_records_is_refused() -> None:
-    app = faust.App("plain", broker="kafka://127.0.0.1:1", web_enabled=False, autodiscover=False)
+async def test_a_consumer_that_reads_uncommitted_records_is_refused(apps: Apps) -> None:
+    app = apps(
+        faust.App("plain", broker="kafka://127.0.0.1:1", web_enabled=False, autodiscover=False)
+    )
     with pytest.raises(StartupError, match="isolation level is 'read_uncommitted'"):
         await check_app(app)
 
 
 async def test_a_faust_without_its_compiled_extension_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
+    apps: Apps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = make_app(Settings())
+    app = apps(make_app(Settings()))
     monkeypatch.setattr(faust.streams, "_CStreamIterator", None)
     with pytest.raises(StartupError, match="NO_CYTHON"):
         await check_app(app)
