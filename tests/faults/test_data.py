@@ -348,10 +348,10 @@ async def test_what_no_tariff_priced_is_rated_when_it_is_loaded_and_nothing_wait
     missing.write_text("[[tariff.price]]".join([head, *kept]))
     books = [load_book(missing)]
     log = new_log(chance)
-    for event in traffic(chance, 250):
-        log.append(event, partition=chance.randrange(PARTITIONS))
-        if chance.random() < 0.2:
-            log.append(event, partition=chance.randrange(PARTITIONS))
+    sends = [send for event in traffic(chance, 200) for send in in_any_order(event, chance)]
+    chance.shuffle(sends)
+    for event, content in sends:
+        log.append(event, content, chance.randrange(PARTITIONS))
 
     async def load_and_retry() -> None:
         await asyncio.to_thread(retry_parked, ledger, books[-1])
