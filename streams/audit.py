@@ -1,17 +1,37 @@
 """The audit: whether every offset has its outcome, and whether the ledger agrees with itself."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from streams.conflicts import find_conflicts
+from streams.conflicts import find_conflicts, find_unsettled
 from streams.ledger import Ledger
 from streams.parked import count_parked
 
-_RECEIPTS = """
-SELECT topic, partition, first_offset, last_offset FROM receipts FINAL
-WHERE startsWith(topic, {prefix:String})
+# Where an audit of each partition begins: with the receipt before the first one that was written
+# since, or with what overlaps it.
+_STARTS = """
+WITH recent AS (
+    SELECT topic, partition, min(first_offset) AS low FROM receipts
+    WHERE startsWith(topic, {prefix:String}) AND written_at >= {since:DateTime64(3, 'UTC')}
+    GROUP BY topic, partition),
+before AS (
+    SELECT topic, partition, maxIf(first_offset, first_offset < low) AS reached
+    FROM receipts INNER JOIN recent USING (topic, partition) GROUP BY topic, partition),
+starts AS (
+    SELECT topic, partition, min(first_offset) AS start
+    FROM receipts INNER JOIN before USING (topic, partition) WHERE last_offset >= reached
+    GROUP BY topic, partition)
+"""
+_RECEIPTS = f"""
+{_STARTS}
+SELECT DISTINCT topic, partition, first_offset, last_offset
+FROM receipts INNER JOIN before USING (topic, partition) WHERE last_offset >= reached
 ORDER BY topic, partition, first_offset
+"""
+_ENDS = """
+SELECT topic, partition, max(last_offset) + 1 FROM receipts
+WHERE startsWith(topic, {prefix:String}) GROUP BY topic, partition
 """
 _UNMERGED = "SELECT count() - uniqExact(account_id, month, line, identity, revision) FROM rated"
 
@@ -31,6 +51,10 @@ class Audit(NamedTuple):
     figures: dict[str, int]
 
 
+CHECKS = ("gap", "committed", "outcomes", "unsettled")
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def audit_ledger(
     ledger: Ledger,
     months: list[date],
@@ -38,15 +62,91 @@ def audit_ledger(
     topic_prefix: str = "",
     committed: Mapping[tuple[str, int], int] | None = None,
 ) -> Audit:
-    """Audits receipts, outcomes and conflicts; and, where given, the group's committed offsets.
+    """Audits all receipts and outcomes, the conflicts of some months or of all, the copies not yet
+    merged; and, where given, the group's committed offsets.
 
     A committed offset without a receipt is a record that was lost. Raises one of StoreErrors.
     """
+    findings, figures = _audit(ledger, months, _EVER, [], topic_prefix, committed)
+    ((unmerged,),) = ledger.query(_UNMERGED)
+    figures |= {
+        "parked": count_parked(ledger),
+        "rejected": ledger.query("SELECT count() FROM rejected FINAL")[0][0],
+        "copies_not_yet_merged": unmerged,
+    }
+    return Audit(findings, figures)
+
+
+def audit_lately(
+    ledger: Ledger,
+    months: list[date],
+    since: datetime,
+    *,
+    topic_prefix: str = "",
+    committed: Mapping[tuple[str, int], int] | None = None,
+) -> Audit:
+    """The same checks on what was written since: cheap enough to be made all the time.
+
+    Outcomes are looked for in these months, the open ones; in all of them only where some are
+    missing there. Raises one of StoreErrors.
+    """
+    return Audit(*_audit(ledger, months, since, months, topic_prefix, committed))
+
+
+def _audit(
+    ledger: Ledger,
+    months: list[date],
+    since: datetime,
+    outcome_months: list[date],
+    topic_prefix: str,
+    committed: Mapping[tuple[str, int], int] | None,
+) -> tuple[list[Finding], dict[str, int]]:
     findings: list[Finding] = []
-    prefix = {"prefix": topic_prefix + "usage."}
-    covered, per_partition = _covered(ledger.query(_RECEIPTS, prefix), findings)
-    for (topic, partition), offset in sorted((committed or {}).items()):
-        end = covered.get((topic, partition), 0)
+    # Receipts before outcomes: a receipt is written after the rows it tells of.
+    what = {"prefix": topic_prefix + "usage.", "since": since}
+    records = _covered(ledger.query(_RECEIPTS, what), findings)
+    _check_committed(ledger, findings, what, committed or {})
+    missing = _missing(ledger, what, records, outcome_months)
+    if missing and outcome_months:
+        missing = _missing(ledger, what, records, [])
+    for (topic, partition), (expected, got) in missing.items():
+        findings.append(
+            Finding(
+                "outcomes",
+                f"{topic} {partition}",
+                f"receipts cover {expected} records, the ledger has outcomes of {got}: rate "
+                "the missing ones again from Kafka",
+            )
+        )
+    conflicts = find_conflicts(ledger, months)
+    unsettled = [row for row in find_unsettled(ledger, months, conflicts) if row.loses]
+    if unsettled:
+        row = unsettled[0]
+        findings.append(
+            Finding(
+                "unsettled",
+                f"{row.account_id} {row.month:%Y-%m} {row.line} {row.identity}",
+                f"{len(unsettled)} rows lose against another record of their event and are still "
+                "charged, this one first: a running worker settles them within a minute",
+            )
+        )
+    figures = {
+        "records": sum(records.values()),
+        "conflicts": len(conflicts),
+        "gaps": sum(finding.check == "gap" for finding in findings),
+    }
+    return findings, figures
+
+
+def _check_committed(
+    ledger: Ledger,
+    findings: list[Finding],
+    what: dict[str, object],
+    committed: Mapping[tuple[str, int], int],
+) -> None:
+    ends = {(row[0], row[1]): row[2] for row in ledger.query(_ENDS, what)}
+    for (topic, partition), offset in sorted(committed.items()):
+        end = ends.get((topic, partition), 0)
         if offset > end:
             findings.append(
                 Finding(
@@ -56,24 +156,12 @@ def audit_ledger(
                     "were acknowledged without an outcome; rate them again from Kafka",
                 )
             )
-    _check_outcomes(ledger, findings, prefix, per_partition)
-    conflicts = find_conflicts(ledger, months)
-    ((unmerged,),) = ledger.query(_UNMERGED)
-    figures = {
-        "records": sum(per_partition.values()),
-        "parked": count_parked(ledger),
-        "rejected": ledger.query("SELECT count() FROM rejected FINAL")[0][0],
-        "conflicts": len(conflicts),
-        "copies_not_yet_merged": unmerged,
-        "gaps": sum(finding.check == "gap" for finding in findings),
-    }
-    return Audit(findings, figures)
 
 
 def _covered(
     receipts: list[tuple[str, int, int, int]], findings: list[Finding]
-) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], int]]:
-    """Up to where each partition's receipts go, and the records they cover; a hole is a finding.
+) -> dict[tuple[str, int], int]:
+    """How many records each partition's receipts cover; a hole is a finding.
 
     Stretches overlap where a worker was stopped between its write and its commit. Control records
     of transactions would look like holes; our topics have none.
@@ -93,12 +181,13 @@ def _covered(
             )
         records[place] = records.get(place, 0) + max(0, last + 1 - max(first, end))
         ends[place] = max(end, last + 1)
-    return ends, records
+    return records
 
 
 # Every place in the log that has an outcome, from the tables that hold them: a version's lower 127
 # bits are the place's position turned round (`streams.pipeline.Place.position`).
-_OUTCOMES = """
+_OUTCOMES = f"""
+{_STARTS}
 SELECT topic, partition, uniqExact(offset) FROM (
     SELECT topic,
            toInt32(bitAnd(bitShiftRight(position, 64), 65535)) AS partition,
@@ -106,33 +195,31 @@ SELECT topic, partition, uniqExact(offset) FROM (
     FROM (
         SELECT topic, toUInt128('170141183460469231731687303715884105727')
             - bitAnd(record.2, toUInt128('170141183460469231731687303715884105727')) AS position
-        FROM identities ARRAY JOIN records AS record WHERE startsWith(topic, {prefix:String})
+        FROM identities ARRAY JOIN records AS record
+        WHERE startsWith(topic, {{prefix:String}})
+          AND (empty({{months:Array(Date)}}) OR month IN {{months:Array(Date)}})
     )
     UNION ALL
-    SELECT topic, partition, offset FROM parked WHERE startsWith(topic, {prefix:String})
+    SELECT topic, partition, offset FROM parked WHERE startsWith(topic, {{prefix:String}})
     UNION ALL
-    SELECT topic, partition, offset FROM rejected WHERE startsWith(topic, {prefix:String})
-)
+    SELECT topic, partition, offset FROM rejected WHERE startsWith(topic, {{prefix:String}})
+) AS outcomes INNER JOIN starts USING (topic, partition)
+WHERE offset >= start
 GROUP BY topic, partition
 """
 
 
-def _check_outcomes(
+def _missing(
     ledger: Ledger,
-    findings: list[Finding],
-    prefix: dict[str, str],
+    what: dict[str, object],
     records: dict[tuple[str, int], int],
-) -> None:
-    """Receipts against rows: each record that a receipt covers has its row in one of the tables."""
-    found = {(row[0], row[1]): row[2] for row in ledger.query(_OUTCOMES, prefix)}
-    for (topic, partition), expected in sorted(records.items()):
-        got = found.get((topic, partition), 0)
-        if got < expected:
-            findings.append(
-                Finding(
-                    "outcomes",
-                    f"{topic} {partition}",
-                    f"receipts cover {expected} records, the ledger has outcomes of {got}: rate "
-                    "the missing ones again from Kafka",
-                )
-            )
+    months: list[date],
+) -> dict[tuple[str, int], tuple[int, int]]:
+    """Receipts against rows: where more records are covered than have a row anywhere."""
+    rows = ledger.query(_OUTCOMES, what | {"months": months})
+    found = {(row[0], row[1]): row[2] for row in rows}
+    return {
+        place: (expected, found.get(place, 0))
+        for place, expected in sorted(records.items())
+        if found.get(place, 0) < expected
+    }

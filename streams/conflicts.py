@@ -2,31 +2,50 @@
 
 Found from an aggregate that no replay can disturb, never by a look-up on the hot path. Within a
 month and line the ledger's own key keeps the first; where the other content has another month or
-line, its row is named a loser and left out of every reading of money.
+line, its row is named a loser and left out of every reading of money. So are the rows of a call's
+other detections that have another month.
 """
 
+from collections.abc import Collection
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rater.reject import Reason, Reject
 from streams.ledger import Ledger
 from streams.pipeline import Batch, Place, RejectedRow, place_of_version
 
-_CONFLICTS = """
-SELECT account_id, kind, event_id, max(stands),
-       groupArrayArray(arrayMap(record -> (topic, record.1, record.2), records))
-FROM identities WHERE empty({months:Array(Date)}) OR month IN {months:Array(Date)}
+# The other content may have any month: what came in these months is looked at in all of them.
+_OF_MONTHS = """
+FROM identities
+WHERE empty({months:Array(Date)}) OR (account_id, kind, event_id, revision) IN (
+    SELECT account_id, kind, event_id, revision FROM identities WHERE month IN {months:Array(Date)})
 GROUP BY account_id, kind, event_id, revision
 HAVING min(min_hash) != max(max_hash)
 """
-_ROWS = """
+_CONFLICTS = f"""
+SELECT account_id, kind, event_id, max(stands),
+       groupArrayArray(arrayMap(record -> (topic, record.1, record.2), records))
+{_OF_MONTHS}
+"""
+_ROWS = f"""
 SELECT account_id, kind, event_id, revision, month, line, identity, version
 FROM rated
 WHERE line NOT IN ('phone_numbers', 'recording_storage', 'subscriptions')
   AND (account_id, kind, event_id, revision) IN (
-    SELECT account_id, kind, event_id, revision FROM identities
-    WHERE empty({months:Array(Date)}) OR month IN {months:Array(Date)}
-    GROUP BY account_id, kind, event_id, revision HAVING min(min_hash) != max(max_hash))
+    SELECT account_id, kind, event_id, revision {_OF_MONTHS})
+"""
+# A detection is its call's: events of one call that disagree on its month are no conflict, and are
+# charged once all the same.
+_CALLS = """
+SELECT account_id, kind, identity, revision, month, line, identity, version
+FROM rated
+WHERE line = 'ai_voice_detection' AND (account_id, identity, revision) IN (
+    SELECT account_id, identity, revision FROM rated
+    WHERE line = 'ai_voice_detection' AND (
+        empty({months:Array(Date)}) OR (account_id, identity) IN (
+            SELECT account_id, identity FROM rated
+            WHERE line = 'ai_voice_detection' AND month IN {months:Array(Date)}))
+    GROUP BY account_id, identity, revision HAVING min(month) != max(month))
 """
 _KNOWN = """
 SELECT account_id, month, line, identity, revision, version, loses FROM losers FINAL
@@ -43,10 +62,24 @@ class Conflict(NamedTuple):
     lost: list[Place]
 
 
-def find_conflicts(ledger: Ledger, months: list[date], *, topic_prefix: str = "") -> list[Conflict]:
-    """The conflicts among events of some months, or of all. Raises one of StoreErrors."""
+class Loser(NamedTuple):
+    """A row of `rated`, and whether it loses against its conflict's winner."""
+
+    account_id: str
+    month: date
+    line: str
+    identity: str
+    revision: int
+    version: int
+    loses: bool
+
+
+def find_conflicts(ledger: Ledger, months: Collection[date]) -> list[Conflict]:
+    """The conflicts with a record of one of these months, or all. Raises one of StoreErrors."""
     conflicts = []
-    for account_id, kind, event_id, stands, records in ledger.query(_CONFLICTS, {"months": months}):
+    for account_id, kind, event_id, stands, records in ledger.query(
+        _CONFLICTS, {"months": sorted(months)}
+    ):
         content_at = {
             place_of_version(topic, version): (content, version)
             for topic, content, version in records
@@ -54,28 +87,16 @@ def find_conflicts(ledger: Ledger, months: list[date], *, topic_prefix: str = ""
         stood, (winner, _) = next(item for item in content_at.items() if item[1][1] == stands)
         lost = sorted(place for place, (content, _) in content_at.items() if content != winner)
         conflicts.append(Conflict(account_id, kind, event_id, stood, lost))
-    return sorted(conflicts, key=lambda conflict: conflict.stands.position())
+    return sorted(conflicts, key=lambda one: (one.stands.position(), one[:3]))
 
 
-def settle_conflicts(ledger: Ledger, months: list[date]) -> list[Conflict]:
+def settle_conflicts(ledger: Ledger, months: Collection[date]) -> list[Conflict]:
     """Dead-letters the losers and takes their rows out of every reading; returns the conflicts.
 
     Idempotent, so any worker may do it. Raises one of StoreErrors when the store does not answer.
     """
     conflicts = find_conflicts(ledger, months)
-    known = {tuple(row[:6]): bool(row[6]) for row in ledger.query(_KNOWN)}
-    if not conflicts and not known:
-        return []
-    rows = ledger.query(_ROWS, {"months": months})
-    stands: dict[tuple[object, ...], int] = {}
-    for *event, _, _, _, version in rows:
-        stands[tuple(event)] = max(stands.get(tuple(event), 0), version)
-    changed = []
-    for account_id, kind, event_id, revision, month, line, identity, version in rows:
-        loses = version != stands[account_id, kind, event_id, revision]
-        key = (account_id, month, line, identity, revision, version)
-        if loses != known.get(key, False):
-            changed.append((*key, loses))
+    changed = find_unsettled(ledger, months, conflicts)
     if changed:
         ledger.write_losers(changed)
     letters = [_letter(conflict, place) for conflict in conflicts for place in conflict.lost]
@@ -83,6 +104,33 @@ def settle_conflicts(ledger: Ledger, months: list[date]) -> list[Conflict]:
     if new:
         ledger.write(Batch(rejected=new))
     return conflicts
+
+
+def find_unsettled(
+    ledger: Ledger, months: Collection[date], conflicts: list[Conflict]
+) -> list[Loser]:
+    """Charged rows that lose and are not named so yet; and named ones that do not lose any more."""
+    known = {tuple(row[:6]): bool(row[6]) for row in ledger.query(_KNOWN)}
+    of_months = {"months": sorted(months)}
+    loses: dict[tuple[Any, ...], bool] = {}
+    for rows in (
+        (ledger.query(_ROWS, of_months) if conflicts or known else []),
+        (ledger.query(_CALLS, of_months)),
+    ):
+        stands: dict[tuple[Any, ...], int] = {}
+        charged: dict[tuple[Any, ...], int] = {}  # what FINAL leaves of each key
+        for *once, month, line, identity, version in rows:
+            key = (once[0], month, line, identity, once[-1])
+            stands[tuple(once)] = max(stands.get(tuple(once), 0), version)
+            charged[key] = max(charged.get(key, 0), version)
+        for *once, month, line, identity, version in rows:
+            key = (once[0], month, line, identity, once[-1])
+            if version == charged[key]:
+                lost = version != stands[tuple(once)]
+                loses[*key, version] = lost or loses.get((*key, version), False)
+    return [
+        Loser._make((*key, lost)) for key, lost in loses.items() if lost != known.get(key, False)
+    ]
 
 
 def _letter(conflict: Conflict, place: Place) -> RejectedRow:

@@ -7,10 +7,11 @@ a receipt says that its stretch's rows are there. No insert deduplication: ident
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import clickhouse_connect
 import numpy as np
@@ -22,13 +23,15 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 import schemas
 from rater import __version__
 from rater.charge import MONEY, Charge
+from rater.months import month_of
 from streams.pipeline import Batch, ParkedRow, Place, RatedRow, Receipt, RejectedRow, StateRow
 from streams.settings import Settings, read_secret
 
 TABLES = ("rated", "states", "parked", "rejected", "receipts")
 
-# Identity makes a row written twice one row; the engine's own insert tokens can lose rows.
-INSERT_SETTINGS = {"insert_deduplicate": 0, "async_insert": 0}
+# Identity makes a row written twice one row; the engine's own insert tokens can lose rows. Where a
+# server knows `deduplicate_insert`, it alone decides and the older setting is not asked.
+INSERT_SETTINGS = {"insert_deduplicate": 0, "deduplicate_insert": "disable", "async_insert": 0}
 
 StoreErrors = (ClickHouseError, OSError)
 
@@ -58,9 +61,12 @@ class Ledger:
             with _closing(_connect(settings, "")) as client:
                 client.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
         self._writer = _connect(settings, self.database)
+        known = self._writer.server_settings
+        self._insert_settings = {k: v for k, v in INSERT_SETTINGS.items() if k in known}
         self._reader = _connect(settings, self.database)
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
+        self._written_months: set[date] = set()
 
     def close(self) -> None:
         self._writer.close()
@@ -103,11 +109,21 @@ class Ledger:
         """
         now = datetime.now(UTC)
         with self._write_lock:
+            self._written_months.update(row.charge.month for row in batch.rated)
+            self._written_months.update(
+                month_of(row.telling.state.from_us, ZoneInfo("UTC")) for row in batch.states
+            )
             self._insert("rated", _rated_columns(batch.rated))
             self._insert("states", _state_columns(batch.states))
             self._insert("parked", _parked_columns(batch.parked, now))
             self._insert("rejected", _rejected_columns(batch.rejected, now))
             self._insert("receipts", _receipt_columns(batch.receipts, now))
+
+    def take_written_months(self) -> set[date]:
+        """The months that were written to since this was asked last."""
+        with self._write_lock:
+            taken, self._written_months = self._written_months, set()
+        return taken
 
     def write_losers(self, rows: Sequence[tuple[object, ...]]) -> None:
         """Names rows that lose, or no longer lose, against a conflict's winner."""
@@ -116,17 +132,24 @@ class Ledger:
             "account_id", "month", "line", "identity", "revision", "version", "loses", "found_at",
         ]  # fmt: skip
         with self._write_lock:
-            self._writer.insert("losers", [[*row, now] for row in rows], column_names=names)
+            self._writer.insert(
+                "losers",
+                [[*row, now] for row in rows],
+                column_names=names,
+                settings=self._insert_settings,
+            )
 
     def resolve_parked(self, rows: Sequence[tuple[object, ...]]) -> None:
         """Marks rows of `parked`, `resolved` last, as rated; their rows are in the ledger."""
         if rows:
             with self._write_lock:
-                self._writer.insert("parked", [[*row[:-1], 1] for row in rows])
+                self._writer.insert(
+                    "parked", [[*row[:-1], 1] for row in rows], settings=self._insert_settings
+                )
 
     def _insert(self, table: str, columns: dict[str, pa.Array] | None) -> None:
         if columns:
-            self._writer.insert_arrow(table, pa.table(columns), settings=INSERT_SETTINGS)
+            self._writer.insert_arrow(table, pa.table(columns), settings=self._insert_settings)
 
 
 def _connect(settings: Settings, database: str) -> Client:

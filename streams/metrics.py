@@ -7,6 +7,7 @@ from rater.events import KINDS
 from rater.money import NANOS
 from rater.rate import Wait
 from rater.reject import Reason
+from streams.audit import CHECKS, Audit
 from streams.pipeline import Batch
 
 CONSUMED = Counter("rater_events_consumed", "Records read and given an outcome.", ["topic"])
@@ -44,6 +45,10 @@ CONFLICTS = Gauge(
 UNPRICED_THINGS = Gauge(
     "rater_unpriced_things", "Numbers, recordings, subscriptions of open months without a price."
 )
+AUDIT_FINDINGS = Gauge(
+    "rater_audit_findings", "What the audit of lately written rows found wrong.", ["check"]
+)
+AUDITED_AT = Gauge("rater_audit_timestamp_seconds", "When the ledger was last audited.")
 TARIFF_INFO = Gauge("rater_tariff_info", "The loaded tariffs and their versions.", ["version"])
 BUILD_INFO = Gauge("rater_build_info", "The engine's version.", ["version"])
 BUILD_INFO.labels(__version__).set(1)
@@ -55,6 +60,8 @@ for _reason in Reason:
     REJECTED.labels(_reason.value)
 for _wait in Wait:
     PARKED.labels(_wait.value)
+for _check in CHECKS:
+    AUDIT_FINDINGS.labels(_check)
 
 # Every series name that a dashboard or an alert may use.
 NAMES = frozenset(
@@ -69,6 +76,13 @@ NAMES = frozenset(
         else (metric.name,)
     )
 )
+
+
+def show_audit(audit: Audit, *, at_s: float) -> None:
+    """An audit's findings, by check; `at_s` is its instant in Unix seconds."""
+    for check in CHECKS:
+        AUDIT_FINDINGS.labels(check).set(sum(one.check == check for one in audit.findings))
+    AUDITED_AT.set(at_s)
 
 
 def count_batch(batch: Batch, *, written_s: float, insert_s: float) -> None:

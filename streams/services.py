@@ -11,6 +11,7 @@ from rater.tariff_file import TariffError
 from streams.books import BookFile
 from streams.ledger import Ledger, StoreErrors, StoreHeldError, open_ledger
 from streams.settings import Settings
+from streams.startup import StartupError
 from streams.topics import BrokerErrors, PartitionCountError
 from streams.web.app import create_app
 from streams.web.health import Health, StoreHealth
@@ -77,7 +78,7 @@ async def work(
     log.info("worker_started", web=web.url, kafka=settings.kafka_bootstrap, group=settings.group)
     try:
         await worker.run(stop)
-    except (WorkerFailedError, PartitionCountError) as error:
+    except (WorkerFailedError, StartupError, PartitionCountError) as error:
         raise ServiceError(str(error)) from error
     except BrokerErrors as error:
         raise ServiceError(

@@ -14,6 +14,7 @@ from rater.months import previous_month
 from streams import metrics
 from streams.agents import add_agents
 from streams.app import make_app
+from streams.audit import audit_lately
 from streams.books import BookFile
 from streams.conflicts import settle_conflicts
 from streams.ledger import Ledger, StoreErrors
@@ -21,7 +22,14 @@ from streams.monthly import make_month
 from streams.parked import count_parked, retry_parked
 from streams.pipeline import RejectedRow
 from streams.settings import Settings
-from streams.topics import BrokerErrors, check_topics, make_producer, send_dead_letters
+from streams.startup import check_app, check_tables
+from streams.topics import (
+    BrokerErrors,
+    check_topics,
+    make_producer,
+    read_committed,
+    send_dead_letters,
+)
 from streams.writer import Writer, first_line
 
 TICK_S = 0.5
@@ -29,6 +37,13 @@ STORE_PROBE_S = 5.0
 STOP_S = 2.0  # for each of Faust and the producer, after the drain
 # A conflict is told within a minute.
 CONFLICTS_EVERY_S = 20.0
+# At start every month of the last year is settled: a worker that was killed leaves no list of what
+# it wrote to. What is older is the audit's to find.
+CONFLICTS_AT_START_MONTHS = 12
+# What was written in the window is audited again and again, so the window is much longer than the
+# time between two audits: a store that was away meanwhile leaves nothing out.
+AUDIT_EVERY_S = 300.0
+AUDIT_WINDOW = timedelta(hours=1)
 # Beside each reload of the book: what was parked by the old book just after it.
 PARKED_RETRY_S = 30.0
 
@@ -54,9 +69,15 @@ class Worker:
         self._idle_at = time.monotonic()  # when there was last no lag
         self._store_answers = False
         self._months_made: set[date] = set()
+        self._late_months = months_until(datetime.now(UTC).date(), CONFLICTS_AT_START_MONTHS)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Works until `stop` is set, then drains and stops. Raises WorkerFailedError."""
+        """Works until `stop` is set, then drains and stops.
+
+        Raises StartupError or PartitionCountError before the first record, WorkerFailedError after.
+        """
+        await asyncio.to_thread(check_tables, self._ledger)
+        await check_app(self._app)
         await check_topics(self._settings)
         await self._producer.start()
         tasks: set[asyncio.Task[object]] = set()
@@ -117,7 +138,7 @@ class Worker:
     # Housekeeping: what is due by the clock. A store that does not answer is tried again.
 
     async def _keep_house(self) -> None:
-        due = {"tariff": 0.0, "parked": 0.0, "monthly": 0.0, "probe": 0.0, "conflicts": 0.0}
+        due = dict.fromkeys(("tariff", "parked", "monthly", "conflicts", "audit", "probe"), 0.0)
         while True:
             now = self._tick_at = time.monotonic()
             self._show_lag(now)
@@ -136,6 +157,9 @@ class Worker:
                 if now >= due["conflicts"]:
                     due["conflicts"] = now + CONFLICTS_EVERY_S
                     await self._settle_conflicts()
+                if now >= due["audit"]:
+                    due["audit"] = now + AUDIT_EVERY_S
+                    await self._audit()
                 if now >= due["probe"]:
                     due["probe"] = now + STORE_PROBE_S
                     metrics.PARKED_NOW.set(await asyncio.to_thread(count_parked, self._ledger))
@@ -154,12 +178,35 @@ class Worker:
             log.info("parked_rated", events=retried)
 
     async def _settle_conflicts(self) -> None:
-        conflicts = await asyncio.to_thread(
-            settle_conflicts,
-            self._ledger,
-            open_months(datetime.now(UTC)),
-        )
+        """The conflicts of the open months; then of the others that late events were written to."""
+        months = open_months(datetime.now(UTC))
+        conflicts = await asyncio.to_thread(settle_conflicts, self._ledger, months)
         metrics.CONFLICTS.set(len(conflicts))
+        self._late_months |= await asyncio.to_thread(self._ledger.take_written_months)
+        self._late_months.difference_update(months)
+        if self._late_months:
+            await asyncio.to_thread(settle_conflicts, self._ledger, set(self._late_months))
+            self._late_months.clear()
+
+    async def _audit(self) -> None:
+        """What was written lately, and what the group has committed, as gauges and log lines."""
+        try:
+            committed = await read_committed(self._settings)
+        except BrokerErrors as error:
+            log.warning("audit_without_commits", error=first_line(error))
+            committed = {}
+        now = datetime.now(UTC)
+        audit = await asyncio.to_thread(
+            audit_lately,
+            self._ledger,
+            open_months(now),
+            now - AUDIT_WINDOW,
+            topic_prefix=self._settings.topic_prefix,
+            committed=committed,
+        )
+        metrics.show_audit(audit, at_s=time.time())
+        for finding in audit.findings:
+            log.error("audit", check=finding.check, message=finding.message)
 
     async def _make_months(self) -> None:
         """The open months: of all accounts once, then of those whose things changed."""
@@ -224,6 +271,14 @@ def open_months(now: datetime) -> list[date]:
     ahead = (now + timedelta(hours=14)).date().replace(day=1)
     behind = (now - timedelta(hours=12)).date().replace(day=1)
     return sorted({ahead, behind, previous_month(behind)})
+
+
+def months_until(day: date, count: int) -> set[date]:
+    """The month of a day and those before it: `count` in all."""
+    months = [day.replace(day=1)]
+    while len(months) < count:
+        months.append(previous_month(months[-1]))
+    return set(months)
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

@@ -417,6 +417,15 @@ def test_each_user_has_a_hashed_password_and_its_grants_only(engine: Engine) -> 
     assert granted == expected
 
 
+def test_the_worker_sees_what_its_start_up_checks_compare(engine: Engine) -> None:
+    (answer,) = engine.ask(
+        "rater_worker",
+        "SELECT count() FROM system.tables WHERE database = 'rater' AND name = 'rated'"
+        " AND engine_full != '' AND sorting_key != '' AND partition_key != ''",
+    )
+    assert answer == (True, "1")
+
+
 # user           statement                                                       allowed
 CAN = """
 rater_migrate  | ALTER TABLE rater.rated ADD COLUMN IF NOT EXISTS _probe UInt8   | yes

@@ -107,7 +107,7 @@ OWNERS = [
     ("aiokafka",            {"streams/batches.py", "streams/topics.py", "streams/produce.py",
                              "streams/log.py"}),
     ("faust",               {"streams/app.py", "streams/agents.py", "streams/batches.py",
-                             "streams/worker.py"}),
+                             "streams/startup.py", "streams/worker.py"}),
     ("fastapi",             {"streams/web/"}),
     ("uvicorn",             {"streams/web/"}),
     ("starlette",           {"streams/web/"}),

@@ -1,0 +1,99 @@
+"""Conflicts across months: the first in the log stands, whatever month the others tell of."""
+
+from collections.abc import AsyncIterator
+from datetime import date
+
+import pyarrow as pa
+import pytest
+
+import schemas
+from rater.tariff import Book
+from streams import worker
+from streams.books import BookFile
+from streams.conflicts import settle_conflicts
+from streams.ledger import Ledger
+from streams.settings import Settings
+from streams.worker import Worker
+from tests.conftest import Event, Log, amd, call, rows_of, text
+
+OCTOBER, NOVEMBER = date(2026, 10, 1), date(2026, 11, 1)
+LONG_AGO = {"dialed_at": "2013-03-01T12:00:00Z", "answered_at": None}
+ONCE = "2013-03-01T12:01:00Z"
+
+
+def charged(ledger: Ledger) -> list[tuple[str, str]]:
+    """Month and line of what is charged."""
+    return sorted((name[1], name[2]) for name in rows_of(ledger))
+
+
+CASES: list[tuple[str, list[Event], list[tuple[str, str]]]] = [
+    # what                        | the log                                             | charged
+    ("a twin in a closed month",
+     [call(), call(**LONG_AGO, ended_at=ONCE)],
+     [("2026-08", "calls")]),
+    ("the first in a closed month",
+     [call(**LONG_AGO, ended_at=ONCE), call()],
+     [("2013-03", "calls")]),
+    ("both parts of a text",
+     [text(), text(sent_at="2013-03-01T12:00:00Z")],
+     [("2026-08", "carrier_fees"), ("2026-08", "texts")]),
+    ("one call detected in two months",
+     [amd(), amd(id="amd-2", dialed_at=ONCE, answered_at=ONCE)],
+     [("2026-08", "ai_voice_detection")]),
+    ("the one that was answered counts",
+     [amd(answered_at=None), amd(id="amd-2", dialed_at=ONCE, answered_at=ONCE)],
+     [("2013-03", "ai_voice_detection")]),
+    ("two calls detected in two months",
+     [amd(), amd(id="amd-2", call_id="dial-2", dialed_at=ONCE, answered_at=ONCE)],
+     [("2013-03", "ai_voice_detection"), ("2026-08", "ai_voice_detection")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("log", "expected"), [case[1:] for case in CASES],
+                         ids=[case[0] for case in CASES])  # fmt: skip
+@pytest.mark.parametrize("month", [date(2013, 3, 1), date(2026, 8, 1)], ids=str)
+def test_either_month_is_enough_to_settle_what_was_told_of_two(
+    ledger: Ledger, book: Book, log: list[Event], expected: list[tuple[str, str]], month: date
+) -> None:
+    ledger.write(Log(log).batch(book))
+    settle_conflicts(ledger, [month])
+    assert charged(ledger) == expected
+    settle_conflicts(ledger, [month])
+    settle_conflicts(ledger, [])
+    assert charged(ledger) == expected
+
+
+def test_a_ledger_tells_once_which_months_were_written_to(ledger: Ledger, book: Book) -> None:
+    ledger.write(Log([call(), call(id="old", **LONG_AGO, ended_at=ONCE)]).batch(book))
+    assert ledger.take_written_months() == {date(2013, 3, 1), date(2026, 8, 1)}
+    assert ledger.take_written_months() == set()
+
+
+@pytest.fixture
+async def idle_worker(ledger: Ledger) -> AsyncIterator[Worker]:
+    """A worker that was not started."""
+    idle = Worker(Settings(), ledger, BookFile(schemas.SAMPLE_TARIFF))
+    yield idle
+    await idle._producer.stop()
+    idle._writer.close()
+
+
+async def test_a_worker_settles_what_late_events_were_written_to(
+    idle_worker: Worker, ledger: Ledger, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "open_months", lambda now: [OCTOBER, NOVEMBER])
+    await idle_worker._settle_conflicts()
+    ledger.write(Log([call(), call(**LONG_AGO, ended_at=ONCE)]).batch(book))
+    assert len(charged(ledger)) == 2
+    await idle_worker._settle_conflicts()
+    assert charged(ledger) == [("2026-08", "calls")]
+
+
+def test_identical_inserts_stay_even_where_a_table_would_swallow_them(ledger: Ledger) -> None:
+    ledger._writer.command(
+        "CREATE TABLE window (a UInt8) ENGINE = MergeTree ORDER BY a"
+        " SETTINGS non_replicated_deduplication_window = 100"
+    )
+    for _ in range(2):
+        ledger._insert("window", {"a": pa.array([1], pa.uint8())})
+    assert ledger.query("SELECT count() FROM window") == [(2,)]
