@@ -757,7 +757,8 @@ def rate_lines(lines: Iterable[Event], book: Book) -> Ledger:
     for event in lines:
         kind, account_id, revision = event["kind"], event["account_id"], event.get("revision") or 0
         if kind in MONTHLY and revision == 0:
-            ledger.things.setdefault((kind, account_id, thing_of(event)), []).append(event)
+            if first.setdefault((kind, account_id, event["id"], 0), event) is event:
+                ledger.things.setdefault((kind, account_id, thing_of(event)), []).append(event)
             continue
         name = event["call_id"] if kind == "amd" and revision == 0 else event["id"]
         key = (kind, account_id, name, revision)
@@ -765,6 +766,8 @@ def rate_lines(lines: Iterable[Event], book: Book) -> Ledger:
         if kind == "amd" and not stands.get("answered_at") and event.get("answered_at"):
             first[key] = event
     for event in first.values():
+        if event["kind"] in MONTHLY and not event.get("revision"):
+            continue
         if event.get("revision"):
             ledger.park(event, "correction")
         else:

@@ -7,16 +7,14 @@ in the middle (one month's part is there, the next one's and the views' are not)
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from itertools import pairwise
+from datetime import date
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 import schemas
 from streams import audit, conflicts, monthly, parked
-from streams.pipeline import Place, place_of_version
+from streams.pipeline import place_of_version
 from tests import conftest
 
 Row = dict[str, Any]
