@@ -2,7 +2,8 @@
 
 Found from an aggregate that no replay can disturb, never by a look-up on the hot path. Within a
 month and line the ledger's own key keeps the first; where the other content has another month or
-line, its row is named a loser and left out of every reading of money.
+line, its row is named a loser and left out of every reading of money. So is a call's detection
+that lies in another month than the one that stands: a call is charged for one.
 """
 
 from datetime import date
@@ -27,6 +28,15 @@ WHERE line NOT IN ('phone_numbers', 'recording_storage', 'subscriptions')
     SELECT account_id, kind, event_id, revision FROM identities
     WHERE empty({months:Array(Date)}) OR month IN {months:Array(Date)}
     GROUP BY account_id, kind, event_id, revision HAVING min(min_hash) != max(max_hash))
+"""
+_CALLS = """
+SELECT account_id, kind, event_id, revision, month, line, identity, version
+FROM rated
+WHERE line = 'ai_voice_detection' AND (account_id, identity, revision) IN (
+    SELECT account_id, identity, revision FROM rated
+    WHERE line = 'ai_voice_detection'
+      AND (empty({months:Array(Date)}) OR month IN {months:Array(Date)})
+    GROUP BY account_id, identity, revision HAVING min(month) != max(month))
 """
 _KNOWN = """
 SELECT account_id, month, line, identity, revision, version, loses FROM losers FINAL
@@ -64,15 +74,22 @@ def settle_conflicts(ledger: Ledger, months: list[date]) -> list[Conflict]:
     """
     conflicts = find_conflicts(ledger, months)
     known = {tuple(row[:6]): bool(row[6]) for row in ledger.query(_KNOWN)}
-    if not conflicts and not known:
-        return []
-    rows = ledger.query(_ROWS, {"months": months})
-    stands: dict[tuple[object, ...], int] = {}
-    for *event, _, _, _, version in rows:
-        stands[tuple(event)] = max(stands.get(tuple(event), 0), version)
+    rows = set(ledger.query(_CALLS, {"months": months}))
+    if conflicts or known:
+        rows.update(ledger.query(_ROWS, {"months": months}))
+    # By event and by what is charged once; the two are the same but for the detections of a call.
+    events: dict[tuple[object, ...], int] = {}
+    charged: dict[tuple[object, ...], int] = {}
+    for account_id, kind, event_id, revision, _, _, identity, version in rows:
+        event, once = (account_id, kind, event_id, revision), (account_id, kind, identity, revision)
+        events[event] = max(events.get(event, 0), version)
+        charged[once] = max(charged.get(once, 0), version)
     changed = []
     for account_id, kind, event_id, revision, month, line, identity, version in rows:
-        loses = version != stands[account_id, kind, event_id, revision]
+        loses = version != max(
+            events[account_id, kind, event_id, revision],
+            charged[account_id, kind, identity, revision],
+        )
         key = (account_id, month, line, identity, revision, version)
         if loses != known.get(key, False):
             changed.append((*key, loses))

@@ -24,8 +24,8 @@ MONTHLY_LINES = ("phone_numbers", "recording_storage", "subscriptions")
 NOT_IN_IDENTITIES = ("carrier_fees", *MONTHLY_LINES)
 
 _TABLE = re.compile(
-    r"CREATE TABLE IF NOT EXISTS (\w+)\n\(((?:(?!\n\)\n).)*)\n\)\nENGINE = ReplacingMergeTree\((\w+)\)"
-    r"\n(PARTITION BY toYYYYMM\(month\)\n)?ORDER BY \((.*?)\);",
+    r"CREATE TABLE IF NOT EXISTS (\w+)\n\(((?:(?!\n\)\n).)*)\n\)\n"
+    r"ENGINE = ReplacingMergeTree\((\w+)\)\n(PARTITION BY toYYYYMM\(month\)\n)?ORDER BY \((.*?)\);",
     re.DOTALL,
 )
 
@@ -198,6 +198,7 @@ def _answers() -> dict[str, Answer]:
     known: dict[str, Answer] = {
         conflicts._CONFLICTS: _conflicts,
         conflicts._ROWS: _conflicting_rows,
+        conflicts._CALLS: _calls_in_two_months,
         conflicts._KNOWN: _known_losers,
         parked._WAITING: _waiting,
         "SELECT count() FROM parked FINAL WHERE resolved = 0": _count_parked,
@@ -241,6 +242,23 @@ def _conflicting_rows(store: Store, parameters: Mapping[str, Any]) -> list[tuple
         for row in store.all_copies("rated")
         if row["line"] not in MONTHLY_LINES and _event(row) in found
     ]
+
+
+def _calls_in_two_months(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    months: dict[Key, set[date]] = {}
+    rows = [row for row in store.all_copies("rated") if row["line"] == "ai_voice_detection"]
+    for row in rows:
+        if not parameters["months"] or row["month"] in parameters["months"]:
+            months.setdefault(_call(row), set()).add(row["month"])
+    return [
+        (*_event(row), row["month"], row["line"], row["identity"], row["version"])
+        for row in rows
+        if len(months.get(_call(row), ())) > 1
+    ]
+
+
+def _call(row: Row) -> Key:
+    return row["account_id"], row["identity"], row["revision"]
 
 
 def _known_losers(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:

@@ -41,11 +41,11 @@ from tests.faults.store import FAULTS, Crashed, Fault, Store
 from tests.faults.virtual import VirtualLoop, VirtualTime
 
 ACCOUNTS = ("acme", "someone")  # New York and UTC
-MONTHS = (date(2009, 3, 1), *(date(2026, month, 1) for month in (7, 8, 9, 10)))
+MONTHS = (date(2009, 3, 1), date(2026, 8, 1), date(2026, 9, 1))
 AS_OF = datetime(2026, 11, 2, tzinfo=UTC)
 PARTITIONS = 2
 WORKERS = 2
-SETTINGS = Settings(store_outage_max_s=2.0, queue_batches=2, batch_rows=6)
+SETTINGS = Settings(store_outage_max_s=2.0, queue_batches=4, batch_rows=12)
 
 # Where an event can lie: in August, in September, in both by the zone, and before any price.
 INSTANTS = {"august": "2026-08-10T12:", "september": "2026-09-20T12:", "edge": "2026-09-01T02:"}
@@ -175,8 +175,8 @@ class Sent(NamedTuple):
             return {
                 "number": f"+1212555010{self.id // 2 if n < 2 else 9}",
                 "acquired_at": f"{at}00:00Z",
-                "number_type": ("local", "tollfree", "local")[n],
-            } | ({"released_at": "2026-09-25T00:00:00Z"} if self.id % 2 else {})
+                "number_type": ("local", "tollfree", "local")[self.id // 2],
+            } | ({"released_at": f"2026-09-2{n + 2}T00:00:00Z"} if self.id % 2 or n == 1 else {})
         return {
             "subscription_id": f"S{self.id // 2}",
             "started_at": f"{at}00:00Z",
@@ -610,7 +610,7 @@ KIND_NAMES = tuple(sorted(KINDS))
 HOUSEHOLD = ("parked", "months", "conflicts")
 
 
-def run_schedule(seed: int, *, steps: int = 40, store: Any = None) -> int:
+def run_schedule(seed: int, *, steps: int = 60, store: Any = None) -> int:
     """One schedule, all of it drawn from the seed; the number of steps it took."""
     random = Random(seed)
     with a_world(store) as world:
