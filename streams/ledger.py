@@ -7,7 +7,7 @@ a receipt says that its stretch's rows are there. No insert deduplication: ident
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +31,16 @@ TABLES = ("rated", "states", "parked", "rejected", "receipts")
 INSERT_SETTINGS = {"insert_deduplicate": 0, "async_insert": 0}
 
 StoreErrors = (ClickHouseError, OSError)
+
+_VOID = """
+INSERT INTO rated SELECT * REPLACE (
+    0 AS billed, 0 AS billed_seconds, 0 AS charge, 0 AS tax_federal, 0 AS tax_state,
+    0 AS tax_local, 'no telling of it stands: $0' AS rule, 'voided' AS status,
+    {version:UInt128} AS version)
+FROM rated FINAL
+WHERE account_id = {account:String} AND month = {month:Date} AND line = {line:String}
+  AND identity = {identity:String}
+"""
 
 
 class StoreHeldError(RuntimeError):
@@ -117,6 +127,15 @@ class Ledger:
         ]  # fmt: skip
         with self._write_lock:
             self._writer.insert("losers", [[*row, now] for row in rows], column_names=names)
+
+    def void_monthly(self, month: date, charged: tuple[str, str, str], *, read_us: int) -> None:
+        """Makes a month's charge of (account, line, identity) one of $0, as read at an instant."""
+        account, line, identity = charged
+        parameters = {"account": account, "month": month, "line": line, "identity": identity}
+        with self._write_lock:
+            self._writer.command(
+                _VOID, parameters=parameters | {"version": read_us}, settings=INSERT_SETTINGS
+            )
 
     def resolve_parked(self, rows: Sequence[tuple[object, ...]]) -> None:
         """Marks rows of `parked`, `resolved` last, as rated; their rows are in the ledger."""

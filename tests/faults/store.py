@@ -8,12 +8,13 @@ in the middle (one month's part is there, the next one's and the views' are not)
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 import schemas
-from streams import audit, conflicts, monthly, parked
+from streams import audit, conflicts, ledger, monthly, parked
 from streams.pipeline import place_of_version
 from tests import conftest
 
@@ -144,6 +145,20 @@ class Store:
         shape = SHAPES[table]
         for key, copies in self.copies[table].items():
             self.copies[table][key] = [_standing(copies, shape.version)]
+
+    def void(self, parameters: Mapping[str, Any]) -> None:
+        """The ledger's one INSERT SELECT."""
+        names = ("account_id", "month", "line", "identity")
+        wanted = tuple(parameters[name] for name in ("account", "month", "line", "identity"))
+        voided = {
+            **dict.fromkeys(("billed", "billed_seconds"), 0),
+            **dict.fromkeys(("charge", "tax_federal", "tax_state", "tax_local"), Decimal(0)),
+            "status": "voided",
+            "rule": "no telling of it stands: $0",
+            "version": parameters["version"],
+        }
+        rows = [row for row in self.final("rated") if tuple(row[name] for name in names) == wanted]
+        self.insert("rated", [row | voided for row in rows])
 
     # ------------------------------------------------------------------ reads
 
@@ -356,7 +371,7 @@ def _tellings(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ..
 def _charged(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     accounts = parameters.get("accounts")
     return [
-        (row["account_id"], row["line"], row["identity"])
+        (row["account_id"], row["line"], row["identity"], store.read_clock_us())
         for row in store.final("rated")
         if row["month"] == parameters["month"]
         and row["status"] != "voided"
@@ -390,6 +405,10 @@ class Client:
     ) -> None:
         names = column_names or SHAPES[table].columns
         self._store.insert(table, [dict(zip(names, row, strict=True)) for row in rows])
+
+    def command(self, sql: str, parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        assert (sql, settings["insert_deduplicate"]) == (ledger._VOID, 0)
+        self._store.void(parameters)
 
     def query(self, sql: str, parameters: Mapping[str, Any]) -> Answered:
         return Answered(self._store.query(sql, parameters))
