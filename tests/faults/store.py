@@ -67,26 +67,16 @@ class Fault(NamedTuple):
     after: int
 
 
-class Store:
-    """What several ledgers write to and read from."""
+class Breakable:
+    """A store that fails where the schedule says."""
 
     def __init__(self) -> None:
-        self.copies: dict[str, dict[Key, list[Row]]] = {name: {} for name in SHAPES}
-        self.identities: dict[Key, set[tuple[int, int]]] = {}
-        self.outcomes: dict[tuple[str, int, int], set[str]] = {}
         self.down = False
         self.fault: Fault | None = None
         self.meanwhile: Callable[[], None] = lambda: None
-        self.inserts: list[tuple[str, list[Row]]] = []  # what was written, in order
-        self._clock_us = conftest.LOGGED_MS * 1000
-        self._answers = _answers()
 
-    def client(self) -> "Client":
-        return Client(self)
-
-    # ------------------------------------------------------------------ writes
-
-    def insert(self, table: str, rows: list[Row]) -> None:
+    def put(self, all_of_it: Callable[[], None], part: Callable[[], None]) -> None:
+        """An insert: all of it, part of it, or nothing."""
         how = self._due()
         if self.down or how == "refused":
             raise OSError("connection refused")
@@ -95,10 +85,9 @@ class Store:
         if how == "crash before":
             raise Crashed
         if how in ("torn", "crash torn"):
-            self._write(table, _first_part(table, rows))
+            part()
             raise Crashed if how == "crash torn" else OSError("connection reset")
-        self._write(table, rows)
-        self._write_views(table, rows)
+        all_of_it()
         if how == "no reply":
             raise OSError("read timed out")
         if how == "crash after":
@@ -113,6 +102,31 @@ class Store:
             return None
         how, self.fault = self.fault.how, None
         return how
+
+
+class Store(Breakable):
+    """What several ledgers write to and read from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copies: dict[str, dict[Key, list[Row]]] = {name: {} for name in SHAPES}
+        self.identities: dict[Key, set[tuple[int, int]]] = {}
+        self.outcomes: dict[tuple[str, int, int], set[str]] = {}
+        self.inserts: list[tuple[str, list[Row]]] = []  # what was written, in order
+        self._clock_us = conftest.LOGGED_MS * 1000
+        self._answers = _answers()
+
+    def client(self) -> "Client":
+        return Client(self)
+
+    # ------------------------------------------------------------------ writes
+
+    def insert(self, table: str, rows: list[Row]) -> None:
+        def all_of_it() -> None:
+            self._write(table, rows)
+            self._write_views(table, rows)
+
+        self.put(all_of_it, lambda: self._write(table, _first_part(table, rows)))
 
     def _write(self, table: str, rows: Iterable[Row]) -> None:
         shape, copies = SHAPES[table], self.copies[table]

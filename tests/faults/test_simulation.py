@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from streams.ledger import Ledger
+from tests.faults.engine import EngineStore
 from tests.faults.store import FAULTS
 from tests.faults.world import (
     HOUSEHOLD,
@@ -21,11 +23,13 @@ from tests.faults.world import (
     WORKERS,
     Sent,
     World,
+    batch_cut_anew,
     choose,
     run_schedule,
 )
 
-SCHEDULES = 150
+SCHEDULES = 1_000
+ON_THE_ENGINE = 3
 SEED = "RATER_TEST_SEED"  # of the first schedule, to see a failure again
 
 
@@ -40,6 +44,18 @@ def test_thousands_of_schedules_lose_nothing_and_charge_nothing_twice() -> None:
             raise
     print(f"{SCHEDULES} schedules from {SEED}={first}, {steps} steps")
     assert steps > 20 * SCHEDULES
+
+
+def test_some_schedules_on_the_engine(ledger: Ledger) -> None:
+    """The same laws where the store is the engine itself."""
+    batch_cut_anew(EngineStore(ledger))
+    for _ in range(ON_THE_ENGINE):
+        seed = int.from_bytes(os.urandom(4))
+        try:
+            run_schedule(seed, store=EngineStore(ledger))
+        except BaseException as error:
+            error.add_note(f"on the engine: {SEED}={seed}")
+            raise
 
 
 # ------------------------------------------------------------------ found and made small

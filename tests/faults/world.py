@@ -64,6 +64,10 @@ line = "calls"
 unit = "minute"
 rate = 0.017
 [[tariff.price]]
+line = "video_calls"
+unit = "minute"
+rate = 0.013
+[[tariff.price]]
 line = "campaign_calls"
 unit = "minute"
 rate = 0.019
@@ -602,6 +606,20 @@ def a_world(store: Any = None) -> Iterator[World]:
         yield world
     finally:
         world.close()
+
+
+def batch_cut_anew(store: Any = None) -> None:
+    """A schedule: a crash after the rows and before the rest, then the next batch is longer."""
+    with a_world(store) as world:
+        world.send(Sent("call", id=0))
+        world.fetch(0, 0, 10)
+        world.tick()
+        world.work(0)
+        world.break_store("crash after", 0)
+        world.work(0)
+        law(world.store.fault is None, "nothing was written, so nothing crashed")
+        world.send(Sent("call", id=1))
+        world.rest()
 
 
 # ------------------------------------------------------------------ schedules by a seed
