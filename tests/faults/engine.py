@@ -7,15 +7,19 @@ import pyarrow as pa
 import pyarrow.compute
 
 from streams.ledger import Ledger
+from streams.pipeline import place_of_version
 from tests.faults.store import Breakable
 
-# Where the outcomes of a record lie; the offset of a rated row is in its version.
-_PLACES = {
-    "rated": "rated WHERE line NOT IN ('phone_numbers', 'recording_storage', 'subscriptions')",
-    "states": "states",
-    "parked": "parked",
-    "rejected": "rejected WHERE reason != 'conflict'",
-}
+# What became of a record, as long as the ledger lives: copies merge, a conflict's loser goes.
+_OUTCOMES = """
+SELECT topic, kind IN ('recording', 'number', 'subscription') ? 'states' : 'rated', record.2
+FROM identities ARRAY JOIN records AS record
+"""
+_OTHERS = """
+SELECT topic, partition, offset, 'parked' FROM parked
+UNION DISTINCT
+SELECT topic, partition, offset, 'rejected' FROM rejected WHERE reason != 'conflict'
+"""
 
 
 class EngineStore(Breakable):
@@ -33,11 +37,13 @@ class EngineStore(Breakable):
     @property
     def outcomes(self) -> dict[tuple[str, int, int], set[str]]:
         found: dict[tuple[str, int, int], set[str]] = {}
-        for outcome, table in _PLACES.items():
-            for place in self.ledger.query(
-                f"SELECT DISTINCT topic, partition, offset FROM {table}"
-            ):
-                found.setdefault((place[0], place[1], place[2]), set()).add(outcome)
+        places: list[tuple[Any, str]] = [
+            (place_of_version(topic, version)[:3], outcome)
+            for topic, outcome, version in self.ledger.query(_OUTCOMES)
+        ]
+        places += [(row[:3], row[3]) for row in self.ledger.query(_OTHERS)]
+        for place, outcome in places:
+            found.setdefault(place, set()).add(outcome)
         return found
 
     def merge(self, table: str) -> None:

@@ -61,7 +61,7 @@ def a_swallowed_store_error(patch: pytest.MonkeyPatch) -> None:
     insert = Ledger._insert
 
     def swallow(self: Ledger, table: str, columns: Any) -> None:
-        with contextlib.suppress(StoreErrors):
+        with contextlib.suppress(*StoreErrors):
             insert(self, table, columns)
 
     patch.setattr(Ledger, "_insert", swallow)
@@ -133,8 +133,8 @@ def a_commit_over_a_gap(patch: pytest.MonkeyPatch) -> None:
 
 def test_a_commit_over_a_gap_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The writer acknowledges in order, so that no schedule of it leaves a gap; others may."""
-    check = test_batches.test_a_commit_goes_up_to_the_last_batch_acknowledged_without_a_gap
-    orders = [order for order in test_batches.ORDERS if order[1] != sorted(order[1])]
+    check: Any = test_batches.test_a_commit_goes_up_to_the_last_batch_acknowledged_without_a_gap
+    orders: list[Any] = [order for order in test_batches.ORDERS if order[1] != sorted(order[1])]
     for order in orders:
         check(*order)
     a_commit_over_a_gap(monkeypatch)
