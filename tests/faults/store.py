@@ -185,6 +185,10 @@ class Store(Breakable):
         answer = self._answers[sql]
         return answer(self, parameters)
 
+    def queries(self) -> list[str]:
+        """What it can be asked."""
+        return list(self._answers)
+
     def final(self, table: str) -> list[Row]:
         version = SHAPES[table].version
         return [_standing(copies, version) for copies in self.copies[table].values()]

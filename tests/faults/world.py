@@ -179,7 +179,8 @@ class Sent(NamedTuple):
             return {
                 "number": f"+1212555010{self.id // 2 if n < 2 else 9}",
                 "acquired_at": f"{at}00:00Z",
-                "number_type": ("local", "tollfree", "local")[self.id // 2],
+                # One number has one type: two that stand at one instant have no first.
+                "number_type": "tollfree" if self.id // 2 == 1 and n < 2 else "local",
             } | ({"released_at": f"2026-09-2{n + 2}T00:00:00Z"} if self.id % 2 or n == 1 else {})
         return {
             "subscription_id": f"S{self.id // 2}",
