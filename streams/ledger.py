@@ -35,6 +35,16 @@ INSERT_SETTINGS = {"insert_deduplicate": 0, "deduplicate_insert": "disable", "as
 
 StoreErrors = (ClickHouseError, OSError)
 
+_VOID = """
+INSERT INTO rated SELECT * REPLACE (
+    0 AS billed, 0 AS billed_seconds, 0 AS charge, 0 AS tax_federal, 0 AS tax_state,
+    0 AS tax_local, 'no telling of it stands: $0' AS rule, 'voided' AS status,
+    {version:UInt128} AS version)
+FROM rated FINAL
+WHERE account_id = {account:String} AND month = {month:Date} AND line = {line:String}
+  AND identity = {identity:String}
+"""
+
 
 class StoreHeldError(RuntimeError):
     """An embedded store whose path another process holds."""
@@ -137,6 +147,15 @@ class Ledger:
                 [[*row, now] for row in rows],
                 column_names=names,
                 settings=self._insert_settings,
+            )
+
+    def void_monthly(self, month: date, charged: tuple[str, str, str], *, read_us: int) -> None:
+        """Makes a month's charge of (account, line, identity) one of $0, as read at an instant."""
+        account, line, identity = charged
+        parameters = {"account": account, "month": month, "line": line, "identity": identity}
+        with self._write_lock:
+            self._writer.command(
+                _VOID, parameters=parameters | {"version": read_us}, settings=INSERT_SETTINGS
             )
 
     def resolve_parked(self, rows: Sequence[tuple[object, ...]]) -> None:

@@ -26,7 +26,7 @@ WHERE revision = 0 {only} AND (account_id, kind, thing) IN (
 ORDER BY account_id
 """
 _CHARGED = """
-SELECT account_id, line, identity FROM rated FINAL
+SELECT account_id, line, identity, toUnixTimestamp64Micro(now64(6)) FROM rated FINAL
 WHERE month = {month:Date} AND status != 'voided'
   AND line IN ('phone_numbers', 'recording_storage', 'subscriptions') {only}
 """
@@ -50,8 +50,12 @@ def make_month(
     if accounts is not None:
         only = "AND account_id IN {accounts:Array(String)}"
         parameters["accounts"] = sorted(accounts)
-    charged = set(ledger.query(_CHARGED.replace("{only}", only), parameters))
+    before = ledger.query(_CHARGED.replace("{only}", only), parameters)
+    charged, charged_us = {row[:3] for row in before}, max((row[3] for row in before), default=0)
     rows = ledger.query(_TELLINGS.replace("{only}", only), parameters)
+    # The row of a telling that lost its event id to one read later, which tells of another thing.
+    for untold in sorted(charged - {(row[0], row[3], row[5]) for row in rows}):
+        ledger.void_monthly(month, untold, read_us=rows[0][-1] if rows else charged_us)
     made = unpriced = 0
     for _, group in groupby(rows, key=lambda row: row[0]):
         charges, without_price = charge_month(

@@ -757,9 +757,9 @@ def rate_lines(lines: Iterable[Event], book: Book) -> Ledger:
     for event in lines:
         kind, account_id, revision = event["kind"], event["account_id"], event.get("revision") or 0
         if kind in MONTHLY and revision == 0:
-            if first.setdefault((kind, account_id, event["id"]), event) != event:
-                continue  # the first telling of an id stands, whatever thing another tells of
-            ledger.things.setdefault((kind, account_id, thing_of(event)), []).append(event)
+            # The first telling of an id stands, whatever thing another tells of.
+            if first.setdefault((kind, account_id, event["id"], 0), event) is event:
+                ledger.things.setdefault((kind, account_id, thing_of(event)), []).append(event)
             continue
         name = event["call_id"] if kind == "amd" and revision == 0 else event["id"]
         key = (kind, account_id, name, revision)

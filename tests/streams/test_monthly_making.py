@@ -14,6 +14,7 @@ from streams.monthly import make_month
 from streams.usage import read_statement
 from tests import oracle
 from tests.conftest import (
+    LOS_ANGELES,
     Log,
     assert_rows,
     comparable,
@@ -108,6 +109,15 @@ TALES: list[tuple[str, list[dict[str, Any]]]] = [
     ]),
     ("an event id told twice counts as told first", [
         recording(duration_s=60), recording(duration_s=6_000),
+    ]),
+    ("an event id told again of another recording", [
+        recording(), recording(recording_id="R2"),
+    ]),
+    ("an event id told again of another number", [
+        number(), number(number=LOS_ANGELES),
+    ]),
+    ("an event id told again of an earlier month", [
+        number(acquired_at="2026-09-20T00:00:00Z"), number(),
     ]),
     ("another event about the same recording", [
         recording(duration_s=60), recording(id="r2", duration_s=6_000),

@@ -1,0 +1,447 @@
+"""A store in memory under the real ledger: the tables' rules are read from the migrations.
+
+ReplacingMergeTree as the engine has it: a row written again is a copy until a merge, and FINAL is
+the copy of the highest version, of equal ones the last written. An insert can fail before it,
+in the middle (one month's part is there, the next one's and the views' are not) and after it.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+import schemas
+from streams import audit, conflicts, ledger, monthly, parked
+from streams.pipeline import place_of_version
+from tests import conftest
+
+Row = dict[str, Any]
+Key = tuple[Any, ...]
+
+MONTHLY_LINES = ("phone_numbers", "recording_storage", "subscriptions")
+NOT_IN_IDENTITIES = ("carrier_fees", *MONTHLY_LINES)
+
+_TABLE = re.compile(
+    r"CREATE TABLE IF NOT EXISTS (\w+)\n\(((?:(?!\n\)\n).)*)\n\)\n"
+    r"ENGINE = ReplacingMergeTree\((\w+)\)\n(PARTITION BY toYYYYMM\(month\)\n)?ORDER BY \((.*?)\);",
+    re.DOTALL,
+)
+
+
+class Crashed(BaseException):
+    """The process that was writing is gone. No code of it may catch this."""
+
+
+class Shape(NamedTuple):
+    """A table by its DDL."""
+
+    columns: list[str]
+    version: str
+    key: list[str]
+    by_month: bool
+
+
+def shapes() -> dict[str, Shape]:
+    """The ReplacingMergeTree tables of the migrations."""
+    found = {}
+    for path in sorted(schemas.MIGRATIONS.glob("*.sql")):
+        for name, body, version, by_month, key in _TABLE.findall(path.read_text("utf-8")):
+            columns = [line.split()[0] for line in body.splitlines() if line.strip()]
+            found[name] = Shape(columns, version, key.split(", "), bool(by_month))
+    return found
+
+
+SHAPES = shapes()
+
+# What can happen to an insert.
+FAULTS = ("refused", "torn", "no reply", "crash before", "crash torn", "crash after", "meanwhile")
+
+
+class Fault(NamedTuple):
+    """What happens to the insert that comes `after` so many others."""
+
+    how: str
+    after: int
+
+
+class Breakable:
+    """A store that fails where the schedule says."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self.fault: Fault | None = None
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def put(self, all_of_it: Callable[[], None], part: Callable[[], None]) -> None:
+        """An insert: all of it, part of it, or nothing."""
+        how = self._due()
+        if self.down or how == "refused":
+            raise OSError("connection refused")
+        if how == "meanwhile":
+            self.meanwhile()
+        if how == "crash before":
+            raise Crashed
+        if how in ("torn", "crash torn"):
+            part()
+            raise Crashed if how == "crash torn" else OSError("connection reset")
+        all_of_it()
+        if how == "no reply":
+            raise OSError("read timed out")
+        if how == "crash after":
+            raise Crashed
+
+    def _due(self) -> str | None:
+        """What befalls this insert. A fault happens once."""
+        if self.fault is None:
+            return None
+        if self.fault.after:
+            self.fault = self.fault._replace(after=self.fault.after - 1)
+            return None
+        how, self.fault = self.fault.how, None
+        return how
+
+
+class Store(Breakable):
+    """What several ledgers write to and read from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copies: dict[str, dict[Key, list[Row]]] = {name: {} for name in SHAPES}
+        self.identities: dict[Key, set[tuple[int, int]]] = {}
+        self.outcomes: dict[tuple[str, int, int], set[str]] = {}
+        self.inserts: list[tuple[str, list[Row]]] = []  # what was written, in order
+        self._clock_us = conftest.LOGGED_MS * 1000
+        self._answers = _answers()
+
+    def client(self) -> "Client":
+        return Client(self)
+
+    # ------------------------------------------------------------------ writes
+
+    def insert(self, table: str, rows: list[Row]) -> None:
+        def all_of_it() -> None:
+            self._write(table, rows)
+            self._write_views(table, rows)
+
+        self.put(all_of_it, lambda: self._write(table, _first_part(table, rows)))
+
+    def _write(self, table: str, rows: Iterable[Row]) -> None:
+        shape, copies = SHAPES[table], self.copies[table]
+        rows = list(rows)
+        self.inserts.append((table, rows))
+        for row in rows:
+            copies.setdefault(tuple(row[name] for name in shape.key), []).append(row)
+            if table in ("parked", "rejected"):
+                name = "conflict" if row.get("reason") == "conflict" else table
+                self._note(name, row["topic"], row["partition"], row["offset"])
+
+    def _write_views(self, table: str, rows: Iterable[Row]) -> None:
+        """The materialized views of the identities."""
+        for row in rows:
+            if table == "rated" and row["line"] not in NOT_IN_IDENTITIES:
+                month = row["month"]
+            elif table == "states":
+                month = row["from_at"].date().replace(day=1)
+            else:
+                continue
+            key = (*_event(row), month, row["topic"])
+            self.identities.setdefault(key, set()).add((row["content_hash"], row["version"]))
+            self._note(table, row["topic"], row["partition"], row["offset"])
+
+    def _note(self, outcome: str, *place: Any) -> None:
+        self.outcomes.setdefault(place, set()).add(outcome)
+
+    def merge(self, table: str) -> None:
+        """What the engine does when it likes: copies become one."""
+        shape = SHAPES[table]
+        for key, copies in self.copies[table].items():
+            self.copies[table][key] = [_standing(copies, shape.version)]
+
+    def void(self, parameters: Mapping[str, Any]) -> None:
+        """The ledger's one INSERT SELECT."""
+        names = ("account_id", "month", "line", "identity")
+        wanted = tuple(parameters[name] for name in ("account", "month", "line", "identity"))
+        voided = {
+            **dict.fromkeys(("billed", "billed_seconds"), 0),
+            **dict.fromkeys(("charge", "tax_federal", "tax_state", "tax_local"), Decimal(0)),
+            "status": "voided",
+            "rule": "no telling of it stands: $0",
+            "version": parameters["version"],
+        }
+        rows = [row for row in self.final("rated") if tuple(row[name] for name in names) == wanted]
+        self.insert("rated", [row | voided for row in rows])
+
+    # ------------------------------------------------------------------ reads
+
+    def query(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        if self.down:
+            raise OSError("connection refused")
+        if sql not in self._answers:
+            raise AssertionError(f"the store in memory does not know the query; teach it: {sql}")
+        self._clock_us += 1
+        answer = self._answers[sql]
+        return answer(self, parameters)
+
+    def queries(self) -> list[str]:
+        """What it can be asked."""
+        return list(self._answers)
+
+    def final(self, table: str) -> list[Row]:
+        version = SHAPES[table].version
+        return [_standing(copies, version) for copies in self.copies[table].values()]
+
+    def all_copies(self, table: str) -> list[Row]:
+        return [row for copies in self.copies[table].values() for row in copies]
+
+    def read_clock_us(self) -> int:
+        return self._clock_us
+
+
+def _standing(copies: Sequence[Row], version: str) -> Row:
+    """The highest version; of equal ones the last written."""
+    best = copies[0]
+    for row in copies[1:]:
+        if row[version] >= best[version]:
+            best = row
+    return best
+
+
+def _first_part(table: str, rows: list[Row]) -> list[Row]:
+    """What an insert that broke in the middle leaves: the part of one month, or all of the rows
+    of a table that is in one piece. Its views have nothing of it."""
+    if not SHAPES[table].by_month:
+        return rows
+    first = min(row["month"] for row in rows)
+    return [row for row in rows if row["month"] == first]
+
+
+def _event(row: Row) -> Key:
+    return tuple(row[name] for name in ("account_id", "kind", "event_id", "revision"))
+
+
+# ------------------------------------------------------------------ the product's queries
+
+Answer = Callable[[Store, Mapping[str, Any]], list[tuple[Any, ...]]]
+
+
+def _answers() -> dict[str, Answer]:
+    known: dict[str, Answer] = {
+        conflicts._CONFLICTS: _conflicts,
+        conflicts._ROWS: _conflicting_rows,
+        conflicts._CALLS: _calls_in_two_months,
+        conflicts._KNOWN: _known_losers,
+        parked._WAITING: _waiting,
+        "SELECT count() FROM parked FINAL WHERE resolved = 0": _count_parked,
+        audit._RECEIPTS: _receipts,
+        audit._UNMERGED: _unmerged,
+        audit._OUTCOMES: _outcomes,
+        "SELECT count() FROM rejected FINAL": _count_rejected,
+        "SELECT topic, partition, offset FROM rejected WHERE reason = {reason:String}": _letters,
+        conftest._ROWS: _rated_rows,
+    }
+    for only in ("", "AND account_id IN {accounts:Array(String)}"):
+        known[monthly._TELLINGS.replace("{only}", only)] = _tellings
+        known[monthly._CHARGED.replace("{only}", only)] = _charged
+    return known
+
+
+def _in_conflict(store: Store, months: list[date]) -> dict[Key, list[tuple[str, int, int]]]:
+    """The records of each event of the months that has two contents."""
+    events: dict[Key, list[tuple[str, int, int]]] = {}
+    for (*event, month, topic), records in store.identities.items():
+        if not months or month in months:
+            events.setdefault(tuple(event), []).extend((topic, *record) for record in records)
+    return {
+        event: records
+        for event, records in events.items()
+        if len({content for _, content, _ in records}) > 1
+    }
+
+
+def _conflicts(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [
+        (*event[:3], max(version for _, _, version in records), records)
+        for event, records in _in_conflict(store, parameters["months"]).items()
+    ]
+
+
+def _conflicting_rows(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    found = _in_conflict(store, parameters["months"])
+    return [
+        (*_event(row), row["month"], row["line"], row["identity"], row["version"])
+        for row in store.all_copies("rated")
+        if row["line"] not in MONTHLY_LINES and _event(row) in found
+    ]
+
+
+def _calls_in_two_months(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    months: dict[Key, set[date]] = {}
+    rows = [row for row in store.all_copies("rated") if row["line"] == "ai_voice_detection"]
+    for row in rows:
+        if not parameters["months"] or row["month"] in parameters["months"]:
+            months.setdefault(_call(row), set()).add(row["month"])
+    return [
+        (*_event(row), row["month"], row["line"], row["identity"], row["version"])
+        for row in rows
+        if len(months.get(_call(row), ())) > 1
+    ]
+
+
+def _call(row: Row) -> Key:
+    return row["account_id"], row["identity"], row["revision"]
+
+
+def _known_losers(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    names = [*SHAPES["losers"].key, "loses"]
+    return [tuple(row[name] for name in names) for row in store.final("losers")]
+
+
+def _waiting(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    after = (parameters["topic"], parameters["partition"], parameters["offset"])
+    rows = [
+        tuple(row[name] for name in SHAPES["parked"].columns)
+        for row in store.final("parked")
+        if not row["resolved"] and row["reason"] != "correction" and _place(row) > after
+    ]
+    return sorted(rows)[: parameters["most"]]
+
+
+def _place(row: Row) -> tuple[str, int, int]:
+    return row["topic"], row["partition"], row["offset"]
+
+
+def _count_parked(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [(sum(not row["resolved"] for row in store.final("parked")),)]
+
+
+def _count_rejected(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [(len(store.copies["rejected"]),)]
+
+
+def _letters(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    rows = store.all_copies("rejected")
+    return [_place(row) for row in rows if row["reason"] == parameters["reason"]]
+
+
+def _receipts(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    names = ("topic", "partition", "first_offset", "last_offset")
+    return sorted(tuple(row[name] for name in names) for row in store.final("receipts"))
+
+
+def _unmerged(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [(len(store.all_copies("rated")) - len(store.copies["rated"]),)]
+
+
+def _outcomes(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    places: set[tuple[str, int, int]] = set()
+    for (*_event, _month, topic), records in store.identities.items():
+        places |= {place_of_version(topic, version)[:3] for _, version in records}
+    places |= {_place(row) for name in ("parked", "rejected") for row in store.all_copies(name)}
+    counts: dict[tuple[str, int], int] = {}
+    for topic, partition, _offset in places:
+        counts[topic, partition] = counts.get((topic, partition), 0) + 1
+    return [(*place, count) for place, count in counts.items()]
+
+
+def _rated_rows(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """The view `rated_rows`, as the tests read it."""
+    names = (
+        "direction", "billed", "unit", "billed_seconds", "segments", "charge", "tax_federal",
+        "tax_state", "tax_local",
+    )  # fmt: skip
+    lost = {tuple(row[:6]) for row in _known_losers(store, {}) if row[6]}
+    return [
+        (
+            row["account_id"], row["month"].strftime("%Y-%m"), row["line"], row["identity"],
+            row["revision"], *(row[name] for name in names),
+        )
+        for row in store.final("rated")
+        if row["status"] != "voided"
+        and tuple(row[name] for name in SHAPES["losers"].key) not in lost
+    ]  # fmt: skip
+
+
+def _tellings(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    accounts = parameters.get("accounts")
+    names = (
+        "account_id", "kind", "event_id", "line", "thing", "billed_as", "from_at", "until_at",
+        "seconds", "number", "number_type", "product", "call_id", "partition", "offset",
+        "logged_at",
+    )  # fmt: skip
+    begun = {
+        (row["account_id"], row["kind"], row["thing"])
+        for row in store.all_copies("states")
+        if row["from_at"] < parameters["before"]
+    }
+    rows = [
+        (*(row[name] for name in names), store.read_clock_us())
+        for row in store.final("states")
+        if row["revision"] == 0
+        and (row["account_id"], row["kind"], row["thing"]) in begun
+        and (accounts is None or row["account_id"] in accounts)
+    ]
+    return sorted(rows, key=lambda row: row[0])
+
+
+def _charged(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    accounts = parameters.get("accounts")
+    return [
+        (row["account_id"], row["line"], row["identity"], store.read_clock_us())
+        for row in store.final("rated")
+        if row["month"] == parameters["month"]
+        and row["status"] != "voided"
+        and row["line"] in MONTHLY_LINES
+        and (accounts is None or row["account_id"] in accounts)
+    ]
+
+
+# ------------------------------------------------------------------ the client
+
+
+class Answered(NamedTuple):
+    result_rows: list[tuple[Any, ...]]
+
+
+class Client:
+    """As much of clickhouse-connect's client as the ledger uses."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def insert_arrow(self, table: str, data: pa.Table, settings: Mapping[str, Any]) -> None:
+        assert settings["insert_deduplicate"] == 0
+        self._store.insert(table, [_python(row) for row in data.to_pylist()])
+
+    def insert(
+        self,
+        table: str,
+        rows: Sequence[Sequence[Any]],
+        column_names: Sequence[str] | None = None,
+    ) -> None:
+        names = column_names or SHAPES[table].columns
+        self._store.insert(table, [dict(zip(names, row, strict=True)) for row in rows])
+
+    def command(self, sql: str, parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        assert (sql, settings["insert_deduplicate"]) == (ledger._VOID, 0)
+        self._store.void(parameters)
+
+    def query(self, sql: str, parameters: Mapping[str, Any]) -> Answered:
+        return Answered(self._store.query(sql, parameters))
+
+    def close(self) -> None:
+        pass
+
+
+def _python(row: Row) -> Row:
+    """A row as the store's client gives it back."""
+    for name, value in row.items():
+        if isinstance(value, bytes):
+            row[name] = (
+                int.from_bytes(value, "little")
+                if name == "version"
+                else value.decode("utf-8", "replace")
+            )
+    return row
