@@ -155,7 +155,7 @@ class Ledger:
         parameters = {"account": account, "month": month, "line": line, "identity": identity}
         with self._write_lock:
             self._writer.command(
-                _VOID, parameters=parameters | {"version": read_us}, settings=INSERT_SETTINGS
+                _VOID, parameters=parameters | {"version": read_us}, settings=self._insert_settings
             )
 
     def resolve_parked(self, rows: Sequence[tuple[object, ...]]) -> None:

@@ -7,7 +7,7 @@ in the middle (one month's part is there, the next one's and the views' are not)
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -236,6 +236,7 @@ def _answers() -> dict[str, Answer]:
         parked._WAITING: _waiting,
         "SELECT count() FROM parked FINAL WHERE resolved = 0": _count_parked,
         audit._RECEIPTS: _receipts,
+        audit._ENDS: _ends,
         audit._UNMERGED: _unmerged,
         audit._OUTCOMES: _outcomes,
         "SELECT count() FROM rejected FINAL": _count_rejected,
@@ -249,10 +250,11 @@ def _answers() -> dict[str, Answer]:
 
 
 def _in_conflict(store: Store, months: list[date]) -> dict[Key, list[tuple[str, int, int]]]:
-    """The records of each event of the months that has two contents."""
+    """The records of each event with two contents that has one of the months."""
     events: dict[Key, list[tuple[str, int, int]]] = {}
-    for (*event, month, topic), records in store.identities.items():
-        if not months or month in months:
+    touched = {tuple(event) for *event, month, _ in store.identities if month in months}
+    for (*event, _, topic), records in store.identities.items():
+        if not months or tuple(event) in touched:
             events.setdefault(tuple(event), []).extend((topic, *record) for record in records)
     return {
         event: records
@@ -280,14 +282,18 @@ def _conflicting_rows(store: Store, parameters: Mapping[str, Any]) -> list[tuple
 def _calls_in_two_months(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     months: dict[Key, set[date]] = {}
     rows = [row for row in store.all_copies("rated") if row["line"] == "ai_voice_detection"]
+    touched = {_call(row)[:2] for row in rows if row["month"] in parameters["months"]}
     for row in rows:
-        if not parameters["months"] or row["month"] in parameters["months"]:
+        if not parameters["months"] or _call(row)[:2] in touched:
             months.setdefault(_call(row), set()).add(row["month"])
     return [
-        (*_event(row), row["month"], row["line"], row["identity"], row["version"])
+        (
+            row["account_id"], row["kind"], row["identity"], row["revision"],
+            row["month"], row["line"], row["identity"], row["version"],
+        )
         for row in rows
         if len(months.get(_call(row), ())) > 1
-    ]
+    ]  # fmt: skip
 
 
 def _call(row: Row) -> Key:
@@ -326,22 +332,58 @@ def _letters(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...
     return [_place(row) for row in rows if row["reason"] == parameters["reason"]]
 
 
-def _receipts(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+def _reached(store: Store, since: datetime) -> dict[tuple[str, int], int]:
+    """Where an audit of what was written since begins, by partition."""
+    rows = store.all_copies("receipts")
+    reached = {}
+    for place in {_partition(row) for row in rows if row["written_at"] >= since}:
+        here = [row for row in rows if _partition(row) == place]
+        low = min(row["first_offset"] for row in here if row["written_at"] >= since)
+        before = [row["first_offset"] for row in here if row["first_offset"] < low]
+        reached[place] = max(before, default=0)
+    return reached
+
+
+def _partition(row: Row) -> tuple[str, int]:
+    return row["topic"], row["partition"]
+
+
+def _receipts(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     names = ("topic", "partition", "first_offset", "last_offset")
-    return sorted(tuple(row[name] for name in names) for row in store.final("receipts"))
+    reached = _reached(store, parameters["since"])
+    return sorted(
+        {
+            tuple(row[name] for name in names)
+            for row in store.all_copies("receipts")
+            if row["last_offset"] >= reached.get(_partition(row), row["last_offset"] + 1)
+        }
+    )
+
+
+def _ends(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    ends: dict[tuple[str, int], int] = {}
+    for row in store.all_copies("receipts"):
+        ends[_partition(row)] = max(ends.get(_partition(row), 0), row["last_offset"] + 1)
+    return [(*place, end) for place, end in ends.items()]
 
 
 def _unmerged(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     return [(len(store.all_copies("rated")) - len(store.copies["rated"]),)]
 
 
-def _outcomes(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+def _outcomes(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    starts: dict[tuple[str, int], int] = {}
+    for topic, partition, first, _ in _receipts(store, parameters):
+        starts[topic, partition] = min(starts.get((topic, partition), first), first)
     places: set[tuple[str, int, int]] = set()
-    for (*_event, _month, topic), records in store.identities.items():
-        places |= {place_of_version(topic, version)[:3] for _, version in records}
+    for (*_event, month, topic), records in store.identities.items():
+        if not parameters["months"] or month in parameters["months"]:
+            places |= {place_of_version(topic, version)[:3] for _, version in records}
     places |= {_place(row) for name in ("parked", "rejected") for row in store.all_copies(name)}
     counts: dict[tuple[str, int], int] = {}
-    for topic, partition, _offset in places:
+    for topic, partition, offset in places:
+        if offset < starts.get((topic, partition), offset + 1):
+            continue
         counts[topic, partition] = counts.get((topic, partition), 0) + 1
     return [(*place, count) for place, count in counts.items()]
 
@@ -408,11 +450,13 @@ class Answered(NamedTuple):
 class Client:
     """As much of clickhouse-connect's client as the ledger uses."""
 
+    server_settings = ledger.INSERT_SETTINGS
+
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def insert_arrow(self, table: str, data: pa.Table, settings: Mapping[str, Any]) -> None:
-        assert settings["insert_deduplicate"] == 0
+        assert settings == ledger.INSERT_SETTINGS
         self._store.insert(table, [_python(row) for row in data.to_pylist()])
 
     def insert(
@@ -420,12 +464,15 @@ class Client:
         table: str,
         rows: Sequence[Sequence[Any]],
         column_names: Sequence[str] | None = None,
+        *,
+        settings: Mapping[str, Any],
     ) -> None:
+        assert settings == ledger.INSERT_SETTINGS
         names = column_names or SHAPES[table].columns
         self._store.insert(table, [dict(zip(names, row, strict=True)) for row in rows])
 
     def command(self, sql: str, parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        assert (sql, settings["insert_deduplicate"]) == (ledger._VOID, 0)
+        assert (sql, settings) == (ledger._VOID, ledger.INSERT_SETTINGS)
         self._store.void(parameters)
 
     def query(self, sql: str, parameters: Mapping[str, Any]) -> Answered:

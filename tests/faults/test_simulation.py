@@ -67,9 +67,12 @@ PARAMETERS: list[dict[str, Any]] = [
     {
         "months": months, "month": date(2026, 8, 1), "before": datetime(2026, 9, 2, tzinfo=UTC),
         "accounts": accounts, "topic": "", "partition": -1, "offset": -1, "most": 1_000,
-        "prefix": "usage.", "reason": "conflict",
+        "prefix": "usage.", "reason": "conflict", "since": since,
     }
-    for months, accounts in (([], ["acme"]), ([date(2026, 8, 1)], ["acme", "someone"]))
+    for months, accounts, since in (
+        ([], ["acme"], datetime(1970, 1, 1, tzinfo=UTC)),
+        ([date(2026, 8, 1)], ["acme", "someone"], datetime(2026, 8, 1, tzinfo=UTC)),
+    )
 ]  # fmt: skip
 
 
