@@ -38,7 +38,7 @@ SAME_ANSWERS = (1, 2)
 SEED = "RATER_TEST_SEED"  # of the first schedule, to see a failure again
 
 
-def test_thousands_of_schedules_lose_nothing_and_charge_nothing_twice() -> None:
+def test_a_thousand_schedules_lose_nothing_and_charge_nothing_twice() -> None:
     first = int(os.environ.get(SEED) or int.from_bytes(os.urandom(4)))
     steps = 0
     for seed in range(first, first + SCHEDULES):
@@ -204,7 +204,7 @@ def test_no_order_of_steps_breaks_a_law() -> None:
     run_state_machine_as_test(
         Schedules,
         settings=settings(
-            max_examples=200,
+            max_examples=500,
             stateful_step_count=40,
             deadline=None,
             database=None,

@@ -398,6 +398,7 @@ class World:
 
     def __init__(self, store: Any = None) -> None:
         self.store = store or Store()
+        self.store.meanwhile = self._meanwhile
         self.group = Group()
         self.loop = VirtualLoop()
         self.settings = SETTINGS
@@ -507,6 +508,11 @@ class World:
                     monthly.make_month(self.keeper, self.book, month, as_of=AS_OF)
         except (OSError, Crashed):
             pass
+
+    def _meanwhile(self) -> None:
+        """While one is between two tables, the others write."""
+        for worker in list(self.workers):
+            worker.job()
 
     def merge(self, table: str) -> None:
         self.store.merge(table)
