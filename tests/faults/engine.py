@@ -56,6 +56,7 @@ class EngineClient:
     def __init__(self, store: EngineStore) -> None:
         self._store = store
         self._real = store.ledger._writer
+        self.server_settings = self._real.server_settings
 
     def insert_arrow(self, table: str, data: pa.Table, settings: Mapping[str, Any]) -> None:
         self._store.put(
