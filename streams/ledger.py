@@ -22,6 +22,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 import schemas
 from rater import __version__
 from rater.charge import MONEY, Charge
+from streams import faults
 from streams.pipeline import Batch, ParkedRow, Place, RatedRow, Receipt, RejectedRow, StateRow
 from streams.settings import Settings, read_secret
 
@@ -104,6 +105,7 @@ class Ledger:
         now = datetime.now(UTC)
         with self._write_lock:
             self._insert("rated", _rated_columns(batch.rated))
+            faults.reach("in_insert")
             self._insert("states", _state_columns(batch.states))
             self._insert("parked", _parked_columns(batch.parked, now))
             self._insert("rejected", _rejected_columns(batch.rejected, now))
