@@ -73,6 +73,11 @@ class Fleet:
             worker = self._places.pop(name).worker
         return worker.terminate()[0]
 
+    def follow(self, name: str, fault: str) -> None:
+        """The next worker in this place is started with a fault armed."""
+        with self._lock:
+            self._places[name].faults.append(fault)
+
     def kill(self, name: str) -> None:
         """SIGKILL; the supervisor starts another."""
         self._signal(name, signal.SIGKILL)

@@ -9,6 +9,7 @@ import asyncio
 import os
 import random
 import shutil
+import signal
 import threading
 import time
 import urllib.request
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import schemas
 from streams.embedded.kafka import EmbeddedKafka
-from streams.ledger import Ledger, StoreErrors, open_ledger
+from streams.ledger import TABLES, Ledger, StoreErrors, open_ledger
 from streams.settings import Settings, load_settings
 from streams.topics import BrokerErrors, create_topics
 from tests.faults.check import (
@@ -99,6 +100,8 @@ class Scene:
             self.store.start()
         if self.broker.pid is None:
             self.broker.start()
+        assert self.broker.pid is not None
+        os.kill(self.broker.pid, signal.SIGCONT)
         for name in self.fleet.names():
             self.fleet.wake(name)
 
@@ -130,6 +133,19 @@ class Scene:
         committed = committed_offsets(self.settings)
         ends, _ = stored_ends(ledger)
         return sum(max(0, end - committed.get(place, 0)) for place, end in ends.items())
+
+    def holds(self, name: str, place: tuple[str, int]) -> bool:
+        """Whether a worker has a partition now."""
+        labels = f'{{partition="{place[1]}",topic="{place[0]}"}}'
+        return f"rater_consumer_lag_messages{labels}" in self.fleet.worker(name).get("/metrics")[1]
+
+    def sync_every_insert(self) -> None:
+        """As deployed: the store says yes once the rows are on the disk."""
+        for table in TABLES:
+            sql = f"ALTER TABLE {self.settings.clickhouse_database}.{table} MODIFY SETTING "
+            sql += "fsync_after_insert = 1, fsync_part_directory = 1"
+            with urllib.request.urlopen(self.store.url, sql.encode(), timeout=30) as answer:
+                answer.read()
 
     def _no_worker_lags(self) -> bool:
         shown = "".join(self.fleet.worker(name).get("/metrics")[1] for name in self.fleet.names())
