@@ -189,6 +189,7 @@ def _statement_differences(
             want = comparable(expected.statement(account, name))
             got = statement_to_json(read_statement(ledger, book, account, month))
             yield from _unlike(f"statement {account} {name}", got, want)
+        # The web shows the last of the months as well as any other.
         base, month_is = f"/v1/accounts/{account}", f"?month={name}"
         shown = {
             "usage": json.loads(get(f"{base}/usage{month_is}")),

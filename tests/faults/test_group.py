@@ -22,9 +22,10 @@ def test_a_zombie_writes_late_what_another_has_written_and_workers_come_and_go(
     scene.fleet.add("b")
     scene.traffic.start()
     wait_for(lambda: scene.fleet.is_frozen("a"), "a frozen before its insert", 60)
-    time.sleep(OUTLIVES_SESSION_S)
-    scene.fleet.wake("a")
+    frozen_at = time.monotonic()
     join_and_leave(scene)
+    time.sleep(max(0.0, frozen_at + OUTLIVES_SESSION_S - time.monotonic()))
+    scene.fleet.wake("a")
     scene.fleet.terminate("b")
     join_and_leave(scene)
     assert scene.settle() == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.actions import break_disk, break_inserts, kill_store
+from tests.faults.actions import STRACE, break_disk, break_inserts, kill_store
 from tests.faults.proxy import BREAKS
 from tests.faults.scene import Scene
 
@@ -22,6 +22,7 @@ def test_inserts_broken_on_their_way_and_a_store_killed_while_it_writes(scene: S
     assert [scene.fleet.ended(name) for name in ("a", "b")] == [[], []]  # nobody gave up
 
 
+@pytest.mark.skipif(STRACE is None, reason="strace is not installed")
 @pytest.mark.timeout(240)
 def test_a_store_whose_disk_fails_at_rename_and_fsync(scene: Scene) -> None:
     scene.sync_every_insert()
