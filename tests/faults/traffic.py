@@ -67,7 +67,7 @@ def again(chance: random.Random, event: Simulated) -> Simulated:
         if chance.random() < 0.5:
             told.pop("answered_at", None)
     elif event.kind == "number" and "released_at" not in told:
-        told |= {"id": told["id"] + "-end", "released_at": "2026-10-15T00:00:00Z"}
+        told |= {"id": told["id"] + "-end", "released_at": "2026-11-01T00:00:00Z"}
     return _simulated(told)
 
 
