@@ -100,29 +100,29 @@ def freeze_broker(scene: Scene) -> None:
 
 def kill_at_worst_moment(scene: Scene) -> None:
     """SIGKILL to every worker at work, just when rows are stored and not yet committed."""
-    _wait_for_worst_moment(scene)
-    for name in scene.fleet.names():
+    for name in _workers_at_worst_moment(scene):
         scene.fleet.kill(name)
     scene.injected["killed before the commit"] += 1
 
 
 def terminate_at_worst_moment(scene: Scene) -> None:
-    """SIGTERM to every worker at the same moment."""
-    _wait_for_worst_moment(scene)
-    for name in scene.fleet.names():
+    """SIGTERM to every worker at work, at the same moment."""
+    for name in _workers_at_worst_moment(scene):
         scene.fleet.terminate(name)
     scene.injected["told to stop before the commit"] += 1
 
 
-def _wait_for_worst_moment(scene: Scene) -> None:
-    scene.fleet.wait_until_ready()
+def _workers_at_worst_moment(scene: Scene) -> list[str]:
+    """Waits for rows that are stored and not committed; the workers that are at work then."""
+    wait_for(scene.fleet.ready, "a worker at work", 90)
+    workers = scene.fleet.ready()
     ledger = scene.ledger()
     try:
         give_up_at = time.monotonic() + MOMENT_S
         while time.monotonic() < give_up_at:
             with suppress(*StoreErrors, *BrokerErrors):
                 if scene.stored_beyond_committed(ledger):
-                    return
+                    return workers
         raise AssertionError(f"no row was seen before its commit in {MOMENT_S} s")
     finally:
         ledger.close()

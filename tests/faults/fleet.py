@@ -104,6 +104,10 @@ class Fleet:
             lambda: self.worker(name).log()[-3000:],
         )
 
+    def ready(self) -> list[str]:
+        """Those that have partitions and a store that answers."""
+        return [name for name in self.names() if self.worker(name).get("/readyz")[0] == 200]
+
     def wait_until_ready(self, timeout_s: float = 90) -> None:
         for name in self.names():
             wait_for(
