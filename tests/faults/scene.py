@@ -142,10 +142,16 @@ class Scene:
     def sync_every_insert(self) -> None:
         """As deployed: the store says yes once the rows are on the disk."""
         for table in TABLES:
-            sql = f"ALTER TABLE {self.settings.clickhouse_database}.{table} MODIFY SETTING "
-            sql += "fsync_after_insert = 1, fsync_part_directory = 1"
-            with urllib.request.urlopen(self.store.url, sql.encode(), timeout=30) as answer:
-                answer.read()
+            self.execute(
+                f"ALTER TABLE {table} MODIFY SETTING fsync_after_insert = 1, "
+                "fsync_part_directory = 1"
+            )
+
+    def execute(self, sql: str) -> None:
+        """A statement for the store, on this scene's database."""
+        url = f"{self.store.url}/?database={self.settings.clickhouse_database}"
+        with urllib.request.urlopen(url, sql.encode(), timeout=30) as answer:
+            answer.read()
 
     def _no_worker_lags(self) -> bool:
         shown = "".join(self.fleet.worker(name).get("/metrics")[1] for name in self.fleet.names())
