@@ -8,8 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+DURATION ?= 600
+SEED ?=
 
-.PHONY: demo test bench check format schemas lock clean
+.PHONY: demo test chaos bench check format schemas lock clean
 
 demo: $(VENV)/embedded.stamp  ## Kafka, engine, store, traffic and page on this machine
 	@exec $(BIN)/rater demo $(DEMO_ARGS)
@@ -19,6 +21,9 @@ test: check  ## Format, types, lint and all tests, real Kafka included
 
 bench: $(VENV)/dev.stamp  ## Events a second, as ratios of one run; BENCH_ARGS="--events 500000 --write"
 	$(BIN)/python -m tests.bench.line $(BENCH_ARGS)
+
+chaos: $(VENV)/dev.stamp  ## Random faults for DURATION seconds, by SEED; status 1 on a difference
+	$(BIN)/python -m tests.faults.chaos --duration $(DURATION) $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

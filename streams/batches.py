@@ -28,6 +28,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
 
+from streams import faults
+
 WRITTEN_FOR = "0.15.3"
 FETCH_WAIT_MS = 100
 
@@ -171,6 +173,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self._delivered.pop(tp, None)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        faults.reach("in_commit")
+        committed: bool = await super()._commit(offsets)
+        faults.reach("after_commit")
+        return committed
 
     def in_flight(self) -> int:
         """Batches delivered to agents and not yet acknowledged."""

@@ -24,6 +24,7 @@ import schemas
 from rater import __version__
 from rater.charge import MONEY, Charge
 from rater.months import month_of
+from streams import faults
 from streams.pipeline import Batch, ParkedRow, Place, RatedRow, Receipt, RejectedRow, StateRow
 from streams.settings import Settings, read_secret
 
@@ -124,6 +125,7 @@ class Ledger:
                 month_of(row.telling.state.from_us, ZoneInfo("UTC")) for row in batch.states
             )
             self._insert("rated", _rated_columns(batch.rated))
+            faults.reach("in_insert")
             self._insert("states", _state_columns(batch.states))
             self._insert("parked", _parked_columns(batch.parked, now))
             self._insert("rejected", _rejected_columns(batch.rejected, now))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from rater.tariff_file import TariffError
+from streams import faults
 from streams.books import BookFile
 from streams.ledger import Ledger, StoreErrors, StoreHeldError, open_ledger
 from streams.settings import Settings
@@ -54,6 +55,7 @@ def configure_logs(settings: Settings, level: int = logging.INFO) -> None:
 async def run_worker(settings: Settings) -> None:
     """The worker with its health and metrics, until SIGTERM. Raises ServiceError."""
     configure_logs(settings)
+    faults.arm(settings.fault)
     stop = asyncio.Event()
     stop_on_signals(stop)
     book_file, ledger = await asyncio.to_thread(_open, settings)

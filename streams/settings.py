@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import schemas
+from streams.faults import PATTERN as FAULT_PATTERN
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
@@ -74,6 +75,13 @@ class Settings(BaseSettings):
         None, description="TOML with [tokens]: token = account, or * for every account"
     )
     log_format: Literal["console", "json"] = Field("console", description="console or json")
+
+    # Tests
+    fault: str = Field(
+        "",
+        pattern=FAULT_PATTERN,
+        description="for tests: kills the worker at a named point, such as in_insert:3",
+    )
 
     @model_validator(mode="after")
     def _refuse_an_open_door(self) -> Self:

@@ -16,7 +16,7 @@ import structlog
 
 from rater.events import Kind
 from rater.tariff import Book
-from streams import metrics
+from streams import faults, metrics
 from streams.ledger import Ledger, StoreErrors
 from streams.pipeline import Batch, Record, RejectedRow, add_records
 from streams.settings import Settings
@@ -103,11 +103,14 @@ class Writer:
     async def _write(self, stretches: list[Stretch]) -> None:
         loop = asyncio.get_running_loop()
         batch = await loop.run_in_executor(self._thread, self._rate, stretches)
+        faults.reach("before_insert")
         insert_s = await self._insert(batch)
+        faults.reach("after_insert")
         if batch.rejected:
             await self._send_dead_letters(batch.rejected)
         for stretch in stretches:
             stretch.acknowledge()
+        faults.reach("after_ack")
         self.progressed_at = time.monotonic()
         now_s = time.time()
         metrics.LAST_COMMIT.set(now_s)

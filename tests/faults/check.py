@@ -1,0 +1,220 @@
+"""What must hold: at any moment, and at rest. Each function names the differences, as texts."""
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from rater.events import KINDS
+from rater.statement import statement_to_json
+from rater.tariff import Book
+from rater.tariff_file import load_book
+from streams.audit import audit_ledger
+from streams.conflicts import settle_conflicts
+from streams.ledger import Ledger
+from streams.monthly import make_month
+from streams.settings import Settings
+from streams.topics import INPUTS, REJECTED, client_options
+from streams.usage import read_statement
+from tests import oracle
+from tests.conftest import comparable, rows_by_oracle, rows_of
+from tests.faults.traffic import BAD, MONTHS
+from tests.support.broker import Logged, read_topics
+
+Offsets = dict[tuple[str, int], int]
+SHOWN = 5
+
+_RECEIPTS = "SELECT topic, partition, first_offset, last_offset FROM receipts FINAL ORDER BY ALL"
+_COPIES = """
+SELECT account_id, month, line, identity, revision FROM rated_rows
+GROUP BY ALL HAVING count() > 1
+"""
+# Where a record that was rated is, or was before a copy stood for it.
+_RATED_AT = "SELECT DISTINCT topic, partition, offset FROM {table}"
+
+
+def committed_offsets(settings: Settings) -> Offsets:
+    """What the group has committed. Raises KafkaError or OSError when the broker is away."""
+    return asyncio.run(_committed_offsets(settings))
+
+
+async def _committed_offsets(settings: Settings) -> Offsets:
+    options: dict[str, Any] = client_options(settings) | {"request_timeout_ms": 5_000}
+    admin = AIOKafkaAdminClient(**options)
+    try:
+        await admin.start()
+        offsets = await admin.list_consumer_group_offsets(settings.group)
+        return {(tp.topic, tp.partition): meta.offset for tp, meta in offsets.items()}
+    finally:
+        await admin.close()
+
+
+def stored_ends(ledger: Ledger) -> tuple[Offsets, list[str]]:
+    """Up to where each partition's receipts go without a hole from 0, and the holes."""
+    ends: Offsets = {}
+    holes = []
+    for topic, partition, first, last in ledger.query(_RECEIPTS):
+        end = ends.get((topic, partition), 0)
+        if first > end:
+            holes.append(f"{topic} {partition}: no receipt for {end} to {first - 1}")
+        ends[topic, partition] = max(end, last + 1)
+    return ends, holes
+
+
+def moment_differences(ledger: Ledger, settings: Settings, committed: Offsets) -> list[str]:
+    """At any moment, faults or not: what is committed has its rows. `committed` was read before."""
+    ends, found = stored_ends(ledger)
+    for place, offset in committed.items():
+        if offset > ends.get(place, 0):
+            found.append(f"{place}: committed {offset}, stored up to {ends.get(place, 0)}")
+    audit = audit_ledger(ledger, [], topic_prefix=settings.topic_prefix, committed=committed)
+    return found + [f"audit: {finding}" for finding in audit.findings]
+
+
+def read_log(settings: Settings) -> list[Logged]:
+    return read_topics(settings.kafka_bootstrap, [settings.topic(name) for name in INPUTS])
+
+
+def ends_of(logged: list[Logged]) -> Offsets:
+    ends: Offsets = {}
+    for record in logged:
+        place = (record.topic, record.partition)
+        ends[place] = max(ends.get(place, 0), record.offset + 1)
+    return ends
+
+
+def rest_differences(
+    ledger: Ledger, settings: Settings, logged: list[Logged], get: Callable[[str], str]
+) -> list[str]:
+    """At rest: outcomes, rows, statements, rejects, parked; `get` asks a worker's web."""
+    book = load_book(settings.tariff)
+    for month in MONTHS:
+        make_month(ledger, book, month, as_of=datetime.now(UTC))
+    settle_conflicts(ledger, [])
+    expected = oracle.rate_lines(_good_events(settings, logged), oracle.load_book(settings.tariff))
+    accounts = sorted({name.account_id for name in expected.rows})
+    found = []
+    committed = committed_offsets(settings)
+    found += [
+        f"lag: {place} is at {committed.get(place, 0)} of {end}"
+        for place, end in ends_of(logged).items()
+        if committed.get(place, 0) != end
+    ]
+    found += moment_differences(ledger, settings, committed)
+    found += _outcome_differences(ledger, settings, logged)
+    found += _row_differences(ledger, expected, accounts)
+    found += _statement_differences(ledger, book, expected, accounts, get)
+    return found
+
+
+def _good_events(settings: Settings, logged: list[Logged]) -> list[dict[str, Any]]:
+    kind_of = {settings.topic(kind.topic): kind.name for kind in KINDS.values()}
+    return [
+        json.loads(record.value or b"") | {"kind": kind_of[record.topic]}
+        for record in logged
+        if record.value not in BAD
+    ]
+
+
+def _outcome_differences(ledger: Ledger, settings: Settings, logged: list[Logged]) -> Iterator[str]:
+    """Every record has exactly one outcome: rejected, parked, or rated and so covered."""
+    places = {(r.topic, r.partition, r.offset): r for r in logged}
+    bad = {place for place, r in places.items() if r.value in BAD}
+    waiting = {
+        p for p, r in places.items() if p not in bad and b'"revision": 1' in (r.value or b"")
+    }
+    rejected = set(
+        ledger.query("SELECT topic, partition, offset FROM rejected WHERE reason != 'conflict'")
+    )
+    parked = set(
+        ledger.query("SELECT topic, partition, offset FROM parked FINAL WHERE resolved = 0")
+    )
+    rated = set(
+        ledger.query(
+            _RATED_AT.format(
+                table="rated WHERE kind NOT IN ('number', 'recording', 'subscription')"
+            )
+        )
+    )
+    rated |= set(ledger.query(_RATED_AT.format(table="states")))
+    letters = {
+        (
+            headers["rater_origin_topic"],
+            int(headers["rater_origin_partition"]),
+            int(headers["rater_origin_offset"]),
+        )
+        for letter in read_topics(settings.kafka_bootstrap, [settings.topic(REJECTED)])
+        for headers in [{name: value.decode(errors="replace") for name, value in letter.headers}]
+    }
+    yield from _unequal("rejected", rejected, bad)
+    yield from _unequal("dead letters on the topic", letters, bad)
+    yield from _unequal("parked", parked, waiting)
+    yield from _unequal("rated as well as rejected or parked", rated & (bad | waiting), set())
+    yield from _unequal("rated though not in the log", rated - places.keys(), set())
+    covered = {
+        (topic, partition, offset)
+        for topic, partition, first, last in ledger.query(_RECEIPTS)
+        for offset in range(first, last + 1)
+    }
+    yield from _unequal("covered by receipts", covered, set(places))
+
+
+def _row_differences(ledger: Ledger, expected: oracle.Ledger, accounts: list[str]) -> Iterator[str]:
+    months = [f"{month:%Y-%m}" for month in MONTHS]
+    want = rows_by_oracle(expected, accounts, months)
+    got = {name: row for name, row in rows_of(ledger).items() if name[1] in months}
+    yield from _unequal("identities of rows", set(got), set(want))
+    for name in sorted(got.keys() & want.keys()):
+        if got[name] != want[name]:
+            yield f"row {name}: {got[name]}, the oracle says {want[name]}"
+    yield from _unequal("rows twice", set(ledger.query(_COPIES)), set())
+
+
+def _statement_differences(
+    ledger: Ledger,
+    book: Book,
+    expected: oracle.Ledger,
+    accounts: list[str],
+    get: Callable[[str], str],
+) -> Iterator[str]:
+    """The ledger's statements = the oracle's = what the web shows, streams and exports."""
+    for account in accounts:
+        for month in MONTHS:
+            name = f"{month:%Y-%m}"
+            want = comparable(expected.statement(account, name))
+            got = statement_to_json(read_statement(ledger, book, account, month))
+            yield from _unlike(f"statement {account} {name}", got, want)
+        # The web shows the last of the months as well as any other.
+        base, month_is = f"/v1/accounts/{account}", f"?month={name}"
+        shown = {
+            "usage": json.loads(get(f"{base}/usage{month_is}")),
+            "export": json.loads(get(f"{base}/usage.json{month_is}")),
+            "live": json.loads(get(f"{base}/live{month_is}")),
+        }
+        for where, statement in shown.items():
+            yield from _unlike(f"{where} {account} {name}", statement, want)
+        rows = list(csv.reader(io.StringIO(get(f"{base}/usage.csv{month_is}"))))
+        if want["total"] not in rows[-1]:
+            yield f"CSV {account} {name}: {rows[-1]}, not {want['total']}"
+
+
+def _unlike(where: str, statement: dict[str, Any], want: dict[str, Any]) -> Iterator[str]:
+    got = comparable(statement)
+    for name in want:
+        if got.get(name) != want[name] and name != "lines":
+            yield f"{where}: {name} {got.get(name)!r}, the oracle says {want[name]!r}"
+    if got["lines"] != want["lines"]:
+        lines = [line for line in got["lines"] if line not in want["lines"]]
+        others = [line for line in want["lines"] if line not in got["lines"]]
+        yield f"{where}: lines {lines}, the oracle says {others}"
+
+
+def _unequal(what: str, got: set[Any], want: set[Any]) -> Iterator[str]:
+    for problem, some in (("missing", want - got), ("too many", got - want)):
+        if some:
+            yield f"{what}: {len(some)} {problem}, such as {sorted(some)[:SHOWN]}"

@@ -1,0 +1,230 @@
+"""A scene for faults: real broker, store behind a proxy, supervised workers, seeded traffic.
+
+A test reads: `with open_scene(...) as scene:`, traffic starts, faults happen, and at the end
+`scene.settle()` names every difference there is or was: what is committed is compared with what
+is stored all the while, and everything with the oracle once all is at rest.
+"""
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import threading
+import time
+import urllib.request
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import schemas
+from streams.embedded.kafka import EmbeddedKafka
+from streams.ledger import TABLES, Ledger, StoreErrors, open_ledger
+from streams.settings import Settings, load_settings
+from streams.topics import BrokerErrors, create_topics
+from tests.faults.check import (
+    committed_offsets,
+    ends_of,
+    moment_differences,
+    read_log,
+    rest_differences,
+    stored_ends,
+)
+from tests.faults.fleet import Fleet
+from tests.faults.proxy import StoreProxy
+from tests.faults.traffic import Traffic
+from tests.support.clickhouse_http import ClickHouseHttp
+from tests.support.workers import wait_for
+
+SEED = "RATER_CHAOS_SEED"
+SAMPLE_EVERY_S = 1.0
+SESSION_TIMEOUT_S = 6  # the least that a broker allows
+INSERT_TIMEOUT_S = 3
+REST_S = 120.0
+
+
+def fresh_seed() -> int:
+    """The seed of this run: RATER_CHAOS_SEED, or a new one; printed, to be had again."""
+    seed = int(os.environ.get(SEED) or random.SystemRandom().randrange(2**31))
+    print(f"{SEED}={seed}")
+    return seed
+
+
+class Scene:
+    """What faults happen to. `injected` counts them by name."""
+
+    def __init__(
+        self,
+        broker: EmbeddedKafka,
+        store: ClickHouseHttp,
+        proxy: StoreProxy,
+        fleet: Fleet,
+        settings: Settings,
+        seed: int,
+        rate: int,
+    ) -> None:
+        self.broker, self.store, self.proxy, self.fleet = broker, store, proxy, fleet
+        self.settings = settings
+        self.chance = random.Random(seed)
+        self.traffic = Traffic(settings, self.chance.randrange(2**31), rate)
+        self.injected: Counter[str] = Counter()
+        self.events = 0  # in the log, once settled
+        self.samples = 0
+        self._found: list[str] = []
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._sample, name="watch")
+
+    def __enter__(self) -> "Scene":
+        self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.heal()
+        self.traffic.stop()
+        self._watch.join()
+
+    def ledger(self) -> Ledger:
+        """The store without the proxy between."""
+        return open_ledger(self.settings, migrate=False)
+
+    def pause(self, least_s: float, most_s: float) -> None:
+        time.sleep(self.chance.uniform(least_s, most_s))
+
+    def heal(self) -> None:
+        """Everything that a fault left broken works again."""
+        self.proxy.heal()
+        if self.store.pid is None:
+            self.store.start()
+        if self.broker.pid is None:
+            self.broker.start()
+        assert self.broker.pid is not None
+        os.kill(self.broker.pid, signal.SIGCONT)
+        for name in self.fleet.names():
+            self.fleet.wake(name)
+
+    def settle(self) -> list[str]:
+        """Waits until nothing is left to do, and names every difference, those before included."""
+        self.heal()
+        self.traffic.stop()
+        logged = read_log(self.settings)
+        self.events = len(logged)
+        ends = ends_of(logged)
+
+        def at_rest() -> bool:
+            committed = committed_offsets(self.settings)
+            return all(committed.get(place, 0) >= end for place, end in ends.items())
+
+        wait_for(at_rest, f"all of {len(logged)} records committed", REST_S, self._logs)
+        self.fleet.wait_until_ready()
+        ledger = self.ledger()
+        try:
+            found = rest_differences(ledger, self.settings, logged, self._get)
+        finally:
+            ledger.close()
+        wait_for(self._no_worker_lags, "no worker shows a lag", 30, self._logs)
+        assert self.samples, "nothing was sampled during the run"
+        return self._found + found
+
+    def stored_beyond_committed(self, ledger: Ledger) -> int:
+        """Records that are stored and not committed: what a death now makes another read again."""
+        committed = committed_offsets(self.settings)
+        ends, _ = stored_ends(ledger)
+        return sum(max(0, end - committed.get(place, 0)) for place, end in ends.items())
+
+    def holds(self, name: str, place: tuple[str, int]) -> bool:
+        """Whether a worker has a partition now."""
+        labels = f'{{partition="{place[1]}",topic="{place[0]}"}}'
+        return f"rater_consumer_lag_messages{labels}" in self.fleet.worker(name).get("/metrics")[1]
+
+    def sync_every_insert(self) -> None:
+        """As deployed: the store says yes once the rows are on the disk."""
+        for table in TABLES:
+            self.execute(
+                f"ALTER TABLE {table} MODIFY SETTING fsync_after_insert = 1, "
+                "fsync_part_directory = 1"
+            )
+
+    def execute(self, sql: str) -> None:
+        """A statement for the store, on this scene's database."""
+        url = f"{self.store.url}/?database={self.settings.clickhouse_database}"
+        with urllib.request.urlopen(url, sql.encode(), timeout=30) as answer:
+            answer.read()
+
+    def _no_worker_lags(self) -> bool:
+        shown = "".join(self.fleet.worker(name).get("/metrics")[1] for name in self.fleet.names())
+        lags = [line.split()[-1] for line in shown.splitlines()
+                if line.startswith("rater_consumer_lag_messages{")]  # fmt: skip
+        return bool(lags) and set(lags) == {"0.0"}
+
+    def _get(self, path: str) -> str:
+        """A page of any worker; of a stream, its first statement."""
+        worker = self.fleet.worker(self.fleet.names()[0])
+        with urllib.request.urlopen(f"http://127.0.0.1:{worker.port}{path}", timeout=30) as answer:
+            if "/live" not in path:
+                return str(answer.read().decode())
+            for line in answer:
+                if line.startswith(b"data: "):
+                    return str(line.removeprefix(b"data: ").decode())
+        raise AssertionError(f"{path} ended without a statement")
+
+    def _logs(self) -> str:
+        return "\n".join(self.fleet.worker(name).log()[-2000:] for name in self.fleet.names())
+
+    def _sample(self) -> None:
+        ledger: Ledger | None = None
+        while not self._over.wait(SAMPLE_EVERY_S):
+            try:
+                ledger = ledger or self.ledger()
+                committed = committed_offsets(self.settings)
+                found = moment_differences(ledger, self.settings, committed)
+            except (*BrokerErrors, *StoreErrors):
+                continue  # one of them is away, on purpose
+            self.samples += 1
+            self._found += [f"sample {self.samples}: {difference}" for difference in found]
+        if ledger is not None:
+            ledger.close()
+
+
+@contextmanager
+def open_scene(
+    broker: EmbeddedKafka,
+    store: ClickHouseHttp,
+    folder: Path,
+    *,
+    seed: int,
+    rate: int = 100,
+    session_timeout_s: int = SESSION_TIMEOUT_S,
+) -> Iterator[Scene]:
+    """A scene with its own topics, group, database and tariff, and no worker yet."""
+    name = f"t{uuid.uuid4().hex[:8]}"
+    for file in schemas.SAMPLE_TARIFF.parent.iterdir():
+        shutil.copy(file, folder / file.name)
+    settings = load_settings(
+        kafka_bootstrap=broker.bootstrap,
+        topic_prefix=f"{name}.",
+        group=name,
+        topic_partitions=4,
+        clickhouse_url=store.url,
+        clickhouse_database=name,
+        tariff=folder / "sample.toml",
+    )
+    open_ledger(settings, migrate=True).close()
+    asyncio.run(create_topics(settings))
+    with ExitStack() as stack:
+        proxy = stack.enter_context(StoreProxy(store.port, stall_s=INSERT_TIMEOUT_S * 2))
+        environment = {
+            "RATER_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+            "RATER_TOPIC_PREFIX": settings.topic_prefix,
+            "RATER_GROUP": settings.group,
+            "RATER_CLICKHOUSE_URL": proxy.url,
+            "RATER_CLICKHOUSE_DATABASE": settings.clickhouse_database,
+            "RATER_TARIFF": str(settings.tariff),
+            "RATER_LOG_FORMAT": "json",
+            "RATER_SESSION_TIMEOUT_S": str(session_timeout_s),
+            "RATER_INSERT_TIMEOUT_S": str(INSERT_TIMEOUT_S),
+        }
+        fleet = stack.enter_context(Fleet(environment, folder))
+        yield stack.enter_context(Scene(broker, store, proxy, fleet, settings, seed, rate))

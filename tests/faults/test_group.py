@@ -1,0 +1,44 @@
+"""The group and its broker: zombies, workers that come and go, a broker that dies or freezes."""
+
+import time
+
+import pytest
+
+from tests.faults.actions import (
+    OUTLIVES_SESSION_S,
+    freeze_broker,
+    join_and_leave,
+    kill_broker,
+)
+from tests.faults.scene import Scene
+from tests.support.workers import wait_for
+
+
+@pytest.mark.timeout(240)
+def test_a_zombie_writes_late_what_another_has_written_and_workers_come_and_go(
+    scene: Scene,
+) -> None:
+    scene.fleet.add("a", f"before_insert:{scene.chance.randint(2, 6)}:stop")
+    scene.fleet.add("b")
+    scene.traffic.start()
+    wait_for(lambda: scene.fleet.is_frozen("a"), "a frozen before its insert", 60)
+    frozen_at = time.monotonic()
+    join_and_leave(scene)
+    time.sleep(max(0.0, frozen_at + OUTLIVES_SESSION_S - time.monotonic()))
+    scene.fleet.wake("a")
+    scene.fleet.terminate("b")
+    join_and_leave(scene)
+    assert scene.settle() == []
+
+
+@pytest.mark.timeout(240)
+def test_a_broker_killed_and_frozen_while_commits_are_made(scene: Scene) -> None:
+    scene.fleet.add("a")
+    scene.fleet.add("b")
+    scene.traffic.start()
+    scene.fleet.wait_until_ready()
+    kill_broker(scene)
+    scene.pause(1, 4)
+    freeze_broker(scene)
+    scene.pause(1, 4)
+    assert scene.settle() == []
