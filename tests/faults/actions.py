@@ -129,7 +129,8 @@ def _workers_at_worst_moment(scene: Scene) -> list[str]:
 
 
 def break_disk(scene: Scene) -> None:
-    """Every few renames and fsyncs of the store fail for some seconds."""
+    """Every few renames and fsyncs of the store fail for some seconds of its work."""
+    wait_for(scene.fleet.ready, "a worker at work", 90)
     assert scene.store.pid is not None
     trace = scene.store.path.with_name("strace.txt")
     command = ["strace", "-f", "-qq", "-o", str(trace), "-p", str(scene.store.pid)]
@@ -137,14 +138,16 @@ def break_disk(scene: Scene) -> None:
     command += ["-e", f"inject={RENAMES}:error=ENOSPC:when=3+7"]
     command += ["-e", f"inject={SYNCS}:error=EIO:when=5+9"]
     with subprocess.Popen(command) as strace:
-        scene.pause(4, 6)
-        strace.terminate()
+        try:
+            scene.pause(4, 6)
+            wait_for(lambda: "(INJECTED)" in trace.read_text(), "a call of the store failed")
+        finally:
+            strace.terminate()
     _count_injected(scene, trace)
 
 
 def _count_injected(scene: Scene, trace: Path) -> None:
     lines = [line for line in trace.read_text().splitlines() if "(INJECTED)" in line]
-    assert lines, "no call of the store was made to fail"
     syncs = sum("sync(" in line for line in lines)
     scene.injected["fsync failed"] += syncs
     scene.injected["rename failed"] += len(lines) - syncs

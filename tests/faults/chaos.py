@@ -71,13 +71,15 @@ class Tally:
 def play(scene: Scene, workers: int, until: float, progress: Progress) -> list[str]:
     """One round: faults until the time is over, then rest. Returns the differences."""
     task = progress.task_ids[0]
-    problems = []
+    problems: list[str] = []
     for number in range(workers):
         scene.fleet.add(f"worker-{number}")
+    scene.sync_every_insert()
     scene.traffic.start()
+    faults: list[str] = []
+    name = "start"
     try:
         scene.fleet.wait_until_ready()
-        faults: list[str] = []
         while time.monotonic() < until:
             if not faults:  # each of them before any comes again
                 faults = scene.chance.sample(sorted(FAULTS), len(FAULTS))
@@ -85,11 +87,13 @@ def play(scene: Scene, workers: int, until: float, progress: Progress) -> list[s
             progress.update(task, description=name.replace("_", " "))
             FAULTS[name](scene)
             scene.pause(0, 3)
-        progress.update(task, description="coming to rest")
-        return scene.settle()
     except AssertionError as error:  # something was waited for in vain
-        problems.append(str(error))
-    return problems
+        problems.append(f"{name}: {error}")
+    progress.update(task, description="coming to rest")
+    try:
+        return problems + scene.settle()
+    except AssertionError as error:
+        return [*problems, f"rest: {error}"]
 
 
 def run(duration_s: float, seed: int, workers: int, rate: int, folder: Path) -> int:
