@@ -38,7 +38,10 @@ def test_workers_killed_at_every_point_of_a_batch_at_random_and_at_the_worst_mom
 
 @pytest.mark.timeout(180)
 def test_what_a_killed_worker_held_goes_on_with_default_settings(
-    chaos_broker: EmbeddedKafka, chaos_store: ClickHouseHttp, tmp_path: Path
+    chaos_broker: EmbeddedKafka,
+    chaos_store: ClickHouseHttp,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     session_timeout_s = Settings.model_fields["session_timeout_s"].default
     with open_scene(
@@ -61,7 +64,8 @@ def test_what_a_killed_worker_held_goes_on_with_default_settings(
             "a record of a partition that the dead worker held",
             60,
         )
-        print(f"rated again {time.monotonic() - killed_at:.1f} s after a kill")
+        with capsys.disabled():
+            print(f" [rated again {time.monotonic() - killed_at:.1f} s after a kill] ", end="")
         ledger.close()
         assert scene.settle() == []
         # And the comparison sees what is lost, or what is charged twice.
