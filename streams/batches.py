@@ -184,13 +184,18 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Batches delivered to agents and not yet acknowledged."""
         return sum(not message.acked for batch in self._delivered.values() for message in batch)
 
-    def lags(self) -> Mapping[TP, int]:
-        """Records between what is committed and the end of each assigned partition's log."""
+    def lags(self, bounds: Mapping[tuple[str, int], tuple[int, int]]) -> Mapping[TP, int]:
+        """Records not yet committed of each assigned partition whose log's `bounds` are known.
+
+        The bounds are asked for apart from what is fetched: a consumer that stands still would
+        say that there is nothing to read. What retention took before it was read is no lag.
+        """
         lags = {}
         for tp in self.assignment():
-            end = self.highwater(tp)
-            if end is not None:
-                lags[tp] = max(0, end - (self._committed_offset[tp] or 0))
+            if (known := bounds.get((tp.topic, tp.partition))) is not None:
+                first, end = known
+                end = max(end, self.highwater(tp) or 0)
+                lags[tp] = max(0, end - max(first, self._committed_offset[tp] or 0))
         return lags
 
 

@@ -27,6 +27,7 @@ from streams.topics import (
     BrokerErrors,
     check_topics,
     make_producer,
+    read_bounds,
     read_committed,
     send_dead_letters,
 )
@@ -34,6 +35,9 @@ from streams.writer import Writer, first_line
 
 TICK_S = 0.5
 STORE_PROBE_S = 5.0
+# The ends of the partitions, asked for apart from the fetching that may stand still.
+BOUNDS_EVERY_S = 5.0
+BOUNDS_TIMEOUT_S = 5.0
 STOP_S = 2.0  # for each of Faust and the producer, after the drain
 # A conflict is told within a minute.
 CONFLICTS_EVERY_S = 20.0
@@ -68,6 +72,7 @@ class Worker:
         self._tick_at = time.monotonic()
         self._idle_at = time.monotonic()  # when there was last no lag
         self._store_answers = False
+        self._bounds: dict[tuple[str, int], tuple[int, int]] = {}
         self._months_made: set[date] = set()
         self._late_months = months_until(datetime.now(UTC).date(), CONFLICTS_AT_START_MONTHS)
 
@@ -85,11 +90,12 @@ class Worker:
             await self._app.start()
             writing = asyncio.create_task(self._writer.run(), name="writer")
             keeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+            watching = asyncio.create_task(self._watch_bounds(), name="bounds")
             stopping = asyncio.create_task(stop.wait(), name="stop")
             crashed = asyncio.create_task(self._app.wait_until_stopped(), name="faust")
-            tasks |= {writing, keeping, stopping, crashed}
+            tasks |= {writing, keeping, watching, stopping, crashed}
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in (writing, keeping):
+            for task in (writing, keeping, watching):
                 error = task.exception() if task.done() else None
                 if error is not None:
                     raise WorkerFailedError(str(error)) from error
@@ -230,8 +236,20 @@ class Worker:
             metrics.UNPRICED_THINGS.set(unpriced)
         self._writer.changed_accounts -= changed
 
+    async def _watch_bounds(self) -> None:
+        """Keeps what the broker says of the assigned partitions; while it is away, the last."""
+        while True:
+            if self._is_assigned():
+                places = [(tp.topic, tp.partition) for tp in self._app.consumer.assignment()]
+                try:
+                    async with asyncio.timeout(BOUNDS_TIMEOUT_S):
+                        self._bounds = await read_bounds(self._settings, places)
+                except (TimeoutError, *BrokerErrors) as error:
+                    log.warning("bounds_unknown", error=first_line(error))
+            await asyncio.sleep(BOUNDS_EVERY_S if self._bounds else TICK_S)
+
     def _show_lag(self, now: float) -> None:
-        lags = self._app.consumer.lags() if self._is_assigned() else {}
+        lags = self._app.consumer.lags(self._bounds) if self._is_assigned() else {}
         metrics.LAG_MESSAGES.clear()
         for tp, lag in lags.items():
             metrics.LAG_MESSAGES.labels(tp.topic, str(tp.partition)).set(lag)

@@ -72,6 +72,29 @@ def test_a_commit_goes_up_to_the_last_batch_acknowledged_without_a_gap(
     assert consumer.in_flight() == 0
 
 
+LAGS = [
+    # log's bounds | committed | fetched up to | lag
+    ((0, 10),        None,       None,           10),
+    ((0, 10),        4,          None,           6),
+    ((0, 10),        4,          12,             8),   # a fetch may know more
+    ((0, 10),        12,         None,           0),   # and so may a commit
+    ((7, 10),        4,          10,             3),   # what retention took is not to be read
+    ((10, 10),       None,       10,             0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("bounds", "committed", "fetched", "lag"), LAGS)
+def test_lag_is_what_lies_in_the_log_and_is_not_committed(
+    bounds: tuple[int, int], committed: int | None, fetched: int | None, lag: int
+) -> None:
+    consumer: Any = SimpleNamespace(
+        assignment=lambda: {CALLS, TEXTS},
+        highwater=lambda tp: fetched,
+        _committed_offset={CALLS: committed, TEXTS: None},
+    )
+    assert BatchConsumer.lags(consumer, {(CALLS.topic, CALLS.partition): bounds}) == {CALLS: lag}
+
+
 def test_acknowledging_twice_counts_once() -> None:
     consumer = Consumer()
     message = consumer.deliver(CALLS, 0, 9)

@@ -11,7 +11,7 @@ import shutil
 import signal
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from rater.events import KINDS
 from rater.statement import statement_to_json
 from rater.tariff_file import load_book
 from streams.audit import audit_ledger
+from streams.books import BookFile
 from streams.conflicts import settle_conflicts
 from streams.embedded.kafka import EmbeddedKafka
 from streams.ledger import Ledger, open_ledger
@@ -32,6 +33,7 @@ from streams.settings import Settings, load_settings
 from streams.simulate import Simulated, Simulator
 from streams.topics import INPUTS, REJECTED, create_topics, make_producer
 from streams.usage import read_statement
+from streams.worker import Worker
 from tests import oracle
 from tests.support.broker import Logged, committed, read_topics
 from tests.support.clickhouse_http import ClickHouseHttp
@@ -348,6 +350,49 @@ def test_a_store_that_is_down_makes_the_worker_wait_and_nothing_is_lost(site: Si
         assert_equal_to_oracle(site, logged)
         wait_for(lambda: worker.get("/readyz")[0] == 200, "ready again")
         assert worker.terminate()[0] == 0
+
+
+@pytest.mark.timeout(120)
+async def test_a_consumer_that_stands_still_is_ill_until_it_moves(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is fetched can't tell: nothing is fetched. The broker is asked for the log's end."""
+    monkeypatch.setattr("streams.worker.BOUNDS_EVERY_S", 0.2)
+    settings = site.settings.model_copy(update={"health_stall_s": 2.0})
+    ledger, stop = site.ledger(), asyncio.Event()
+    worker = Worker(settings, ledger, BookFile(settings.tariff))
+    running = asyncio.create_task(worker.run(stop))
+    try:
+        await until(lambda: worker.ready() is None)
+        consumer, held, go_on = worker._app.consumer, asyncio.Event(), asyncio.Event()
+        fetch = consumer._wait_next_records
+
+        async def stand_still(timeout: float) -> object:
+            held.set()
+            await go_on.wait()
+            return await fetch(timeout)
+
+        monkeypatch.setattr(consumer, "_wait_next_records", stand_still)
+        await asyncio.wait_for(held.wait(), 30)
+        await asyncio.sleep(2.5)
+        assert worker.alive() is None  # nothing to do is no illness, however long
+        await asyncio.to_thread(send, settings, events_over_two_months(41, 300))
+        await until(lambda: "no progress" in (worker.alive() or ""))
+        go_on.set()
+        await until(lambda: worker.alive() is None)
+    finally:
+        stop.set()
+        await running
+        ledger.close()
+    logged = await asyncio.to_thread(site.wait_until_all_committed)
+    await asyncio.to_thread(assert_equal_to_oracle, site, logged)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Looks until the condition holds, beside what else runs on the loop."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.timeout(120)
