@@ -86,13 +86,13 @@ def kill_broker(scene: Scene) -> None:
     scene.injected["broker killed"] += 1
 
 
-def freeze_broker(scene: Scene) -> None:
-    """SIGSTOP of the broker: commits and heartbeats go unanswered for a while."""
+def freeze_broker(scene: Scene, most_s: float = 60) -> None:
+    """SIGSTOP of the broker: commits fail and heartbeats go unanswered, for up to a minute."""
     pid = scene.broker.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
-        scene.pause(2, OUTLIVES_SESSION_S)
+        scene.pause(most_s / 4, most_s)
     finally:
         os.kill(pid, signal.SIGCONT)
     scene.injected["broker frozen"] += 1

@@ -39,6 +39,6 @@ def test_a_broker_killed_and_frozen_while_commits_are_made(scene: Scene) -> None
     scene.fleet.wait_until_ready()
     kill_broker(scene)
     scene.pause(1, 4)
-    freeze_broker(scene)
+    freeze_broker(scene, OUTLIVES_SESSION_S)
     scene.pause(1, 4)
     assert scene.settle() == []
