@@ -32,6 +32,9 @@ from streams import faults
 
 WRITTEN_FOR = "0.15.3"
 FETCH_WAIT_MS = 100
+# A broker that has just woken may tell of no broker at all, and that is lived by until the next
+# question: in aiokafka's default 5 minutes.
+METADATA_MAX_AGE_MS = 5_000
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +72,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             isolation_level="read_committed",
             max_partition_fetch_bytes=conf.consumer_max_fetch_size,
             fetch_max_wait_ms=FETCH_WAIT_MS,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from rater import __version__
 from rater.events import KINDS
 from streams.app import ssl_context
+from streams.batches import METADATA_MAX_AGE_MS
 from streams.pipeline import RejectedRow
 from streams.settings import Settings, read_secret
 
@@ -32,6 +33,7 @@ def client_options(settings: Settings) -> dict[str, object]:
         "bootstrap_servers": settings.kafka_bootstrap,
         "security_protocol": settings.kafka_security_protocol,
         "ssl_context": ssl_context(settings),
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
     }
     if settings.kafka_security_protocol.startswith("SASL_"):
         options |= {
