@@ -12,6 +12,7 @@ when another version is installed.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -104,6 +105,22 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         except ConsumerNotStarted:
             return set()
         return assigned
+
+    def group_error(self) -> BaseException | None:
+        """Why this worker can't be in its group, or None.
+
+        aiokafka tells whoever fetches; but Faust fetches nothing before it has partitions, and
+        would wait for them for ever.
+        """
+        consumer = self._thread._consumer
+        coordinator = consumer._coordinator if consumer is not None else None
+        if coordinator is None:
+            return None
+        routine: asyncio.Task[None] = coordinator._coordination_task
+        if routine.done() and not routine.cancelled() and (error := routine.exception()):
+            return error
+        pending: BaseException | None = coordinator._pending_exception
+        return pending
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetches, and hands out each partition's records as one message."""

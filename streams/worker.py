@@ -87,17 +87,23 @@ class Worker:
         await self._producer.start()
         tasks: set[asyncio.Task[object]] = set()
         try:
-            await self._app.start()
-            writing = asyncio.create_task(self._writer.run(), name="writer")
-            keeping = asyncio.create_task(self._keep_house(), name="housekeeping")
-            watching = asyncio.create_task(self._watch_bounds(), name="bounds")
             stopping = asyncio.create_task(stop.wait(), name="stop")
-            crashed = asyncio.create_task(self._app.wait_until_stopped(), name="faust")
-            tasks |= {writing, keeping, watching, stopping, crashed}
+            belonging = asyncio.create_task(self._watch_group(), name="group")
+            starting = asyncio.create_task(self._app.start(), name="start")
+            tasks |= {stopping, belonging, starting}
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in (writing, keeping, watching):
-                error = task.exception() if task.done() else None
-                if error is not None:
+            if starting.done():
+                starting.result()
+                tasks.remove(starting)
+                tasks |= {
+                    asyncio.create_task(self._writer.run(), name="writer"),
+                    asyncio.create_task(self._keep_house(), name="housekeeping"),
+                    asyncio.create_task(self._watch_bounds(), name="bounds"),
+                    asyncio.create_task(self._app.wait_until_stopped(), name="faust"),
+                }
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done() and (error := task.exception()) is not None:
                     raise WorkerFailedError(str(error)) from error
             if not stop.is_set():
                 reason = self._app.crash_reason
@@ -105,7 +111,8 @@ class Worker:
                     f"Faust stopped: {first_line(reason) if reason else 'no reason given'}; what "
                     "was not acknowledged is read again after a restart"
                 ) from reason
-            await self._drain()
+            if starting.done():
+                await self._drain()
         finally:
             for any_task in tasks:
                 any_task.cancel()
@@ -115,6 +122,15 @@ class Worker:
             with contextlib.suppress(TimeoutError, *BrokerErrors):
                 await asyncio.wait_for(self._producer.stop(), STOP_S)
             self._writer.close()
+
+    async def _watch_group(self) -> None:
+        """Raises WorkerFailedError once this worker can't be in its group."""
+        while (error := self._app.consumer.group_error()) is None:
+            await asyncio.sleep(TICK_S)
+        raise WorkerFailedError(
+            f"the group {self._settings.group} can't be joined: {first_line(error)}; what was not "
+            "acknowledged is read again after a restart"
+        ) from error
 
     async def _drain(self) -> None:
         """Takes no more records, writes those taken, commits: within stop_timeout_s."""

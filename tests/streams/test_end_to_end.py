@@ -388,6 +388,42 @@ async def test_a_consumer_that_stands_still_is_ill_until_it_moves(
     await asyncio.to_thread(assert_equal_to_oracle, site, logged)
 
 
+COORDINATION = """
+import asyncio, aiokafka.client
+from aiokafka.errors import GroupAuthorizationFailedError
+
+async def coordinator_lookup(*_):
+    {does}
+
+aiokafka.client.AIOKafkaClient.coordinator_lookup = coordinator_lookup
+"""
+
+
+@pytest.mark.parametrize(
+    "error",
+    ["AssertionError('Did we not perform bootstrap?')", "GroupAuthorizationFailedError('rater')"],
+    ids=["unexpected", "refused"],
+)
+def test_a_worker_that_cannot_join_its_group_ends_and_says_so(site: Site, error: str) -> None:
+    """aiokafka's coordination ends for good when a broker that has just woken knows of no broker,
+    and Faust would wait for partitions for ever."""
+    with site.worker() as worker:
+        worker.start(wait_ready=False, first=COORDINATION.format(does=f"raise {error}"))
+        assert worker.process.wait(30) == 1
+        assert f"the group {site.settings.group} can't be joined" in worker.log()
+        assert error.partition("(")[0] in worker.log()
+
+
+def test_a_worker_told_to_stop_while_it_waits_for_its_group_stops(site: Site) -> None:
+    with site.worker() as worker:
+        waits = "print('asked', flush=True); await asyncio.sleep(3600)"
+        worker.start(wait_ready=False, first=COORDINATION.format(does=waits))
+        wait_for(lambda: "asked" in worker.log(), "the group asked for", 30, worker.log)
+        status, took_s = worker.terminate()
+        assert status == 0
+        assert took_s < 10
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Looks until the condition holds, beside what else runs on the loop."""
     async with asyncio.timeout(30):

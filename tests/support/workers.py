@@ -16,9 +16,9 @@ from streams.embedded.ports import free_port
 ROOT = Path(__file__).parents[2]
 
 
-def rater_command(*arguments: str) -> list[str]:
-    """The command line as a process of this very Python."""
-    return [sys.executable, "-c", "from streams.cli import main; main()", *arguments]
+def rater_command(*arguments: str, first: str = "") -> list[str]:
+    """The command line as a process of this very Python, which runs the code `first`."""
+    return [sys.executable, "-c", f"{first}\nfrom streams.cli import main; main()", *arguments]
 
 
 class WorkerProcess:
@@ -30,10 +30,11 @@ class WorkerProcess:
         self._environment = os.environ | environment | {"RATER_WEB_PORT": str(self.port)}
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, wait_ready: bool = True) -> Self:
+    def start(self, *, wait_ready: bool = True, first: str = "") -> Self:
+        """Starts it, with code that its process runs `first`."""
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                rater_command("worker"),
+                rater_command("worker", first=first),
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
