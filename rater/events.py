@@ -5,10 +5,11 @@ stands (`state`). A new kind is one struct, one entry in KINDS, one table of cas
 """
 
 import json
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, NamedTuple
+from functools import lru_cache
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 
@@ -104,17 +105,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         """What no single field shows, such as an end before the start."""
         return None
 
-    def occurred_at(self) -> datetime:
-        """The instant that picks the price and the month: dialing, sending, the last change."""
+    def span(self) -> tuple[datetime, datetime]:
+        """The first and the last instant the event tells of.
+
+        The ledger's calendar begins in 1970, and the last can't lie in the future.
+        """
         raise NotImplementedError
-
-    def earliest(self) -> datetime:
-        """The first instant the event tells of; the ledger's calendar begins in 1970."""
-        return self.occurred_at()
-
-    def latest(self) -> datetime:
-        """The last instant the event tells of; it cannot lie in the future."""
-        return self.occurred_at()
 
     def content(self) -> bytes:
         """What two events with one id must agree in, or they are in conflict."""
@@ -161,11 +157,8 @@ class _Dialed(Event, frozen=True, kw_only=True):
             return _bad_time(f"answered_at {answered} is outside the call, {dialed} to {ended}")
         return None
 
-    def occurred_at(self) -> datetime:
-        return self.dialed_at or self.ended_at
-
-    def latest(self) -> datetime:
-        return self.ended_at
+    def span(self) -> tuple[datetime, datetime]:
+        return self.dialed_at or self.ended_at, self.ended_at
 
     def _usage(self, line: str, media: str) -> tuple[Usage, ...]:
         dialed, answered, ended = self.dialed_at, self.answered_at, self.ended_at
@@ -223,8 +216,8 @@ class Text(Event, frozen=True, kw_only=True):
     segments: Segments | None = None
     body: str | None = None  # counts segments when `segments` is absent; never stored
 
-    def occurred_at(self) -> datetime:
-        return self.sent_at
+    def span(self) -> tuple[datetime, datetime]:
+        return self.sent_at, self.sent_at
 
     def content(self) -> bytes:
         # A status update of the same text is neither a new charge nor a conflict.
@@ -269,11 +262,8 @@ class Amd(Event, frozen=True, kw_only=True):
             return _bad_time(f"answered_at {self.answered_at} is over 24 h after dialed_at")
         return None
 
-    def occurred_at(self) -> datetime:
-        return self.dialed_at
-
-    def latest(self) -> datetime:
-        return self.answered_at or self.dialed_at
+    def span(self) -> tuple[datetime, datetime]:
+        return self.dialed_at, self.answered_at or self.dialed_at
 
     def identity(self) -> str:
         return self.call_id
@@ -304,11 +294,8 @@ class Recording(Event, frozen=True, kw_only=True):
     def check(self) -> Reject | None:
         return _check_span("stored_at", self.stored_at, "deleted_at", self.deleted_at)
 
-    def occurred_at(self) -> datetime:
-        return self.deleted_at or self.stored_at
-
-    def earliest(self) -> datetime:
-        return self.stored_at
+    def span(self) -> tuple[datetime, datetime]:
+        return self.stored_at, self.deleted_at or self.stored_at
 
     def state(self) -> State:
         return State(
@@ -336,11 +323,8 @@ class Number(Event, frozen=True, kw_only=True):
     def check(self) -> Reject | None:
         return _check_span("acquired_at", self.acquired_at, "released_at", self.released_at)
 
-    def occurred_at(self) -> datetime:
-        return self.released_at or self.acquired_at
-
-    def earliest(self) -> datetime:
-        return self.acquired_at
+    def span(self) -> tuple[datetime, datetime]:
+        return self.acquired_at, self.released_at or self.acquired_at
 
     def state(self) -> State:
         acquired_us = to_us(self.acquired_at)
@@ -368,11 +352,8 @@ class Subscription(Event, frozen=True, kw_only=True):
     def check(self) -> Reject | None:
         return _check_span("started_at", self.started_at, "ended_at", self.ended_at)
 
-    def occurred_at(self) -> datetime:
-        return self.ended_at or self.started_at
-
-    def earliest(self) -> datetime:
-        return self.started_at
+    def span(self) -> tuple[datetime, datetime]:
+        return self.started_at, self.ended_at or self.started_at
 
     def state(self) -> State:
         return State(
@@ -387,6 +368,15 @@ class Subscription(Event, frozen=True, kw_only=True):
         )
 
 
+class Optional(NamedTuple):
+    """A field with a default: its name as JSON has it, and the quotes of both while at default."""
+
+    name: str
+    default: object
+    named: bytes
+    quotes: int
+
+
 class Kind(NamedTuple):
     """An entry of the registry: its struct, its topic (before any prefix), its decoder."""
 
@@ -394,12 +384,42 @@ class Kind(NamedTuple):
     struct: type[Event]
     topic: str
     decode: Callable[[bytes], Event]
+    quotes: Callable[[Event], int]  # of the fields that are not at their default
+    optional: tuple[Optional, ...]
     monthly: bool = False
 
 
 def _kind(name: str, struct: type[Event], *, monthly: bool = False) -> Kind:
-    decode = msgspec.json.Decoder(struct).decode
-    return Kind(name, struct, f"usage.{name}.v1", decode, monthly)
+    """The entry of a kind. Two quotes are a name's, and two a value's that is text."""
+    optional, terms = [], []
+    for field in msgspec.structs.fields(struct):
+        text = 2 * (not {int, bool} & set(_plain_types(field.type)))
+        if field.required:
+            terms.append(f"{2 + text}")
+            continue
+        named = f'"{field.encode_name}":'.encode()
+        quotes = 2 + text * (field.default is not None)
+        optional.append(Optional(field.name, field.default, named, quotes))
+        is_set = "is not None" if field.default is None else f"!= {field.default!r}"
+        terms.append(f"({2 + text} if event.{field.name} {is_set} else 0)")
+    return Kind(
+        name,
+        struct,
+        f"usage.{name}.v1",
+        msgspec.json.Decoder(struct).decode,
+        eval(f"lambda event: {' + '.join(terms)}"),  # an expression, as it runs for each record
+        tuple(sorted(optional, key=lambda one: -one.quotes)),  # first what is most often said
+        monthly,
+    )
+
+
+def _plain_types(hint: Any) -> list[Any]:
+    """The types that a field's annotation allows, without what is said about them."""
+    if get_origin(hint) is Annotated:
+        return _plain_types(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        return [one for part in get_args(hint) for one in _plain_types(part)]
+    return [hint]
 
 
 KINDS = {
@@ -432,7 +452,7 @@ def decode(kind: Kind, raw: bytes | None, received_us: int) -> Event | Reject:
         if not raw.isascii():
             raw.decode()  # msgspec reads no text of a field that it skips
         event = kind.decode(raw)
-        twice = _name_twice(raw) if _may_name_twice(raw) else None
+        twice = None if _names_once(kind, event, raw) else _name_twice(raw)
     except msgspec.ValidationError as error:
         return _reject_field(str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -441,16 +461,21 @@ def decode(kind: Kind, raw: bytes | None, received_us: int) -> Event | Reject:
         return Reject(Reason.DUPLICATE_KEY, f"the name {twice!r} stands twice; send it once")
     if (reject := event.check()) is not None:
         return reject
-    if event.earliest() < _EPOCH:
-        return _bad_time(f"{event.earliest()} is before 1970: check the producer's clock")
-    ahead_us = to_us(event.latest()) - received_us
-    if ahead_us > MAX_AHEAD // _MICROSECOND:
+    first, last = event.span()
+    if first < _EPOCH:
+        return _bad_time(f"{first} is before 1970: check the producer's clock")
+    if last > _latest(received_us):
         return Reject(
             Reason.IN_FUTURE,
-            f"{event.latest()} is {ahead_us // 1_000_000} s after the log received it; "
+            f"{last} is {(to_us(last) - received_us) // 1_000_000} s after the log received it; "
             "at most 300 s: check the producer's clock",
         )
     return event
+
+
+@lru_cache(maxsize=1024)  # records of a batch were received together
+def _latest(received_us: int) -> datetime:
+    return _EPOCH + received_us * _MICROSECOND + MAX_AHEAD
 
 
 def decode_line(raw: bytes, received_us: int) -> Event | Reject:
@@ -472,21 +497,23 @@ class _KindOfLine(msgspec.Struct):
 
 _KIND_OF_LINE = msgspec.json.Decoder(_KindOfLine)
 
-_SPACE_BEFORE_COLON = re.compile(rb'"\s+:').search
 
+def _names_once(kind: Kind, event: Event, raw: bytes) -> bool:
+    """A quick look that is never wrong when it says yes; what it doubts, `_name_twice` settles.
 
-def _may_name_twice(raw: bytes) -> bool:
-    """A quick look that never misses; what it suspects, `_name_twice` settles.
-
-    It compares what stands before each `":`, so names with escapes or with space before the colon
-    are suspects, and so is a string that holds `":`.
+    Without a backslash each quote begins or ends a name or a text, so their number tells: a name
+    that stands twice adds two at least. A field at its default may be said or not. Names that are
+    none of the kind's are doubts too.
     """
-    parts = raw.split(b'":')
-    parts.pop()
-    names = {part[part.rfind(b'"') :] for part in parts}
-    return (
-        len(names) != len(parts) or b"\\u" in raw or b"\\/" in raw or bool(_SPACE_BEFORE_COLON(raw))
-    )
+    if b"\\" in raw:
+        return False
+    unexplained = raw.count(b'"') - kind.quotes(event)
+    for name, default, named, quotes in kind.optional:
+        if not unexplained:
+            return True
+        if getattr(event, name) == default and named in raw:
+            unexplained -= quotes
+    return not unexplained
 
 
 def _name_twice(raw: bytes) -> str | None:

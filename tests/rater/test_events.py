@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from rater.events import (
     Amd,
     Event,
     Text,
+    _names_once,
     decode,
     decode_line,
     normal_carrier,
@@ -409,6 +411,36 @@ def test_a_name_is_found_twice_however_it_is_spelled(made: tuple[str, bool]) -> 
     raw = b'{"x":{' + inside.encode() + b"}," + OBJECT
     result = decode(KINDS["call"], raw, us(RECEIVED))
     assert (isinstance(result, Reject) and result.reason is TWICE) == twice, (inside, result)
+
+
+@st.composite
+def _own_names(draw: st.DrawFn) -> tuple[str, bytes, bool]:
+    """An event of a kind with its own names only, and whether one of them stands twice."""
+    name = draw(st.sampled_from(sorted(EVENTS)))
+    struct = KINDS[name].struct
+    defaults = {field.encode_name: field.default for field in msgspec.structs.fields(struct)
+                if not field.required}  # fmt: skip
+    explicit = draw(st.sets(st.sampled_from(sorted(defaults))))
+    pairs = list(({one: defaults[one] for one in explicit} | EVENTS[name]()).items())
+    twice = draw(st.booleans())
+    if twice:
+        again, value = draw(st.sampled_from(pairs))
+        pairs.append((again, draw(st.sampled_from([value, defaults.get(again, value)]))))
+    pairs = draw(st.permutations(pairs))
+    colon = draw(st.sampled_from([":", ": "]))
+    inside = ",".join(f"{json.dumps(one)}{colon}{json.dumps(value)}" for one, value in pairs)
+    return name, f"{{{inside}}}".encode(), twice
+
+
+@modest
+@given(_own_names())
+def test_a_quick_look_tells_names_that_stand_twice(made: tuple[str, bytes, bool]) -> None:
+    """Of a kind's own names, whichever of those at their default are said: no doubt is left."""
+    name, raw, twice = made
+    kind = KINDS[name]
+    assert _names_once(kind, kind.decode(raw), raw) is not twice
+    result = decode(kind, raw, us(RECEIVED))
+    assert (isinstance(result, Reject) and result.reason is TWICE) == twice
 
 
 # ------------------------------------------------------------------ lines of a file

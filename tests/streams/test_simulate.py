@@ -47,7 +47,7 @@ def test_every_event_decodes_as_it_happens_and_has_its_price(book: Book) -> None
             assert event.account_id == simulated.account_id
             assert event.kind == simulated.kind
             if event.kind in ("call", "dial", "text", "recording"):
-                assert timedelta(0) <= now - event.latest() <= timedelta(seconds=1)
+                assert timedelta(0) <= now - event.span()[1] <= timedelta(seconds=1)
 
 
 def test_no_two_events_share_an_id() -> None:
