@@ -12,17 +12,14 @@ class Charge(NamedTuple):
     """Money is nanos, instants are microseconds since the epoch, text that is absent is "".
 
     (account_id, month, line, identity, revision) is the row's key: made from the event alone, so
-    writing a row twice changes nothing.
+    writing a row twice changes nothing. First what is the event's own, then what it shares with
+    others of its shape (`rater.rate.Terms`), then what follows from the quantity.
     """
 
     account_id: str
-    month: date
-    line: str
     identity: str
     revision: int
-    kind: str
     event_id: str
-    direction: str
     from_: str
     to: str
     group_id: str
@@ -31,29 +28,35 @@ class Charge(NamedTuple):
     occurred_us: int
     answered_us: int | None
     ended_us: int | None
-    event_status: str
+
+    month: date
+    line: str
+    kind: str
+    direction: str
     media: str
     device: str
     sender: str
     carrier: str
     registered: str
-    segments: int
-    raw_seconds: int
-    billed_seconds: int
-    billed: int
+    event_status: str
     unit: str
     unit_price: int
     per: int
     connection_fee: int
+    currency: str
+    tariff: str
+    tariff_version: str
+
+    segments: int
+    raw_seconds: int
+    billed_seconds: int
+    billed: int
     charge: int
     tax_federal: int
     tax_state: int
     tax_local: int
     tax_status: str
     tax_rule: str
-    currency: str
-    tariff: str
-    tariff_version: str
     rule: str
     status: str = "rated"
 

@@ -55,7 +55,7 @@ def to_us(time: datetime) -> int:
 Dims = tuple[str | None, ...]
 
 
-class Usage(NamedTuple):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """One thing to be priced: a call's duration, a text, its carrier fee.
 
     Times are microseconds since the epoch. `dims` answers a price's match, by DIMENSIONS.
@@ -70,6 +70,8 @@ class Usage(NamedTuple):
     ended_us: int | None = None
     segments: int = 1
     dialed: bool = True  # False: the platform refused before dialing
+    origin: str = ""  # the US states of both parties, for taxes
+    termination: str = ""
 
 
 # What a price can match on, beside the longest prefix. The order is that of Usage.dims.
@@ -77,6 +79,9 @@ DIMENSIONS = (
     "direction", "media", "device", "sender", "carrier", "registered",
     "from", "to", "number_type", "product",
 )  # fmt: skip
+
+
+NO_DIMS: Dims = (None,) * len(DIMENSIONS)
 
 
 class State(NamedTuple):
@@ -91,6 +96,19 @@ class State(NamedTuple):
     number: str
     dims: Dims
     call_id: str = ""
+
+
+class Parties(NamedTuple):
+    """Whom and what a charge names beside the event; text that is absent is ""."""
+
+    from_: str = ""
+    to: str = ""
+    group_id: str = ""
+    campaign_id: str = ""
+    call_id: str = ""
+
+
+NO_PARTIES = Parties()
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +146,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         """What may be charged once: the event itself, unless the kind says otherwise."""
         return self.id
 
+    def parties(self) -> Parties:
+        """Whom and what a charge of the event names."""
+        return NO_PARTIES
+
 
 class _Dialed(Event, frozen=True, kw_only=True):
     """A call's facts, shared by `call` and `dial`."""
@@ -160,22 +182,30 @@ class _Dialed(Event, frozen=True, kw_only=True):
     def span(self) -> tuple[datetime, datetime]:
         return self.dialed_at or self.ended_at, self.ended_at
 
+    def parties(self) -> Parties:
+        return Parties(self.from_, self.to, self.group_id or "")
+
     def _usage(self, line: str, media: str) -> tuple[Usage, ...]:
         dialed, answered, ended = self.dialed_at, self.answered_at, self.ended_at
+        from_form, origin = numbers.face(self.from_)
+        to_form, termination = numbers.face(self.to)
+        ended_us = to_us(ended)
         return (
             Usage(
                 line,
                 (
                     self.direction, media, self.device, None, None, None,
-                    numbers.form(self.from_), numbers.form(self.to), None, None,
+                    from_form, to_form, None, None,
                 ),
                 self.to,
-                to_us(dialed or ended),
+                to_us(dialed) if dialed is not None else ended_us,
                 self.status,
-                to_us(answered) if answered else None,
-                to_us(ended),
+                to_us(answered) if answered is not None else None,
+                ended_us,
                 1,
                 dialed is not None,
+                origin,
+                termination,
             ),
         )  # fmt: skip
 
@@ -195,6 +225,9 @@ class Dial(_Dialed, frozen=True, kw_only=True):
 
     kind: Literal["dial"] = "dial"
     campaign_id: Id
+
+    def parties(self) -> Parties:
+        return Parties(self.from_, self.to, self.group_id or "", self.campaign_id)
 
     def usages(self) -> tuple[Usage, ...]:
         return self._usage("campaign_calls", "voice")
@@ -232,16 +265,26 @@ class Text(Event, frozen=True, kw_only=True):
             return self.segments
         return count_segments(self.body) if self.body and self.media == "sms" else 1
 
+    def parties(self) -> Parties:
+        return Parties(self.from_, self.to)
+
     def usages(self) -> tuple[Usage, ...]:
+        from_form, origin = numbers.face(self.from_)
+        to_form, termination = numbers.face(self.to)
         dims = (
             self.direction, self.media, None, self.sender, normal_carrier(self.carrier),
-            str(self.registered).lower(), numbers.form(self.from_), numbers.form(self.to),
-            None, None,
+            "true" if self.registered else "false", from_form, to_form, None, None,
         )  # fmt: skip
-        at_us, segments = to_us(self.sent_at), self.segment_count()
+        to, at_us, status, segments = (
+            self.to,
+            to_us(self.sent_at),
+            self.status,
+            self.segment_count(),
+        )
+        where = (True, origin, termination)
         return (
-            Usage("texts", dims, self.to, at_us, self.status, segments=segments),
-            Usage("carrier_fees", dims, self.to, at_us, self.status, segments=segments),
+            Usage("texts", dims, to, at_us, status, None, None, segments, *where),
+            Usage("carrier_fees", dims, to, at_us, status, None, None, segments, *where),
         )
 
 
@@ -268,11 +311,14 @@ class Amd(Event, frozen=True, kw_only=True):
     def identity(self) -> str:
         return self.call_id
 
+    def parties(self) -> Parties:
+        return Parties(campaign_id=self.campaign_id or "", call_id=self.call_id)
+
     def usages(self) -> tuple[Usage, ...]:
         return (
             Usage(
                 "ai_voice_detection",
-                (None,) * len(DIMENSIONS),
+                NO_DIMS,
                 "",
                 to_us(self.dialed_at),
                 "completed" if self.answered_at else "no-answer",
@@ -306,7 +352,7 @@ class Recording(Event, frozen=True, kw_only=True):
             to_us(self.deleted_at) if self.deleted_at else None,
             self.duration_s,
             "",
-            (None,) * len(DIMENSIONS),
+            NO_DIMS,
             self.call_id or "",
         )
 
@@ -559,6 +605,7 @@ def _check_span(
     return None
 
 
+@lru_cache(maxsize=4096)
 def normal_carrier(carrier: str | None) -> str | None:
     """Carriers as a tariff compares them: "AT&T", "at&t" and "att" are one."""
     if carrier is None:

@@ -9,11 +9,11 @@ from datetime import date
 from typing import NamedTuple
 
 from rater.charge import Charge
-from rater.events import State, Usage
+from rater.events import Parties, State, Usage
 from rater.money import divide_half_even
 from rater.months import month_bounds_us
 from rater.price import Bill
-from rater.rate import Parked, find_price, make_charge
+from rater.rate import Parked, charge_of, find_price
 from rater.tariff import Book
 
 
@@ -25,19 +25,6 @@ class Telling(NamedTuple):
     event_id: str
     position: int  # the order of the log
     state: State
-
-
-class _Owner(NamedTuple):
-    """The event's side of a monthly charge, as `make_charge` reads it."""
-
-    account_id: str
-    kind: str
-    id: str
-    thing: str
-    revision: int = 0
-
-    def identity(self) -> str:
-        return self.thing
 
 
 def settle(tellings: Iterable[Telling]) -> list[Telling]:
@@ -149,9 +136,12 @@ def _charge(same: list[Telling], month: date, book: Book, *, stood: bool = True)
     elif price.prorate:
         stood_us = _together_us(_within(one.state, bounds) for one in same)
         share = f"; {stood_us // 1_000_000} of {(end_us - start_us) // 1_000_000} s of the month"
-        charge = divide_half_even(bill.charge * stood_us, end_us - start_us)
-        bill = bill._replace(charge=charge, rule=bill.rule + share)
+        prorated = divide_half_even(bill.charge * stood_us, end_us - start_us)
+        bill = bill._replace(charge=prorated, rule=bill.rule + share)
     usage = Usage(state.line, state.dims, state.number, at_us, ended_us=state.until_us)
-    owner = _Owner(telling.account_id, telling.kind, telling.event_id, state.billed_as)
-    made = make_charge(owner, usage, account, book, version, price, bill)
-    return made._replace(call_id=state.call_id, status="rated" if stood else "voided")
+    parties = Parties(to=state.number, call_id=state.call_id)
+    charge = charge_of(
+        telling.account_id, telling.kind, telling.event_id, state.billed_as, parties,
+        usage, book, version, price, bill,
+    )  # fmt: skip
+    return charge if stood else charge._replace(status="voided")

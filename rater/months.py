@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from rater.events import to_us
 
+FOREVER_US = 2**62
 _QUARTER_HOUR_US = 900_000_000
 
 

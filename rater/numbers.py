@@ -54,3 +54,17 @@ def us_state(party: str) -> str:
     if not party.startswith("+1") or len(party) != 12:
         return ""
     return STATE_OF_AREA_CODE.get(party[2:5], "")
+
+
+# Both answers for a North American number, by its area code.
+_FACES = {
+    number[:5]: (form(number), us_state(number))
+    for number in (f"+1{area_code}5550100" for area_code in range(100, 1000))
+}
+
+
+def face(party: str) -> tuple[str, str]:
+    """Its `form` and its `us_state`."""
+    if len(party) == 12 and (known := _FACES.get(party[:5])) is not None:
+        return known
+    return form(party), us_state(party)

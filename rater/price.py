@@ -117,24 +117,39 @@ class Price(msgspec.Struct, kw_only=True):
             self.rule = rule + ", prorated" * self.prorate
         return self.rule
 
-    def bill(self, usage: Usage) -> Bill:
-        """What the usage costs under this price. Source: domain.md, Billable minutes and Texts.
+    def raw_seconds(self, usage: Usage) -> int:
+        """How long the usage lasted from the price's start; 0 without an end, or unanswered."""
+        if usage.ended_us is None:
+            return 0
+        begin_us = usage.at_us if self.start == "dial" else usage.answered_us
+        if begin_us is None:
+            return 0
+        raw_us = usage.ended_us - begin_us
+        return (raw_us if self.fraction == "drop" else raw_us + SECOND_US - 1) // SECOND_US
 
-        Nothing is billed for a call refused before dialing, for a status the tariff names free,
-        and from `answer` for what was never answered; the rule then says why.
+    def why_free(self, usage: Usage) -> str:
+        """Why nothing is billed whatever the quantity, or "".
+
+        Nothing is for a call refused before dialing, for a status the tariff names free, and from
+        `answer` for what was never answered. Source: domain.md, Billable minutes.
         """
-        raw_us = 0
-        if usage.ended_us is not None:
-            begin_us = usage.at_us if self.start == "dial" else usage.answered_us
-            raw_us = usage.ended_us - begin_us if begin_us is not None else 0
-        raw_seconds = (raw_us if self.fraction == "drop" else raw_us + SECOND_US - 1) // SECOND_US
         if not usage.dialed:
-            return Bill(raw_seconds, 0, 0, 0, f"{self.describe()}; refused before dialing: $0")
+            return "refused before dialing"
         if usage.status in self.free:
-            return Bill(raw_seconds, 0, 0, 0, f"{self.describe()}; {usage.status} is free: $0")
+            return f"{usage.status} is free"
         if self.start == "answer" and usage.answered_us is None:
-            return Bill(raw_seconds, 0, 0, 0, f"{self.describe()}; not answered: $0")
-        return self.bill_quantity(raw_seconds, usage.segments)
+            return "not answered"
+        return ""
+
+    def bill(self, usage: Usage) -> Bill:
+        """What the usage costs under this price. Source: domain.md, Billable minutes and Texts."""
+        return self.bill_unless(self.why_free(usage), self.raw_seconds(usage), usage.segments)
+
+    def bill_unless(self, free: str, raw_seconds: int, segments: int) -> Bill:
+        """What a quantity costs: nothing where there is a reason why it is free."""
+        if free:
+            return Bill(raw_seconds, 0, 0, 0, f"{self.describe()}; {free}: $0")
+        return self.bill_quantity(raw_seconds, segments)
 
     def bill_quantity(self, raw_seconds: int, segments: int = 1) -> Bill:
         """What a duration, or a count where the unit is none of time, costs."""
@@ -151,6 +166,18 @@ class Price(msgspec.Struct, kw_only=True):
         return Bill(raw_seconds, seconds, billed, charge, self.rule or self.describe())
 
 
+View = list[tuple[int, dict[str, Price]]]  # prefix length and the prices by such a prefix
+
+
+def find_by_prefix(view: View, number: str) -> Price | None:
+    """The first of a view's prices whose prefix the number has."""
+    for length, by_prefix in view:
+        price = by_prefix.get(number[:length])
+        if price is not None:
+            return price
+    return None
+
+
 class Prices:
     """The prices of one span of time, found by longest prefix with constant probes.
 
@@ -164,21 +191,17 @@ class Prices:
         for price in prices:
             pattern = self._patterns.setdefault(price.line, {}).setdefault(price.match, {})
             pattern.setdefault(price.prefix, price)  # the first in the file stands
-        self._views: dict[tuple[str, Dims], list[tuple[int, dict[str, Price]]]] = {}
+        self._views: dict[tuple[str, Dims], View] = {}
 
     def find(self, line: str, dims: Dims, number: str) -> Price | None:
         """The price that goes first by `Price.rank`, or None where nothing matches."""
-        key = (line, dims)
-        view = self._views.get(key)
-        if view is None:
-            view = self._view(line, dims)
-        for length, by_prefix in view:
-            price = by_prefix.get(number[:length])
-            if price is not None:
-                return price
-        return None
+        return find_by_prefix(self.view(line, dims), number)
 
-    def _view(self, line: str, dims: Dims) -> list[tuple[int, dict[str, Price]]]:
+    def view(self, line: str, dims: Dims) -> View:
+        """The probes for usages that answer a match alike: what goes first stands first."""
+        return self._views.get((line, dims)) or self._view(line, dims)
+
+    def _view(self, line: str, dims: Dims) -> View:
         facts = dict(zip(DIMENSIONS, dims, strict=True))
         probes = []
         for match, by_prefix in self._patterns.get(line, {}).items():

@@ -1,14 +1,20 @@
-"""Rating: an event and the tariff book give charges, or the reason why it must wait for a price."""
+"""Rating: an event and the tariff book give charges, or the reason why it must wait for a price.
 
+What usages of one shape have in common is looked up once and remembered, within bounds, beside the
+book: their prices, month and taxes until the next edge in time (`Shape`), the columns that a price
+fixes (`Terms`), and what a quantity costs. `find_price` and `Price.bill` say what is remembered.
+"""
+
+from datetime import date
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from rater.charge import Charge
-from rater.events import Dims, Event, Usage
+from rater.events import Dims, Event, Parties, Usage
 from rater.months import month_of
-from rater.price import Bill, Price, Prices
-from rater.tariff import Account, Book
-from rater.tax import UNKNOWN
+from rater.price import Bill, Price, View, find_by_prefix
+from rater.tariff import Account, Book, Span
+from rater.tax import NO_TABLE, TaxRule
 
 
 class Wait(StrEnum):
@@ -27,6 +33,9 @@ class Parked(NamedTuple):
     message: str
 
 
+TEXT_LINES = frozenset({"texts", "carrier_fees"})
+
+
 def rate(event: Event, book: Book) -> list[Charge] | Parked:
     """The charges of an event, one for each of its usages; none for the monthly kinds.
 
@@ -38,120 +47,193 @@ def rate(event: Event, book: Book) -> list[Charge] | Parked:
             Wait.CORRECTION, f"revision {event.revision} corrects an event; not built yet"
         )
     account = book.account(event.account_id)
+    account_id, identity, event_id, parties = (
+        event.account_id, event.identity(), event.id, event.parties(),
+    )  # fmt: skip
     charges = []
     for usage in event.usages():
-        found = find_price(book, account, usage.line, usage.dims, usage.number, usage.at_us)
-        if isinstance(found, Parked):
-            return found
-        version, price = found
-        bill = price.bill(usage)
-        charges.append(make_charge(event, usage, account, book, version, price, bill))
+        terms = find_terms(book, account, event.kind, usage)
+        if isinstance(terms, Parked):
+            return terms
+        charges.append(
+            Charge._make(
+                (
+                    account_id, identity, 0, event_id, *parties,
+                    usage.at_us, usage.answered_us, usage.ended_us,
+                    *terms.columns, *terms.cost(usage), "rated",
+                )
+            )
+        )  # fmt: skip
     return charges
 
 
-def find_price(
-    book: Book,
-    account: Account,
-    line: str,
-    dims: Dims,
-    number: str,
-    at_us: int,
-) -> tuple[str, Price] | Parked:
-    """The version label and the price that holds at an instant, or what is missing."""
+# What is remembered of a book
+
+
+class Shape(NamedTuple):
+    """What holds for usages that only numbers and quantities tell apart, until an edge in time."""
+
+    from_us: int
+    until_us: int
+    month: date
+    version: str
+    view: View
+    tax_rule: TaxRule
+    terms: dict[int, "Terms"]  # by the price's id
+
+
+class Terms:
+    """A shape's usages under one price: the columns that it fixes, and what a quantity costs."""
+
+    __slots__ = ("_costs", "_counts_segments", "_free", "_memo", "_price", "_tax_rule", "columns")
+
+    def __init__(
+        self, book: Book, account: Account, kind: str, usage: Usage, shape: Shape, price: Price
+    ) -> None:
+        self.columns = fixed_columns(kind, usage, shape.month, price, book, account, shape.version)
+        self._price = price
+        self._free = price.why_free(usage)
+        self._tax_rule = shape.tax_rule
+        self._counts_segments = usage.line in TEXT_LINES
+        self._memo = book.memo
+        costs_of = (id(price), id(shape.tax_rule), self._free, self._counts_segments)
+        self._costs = book.memo.costs.setdefault(costs_of, {})
+
+    def cost(self, usage: Usage) -> tuple[Any, ...]:
+        """The columns that follow from a usage's quantity."""
+        raw_seconds = self._price.raw_seconds(usage)
+        quantity = (raw_seconds, usage.segments)
+        columns = self._costs.get(quantity)
+        if columns is None:
+            bill = self._price.bill_unless(self._free, raw_seconds, usage.segments)
+            segments = usage.segments if self._counts_segments else 0
+            columns = cost_columns(segments, bill, self._tax_rule)
+            self._memo.make_room()
+            self._costs[quantity] = columns
+        return columns
+
+
+def find_terms(book: Book, account: Account, kind: str, usage: Usage) -> Terms | Parked:
+    """The terms of a usage, or what is missing."""
+    at_us = usage.at_us
+    month = month_of(at_us, account.zone)
+    key = (
+        id(account), kind, usage.line, usage.dims, usage.status, usage.dialed,
+        usage.answered_us is None, usage.origin, usage.termination, month,
+    )  # fmt: skip
+    shapes = book.memo.shapes.get(key, ())
+    for shape in shapes:
+        if shape.from_us <= at_us < shape.until_us:
+            break
+    else:
+        span = find_span(book, account, at_us)
+        if isinstance(span, Parked):
+            return span
+        tax_rule = _tax_rule(book, account, usage)
+        shape = Shape(
+            max(span.from_us, tax_rule.from_us),
+            min(span.until_us, tax_rule.until_us),
+            month,
+            span.version,
+            span.prices.view(usage.line, usage.dims),
+            tax_rule,
+            {},
+        )
+        book.memo.make_room()
+        book.memo.shapes[key] = (*shapes, shape)
+    price = find_by_prefix(shape.view, usage.number)
+    if price is None:
+        return _no_price(account, usage.line, usage.dims, usage.number)
+    terms: Terms | None = shape.terms.get(id(price))
+    if terms is None:
+        book.memo.make_room()
+        terms = shape.terms[id(price)] = Terms(book, account, kind, usage, shape, price)
+    return terms
+
+
+# What is looked up
+
+
+def find_span(book: Book, account: Account, at_us: int) -> Span | Parked:
+    """The prices of the account's tariff that hold at an instant, or what is missing."""
     tariff = book.tariffs.get(account.tariff)
     if tariff is None:
         return Parked(
             Wait.NO_TARIFF, f"tariff {account.tariff!r} is not in the book; add it and reload"
         )
-    span: tuple[str, Prices] | None = tariff.at(at_us)
-    if span is None:
-        return Parked(
-            Wait.NO_VERSION,
-            f"tariff {tariff.name!r} has no version at the event's time; add one valid then",
-        )
-    version, prices = span
-    price = prices.find(line, dims, number)
-    if price is None:
-        matched = " ".join(word for word in dims[:2] if isinstance(word, str))
-        # A prefix says enough to add a row; the whole number belongs in no message.
-        where = f" to {number[:5]}" if number.startswith("+") else ""
-        return Parked(
-            Wait.NO_PRICE,
-            f"tariff {tariff.name!r}: no price for {line} {matched}{where}; "
-            "add a prefix or a fallback row",
-        )
-    return version, price
-
-
-class Charged(Protocol):
-    """What owns a charge: an event, or a thing that stood in a month."""
-
-    @property
-    def account_id(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def id(self) -> str: ...
-    @property
-    def revision(self) -> int: ...
-    def identity(self) -> str: ...
-
-
-def make_charge(
-    event: Charged,
-    usage: Usage,
-    account: Account,
-    book: Book,
-    version: str,
-    price: Price,
-    bill: Bill,
-) -> Charge:
-    """The ledger row of a priced usage, its taxes beside it."""
-    direction, media, device, sender, carrier, registered, *_ = usage.dims
-    from_: str = getattr(event, "from_", "")
-    to: str = getattr(event, "to", "") or usage.number
-    taxes = UNKNOWN
-    if book.taxes is not None:
-        taxes = book.taxes.on(bill.charge, usage.line, usage.at_us, account.address, from_, to)
-    return Charge(
-        event.account_id,
-        month_of(usage.at_us, account.zone),
-        usage.line,
-        event.identity(),
-        event.revision,
-        event.kind,
-        event.id,
-        direction or "",
-        from_,
-        to,
-        getattr(event, "group_id", None) or "",
-        getattr(event, "campaign_id", None) or "",
-        getattr(event, "call_id", None) or "",
-        usage.at_us,
-        usage.answered_us,
-        usage.ended_us,
-        usage.status,
-        media or "",
-        device or "",
-        sender or "",
-        carrier or "",
-        registered or "",
-        usage.segments if usage.line in ("texts", "carrier_fees") else 0,
-        bill.raw_seconds,
-        bill.billed_seconds,
-        bill.billed,
-        price.unit,
-        price.rate,
-        price.per,
-        price.connection_fee,
-        bill.charge,
-        taxes.federal,
-        taxes.state,
-        taxes.local,
-        taxes.status,
-        taxes.rule,
-        book.currency,
-        account.tariff,
-        version,
-        bill.rule,
+    return tariff.at(at_us) or Parked(
+        Wait.NO_VERSION,
+        f"tariff {tariff.name!r} has no version at the event's time; add one valid then",
     )
+
+
+def find_price(
+    book: Book, account: Account, line: str, dims: Dims, number: str, at_us: int
+) -> tuple[str, Price] | Parked:
+    """The version label and the price that holds at an instant, or what is missing."""
+    span = find_span(book, account, at_us)
+    if isinstance(span, Parked):
+        return span
+    price = span.prices.find(line, dims, number)
+    return (span.version, price) if price else _no_price(account, line, dims, number)
+
+
+def _no_price(account: Account, line: str, dims: Dims, number: str) -> Parked:
+    matched = " ".join(word for word in dims[:2] if isinstance(word, str))
+    # A prefix says enough to add a row; the whole number belongs in no message.
+    where = f" to {number[:5]}" if number.startswith("+") else ""
+    return Parked(
+        Wait.NO_PRICE,
+        f"tariff {account.tariff!r}: no price for {line} {matched}{where}; "
+        "add a prefix or a fallback row",
+    )
+
+
+def _tax_rule(book: Book, account: Account, usage: Usage) -> TaxRule:
+    if book.taxes is None:
+        return NO_TABLE
+    return book.taxes.rule(
+        usage.line, usage.at_us, account.address, usage.origin, usage.termination
+    )
+
+
+# The columns of a charge, in the order of Charge
+
+
+def fixed_columns(
+    kind: str, usage: Usage, month: date, price: Price, book: Book, account: Account, version: str
+) -> tuple[Any, ...]:
+    """From the month to the tariff's version: what a usage's shape and its price say."""
+    direction, media, device, sender, carrier, registered, *_ = usage.dims
+    return (
+        month, usage.line, kind,
+        direction or "", media or "", device or "", sender or "", carrier or "", registered or "",
+        usage.status, price.unit, price.rate, price.per, price.connection_fee,
+        book.currency, account.tariff, version,
+    )  # fmt: skip
+
+
+def cost_columns(segments: int, bill: Bill, tax_rule: TaxRule) -> tuple[Any, ...]:
+    """From the segments to the rule: what a quantity costs, and its taxes."""
+    taxes = tax_rule.on(bill.charge)
+    return (
+        segments, bill.raw_seconds, bill.billed_seconds, bill.billed, bill.charge,
+        taxes.federal, taxes.state, taxes.local, taxes.status, taxes.rule, bill.rule,
+    )  # fmt: skip
+
+
+def charge_of(
+    account_id: str, kind: str, event_id: str, identity: str, parties: Parties,
+    usage: Usage, book: Book, version: str, price: Price, bill: Bill,
+) -> Charge:  # fmt: skip
+    """The ledger row of a usage billed apart from any event: of what stood in a month."""
+    account = book.account(account_id)
+    month = month_of(usage.at_us, account.zone)
+    return Charge._make(
+        (
+            account_id, identity, 0, event_id, *parties,
+            usage.at_us, usage.answered_us, usage.ended_us,
+            *fixed_columns(kind, usage, month, price, book, account, version),
+            *cost_columns(0, bill, _tax_rule(book, account, usage)), "rated",
+        )
+    )  # fmt: skip

@@ -1,17 +1,17 @@
 """The tariff book: which account pays by which tariff, and which version holds at an instant."""
 
 from bisect import bisect_right
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from rater.price import Price, Prices
 from rater.tax import Address, TaxTable
 
-FOREVER_US = 2**62
 
-
-class Account(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Account:
     """What an account maps to; `accounts.default` for one that the book does not name."""
 
     tariff: str
@@ -28,35 +28,61 @@ class Version(NamedTuple):
     prices: list[Price]
 
 
+class Span(NamedTuple):
+    """The prices of a tariff's version that hold from an instant until another."""
+
+    version: str
+    from_us: int
+    until_us: int
+    prices: Prices
+
+
 class Tariff:
     """The versions of one tariff. The event's own time picks, never the clock."""
 
     def __init__(self, name: str, versions: list[Version]) -> None:
         self.name = name
         self.versions = versions
-        self._spans: list[tuple[str, int, Prices]] = []  # version label, until, prices
-        self._starts: list[int] = []
+        self._spans: list[Span] = []
         for version in sorted(versions, key=lambda version: version.from_us):
             edges = {version.from_us, version.until_us}
             for price in version.prices:
                 edges |= {price.valid_from_us, price.valid_until_us}
             starts = sorted(us for us in edges if version.from_us <= us <= version.until_us)
-            for start_us, until_us in pairwise(starts):
+            for from_us, until_us in pairwise(starts):
                 prices = [
                     price
                     for price in version.prices
-                    if price.valid_from_us <= start_us < price.valid_until_us
+                    if price.valid_from_us <= from_us < price.valid_until_us
                 ]
-                self._starts.append(start_us)
-                self._spans.append((version.label, until_us, Prices(prices)))
+                self._spans.append(Span(version.label, from_us, until_us, Prices(prices)))
+        self._starts = [span.from_us for span in self._spans]
 
-    def at(self, at_us: int) -> tuple[str, Prices] | None:
-        """The version label and prices that hold at an instant, or None outside all versions."""
+    def at(self, at_us: int) -> Span | None:
+        """The version and prices that hold at an instant, or None outside all versions."""
         index = bisect_right(self._starts, at_us) - 1
         if index < 0:
             return None
-        label, until_us, prices = self._spans[index]
-        return (label, prices) if at_us < until_us else None
+        span = self._spans[index]
+        return span if at_us < span.until_us else None
+
+
+class Memo:
+    """What rating remembers of a book. Emptied when it holds too much: it can be found again."""
+
+    def __init__(self, room: int = 262_144) -> None:
+        self._room = room
+        self.shapes: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self.costs: dict[tuple[Any, ...], dict[tuple[int, int], tuple[Any, ...]]] = {}
+        self._count = 0
+
+    def make_room(self) -> None:
+        """To be asked before each thing that is put in."""
+        self._count += 1
+        if self._count > self._room:
+            self.shapes.clear()
+            self.costs.clear()
+            self._count = 0
 
 
 class Book:
@@ -71,9 +97,11 @@ class Book:
     ) -> None:
         self.currency = currency
         self.tariffs = tariffs
-        self.accounts = accounts
+        alike = {account: account for account in accounts.values()}
+        self.accounts = {name: alike[account] for name, account in accounts.items()}
         self.taxes = taxes
-        self._default = accounts["default"]
+        self.memo = Memo()
+        self._default = self.accounts["default"]
 
     def account(self, account_id: str) -> Account:
         return self.accounts.get(account_id, self._default)

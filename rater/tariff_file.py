@@ -18,8 +18,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from rater.charge import format_us
 from rater.events import normal_carrier, to_us
 from rater.money import NANOS, ROUNDINGS, MoneyError, format_nanos, parse_nanos
+from rater.months import FOREVER_US
 from rater.price import LINES, STATUSES, WORDS, Match, Price
-from rater.tariff import FOREVER_US, Account, Book, Tariff, Version
+from rater.tariff import Account, Book, Tariff, Version
 from rater.tax import LEVELS, Address, TaxRow, TaxTable
 
 

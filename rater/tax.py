@@ -10,7 +10,7 @@ from functools import cache
 from typing import NamedTuple
 
 from rater.money import NANOS, divide_half_even, format_nanos
-from rater.numbers import us_state
+from rater.months import FOREVER_US
 
 LEVELS = ("federal", "state", "local")
 CALL_LINES = frozenset({"calls", "video_calls", "campaign_calls"})
@@ -52,29 +52,22 @@ class Taxes(NamedTuple):
 UNKNOWN = Taxes(0, 0, 0, "unknown", "no tax table for the account's service address at that time")
 
 
-class TaxTable:
-    """Rows by date and place. `on` is a pure function of its arguments."""
+class TaxRule:
+    """The rows that tax a charge of one line at one place, from an instant until another."""
 
-    def __init__(self, rows: list[TaxRow]) -> None:
+    def __init__(
+        self, rows: tuple[TaxRow, ...] | None, rule: str, from_us: int, until_us: int
+    ) -> None:
         self._rows = rows
-        edges = {row.valid_from_us for row in rows} | {row.valid_until_us for row in rows}
-        self._edges = sorted(edges)
-        self._applicable = cache(self._find)
+        self._rule = rule
+        self.from_us, self.until_us = from_us, until_us
 
-    def on(
-        self, charge: int, line: str, at_us: int, address: Address, from_: str, to: str
-    ) -> Taxes:
+    def on(self, charge: int) -> Taxes:
         """The taxes on a charge of so many nanos, each rounded half-even once."""
-        state = address.state
-        if line in CALL_LINES:
-            state = two_of_three(us_state(from_), us_state(to), address.state)
-        # Between two edges of the table nothing changes, so the span stands for the instant.
-        span = bisect_right(self._edges, at_us)
-        rows, rule = self._applicable(line, span, address, state)
-        if rows is None:
+        if self._rows is None:
             return UNKNOWN
         amounts = dict.fromkeys(LEVELS, 0)
-        for row in rows:
+        for row in self._rows:
             amounts[row.level] += divide_half_even(
                 charge * row.taxed_share * row.rate, NANOS * NANOS
             )
@@ -82,23 +75,43 @@ class TaxTable:
             amounts["federal"],
             amounts["state"],
             amounts["local"],
-            "taxed" if rows else "exempt",
-            rule,
+            "taxed" if self._rows else "exempt",
+            self._rule,
         )
 
-    def _find(
-        self, line: str, span: int, address: Address, state: str
-    ) -> tuple[tuple[TaxRow, ...] | None, str]:
-        if not span:
-            return None, ""
-        at_us = self._edges[span - 1]
+
+NO_TABLE = TaxRule(None, "", -FOREVER_US, FOREVER_US)
+
+
+class TaxTable:
+    """Rows by date and place. `rule` is a pure function of its arguments."""
+
+    def __init__(self, rows: list[TaxRow]) -> None:
+        self._rows = rows
+        edges = {row.valid_from_us for row in rows} | {row.valid_until_us for row in rows}
+        self._edges = sorted(edges)
+        self._applicable = cache(self._find)
+
+    def rule(
+        self, line: str, at_us: int, address: Address, origin: str, termination: str
+    ) -> TaxRule:
+        """What taxes a line's charge at an instant, by the states of both parties of a call."""
+        state = address.state
+        if line in CALL_LINES:
+            state = two_of_three(origin, termination, address.state)
+        # Between two edges of the table nothing changes, so the span stands for the instant.
+        return self._applicable(line, bisect_right(self._edges, at_us), address, state)
+
+    def _find(self, line: str, span: int, address: Address, state: str) -> TaxRule:
+        from_us = self._edges[span - 1] if span else -FOREVER_US
+        until_us = self._edges[span] if span < len(self._edges) else FOREVER_US
         current = [
             row
             for row in self._rows
-            if row.country == address.country and row.valid_from_us <= at_us < row.valid_until_us
+            if row.country == address.country and row.valid_from_us <= from_us < row.valid_until_us
         ]
         if not current:
-            return None, ""
+            return TaxRule(None, "", from_us, until_us)
         rows = tuple(
             row
             for row in current
@@ -112,7 +125,9 @@ class TaxTable:
             for row in rows
         )
         place = state or "no one state"
-        return rows, f"{address.country}, {place}: {rule or 'not taxed'}"
+        return TaxRule(
+            rows, f"{address.country}, {place}: {rule or 'not taxed'}", from_us, until_us
+        )
 
 
 def two_of_three(origin: str, termination: str, service: str) -> str:

@@ -15,11 +15,12 @@ from rater.charge import Charge
 from rater.events import DIMENSIONS, KINDS, Dims, Event, Usage, decode
 from rater.money import format_nanos
 from rater.monthly import Telling
+from rater.months import FOREVER_US
 from rater.price import Price
 from rater.rate import rate
 from rater.reject import Reject
 from rater.statement import Sums
-from rater.tariff import FOREVER_US, Book
+from rater.tariff import Book
 from rater.tariff_file import load_book
 from schemas import SAMPLE_TARIFF
 

@@ -14,6 +14,7 @@ from rater.monthly import charge_month
 from rater.price import Price
 from rater.rate import Parked, rate
 from rater.statement import make_statement
+from rater.tariff import Memo
 from schemas import SAMPLE_TARIFF
 from tests import oracle
 from tests.rater.make import (
@@ -352,6 +353,22 @@ def test_the_sum_of_the_rows_is_the_statement(events: list[dict[str, Any]]) -> N
     )  # fmt: skip
     assert sum(line.charge for line in made.lines) == exact
     assert made.total_cents == round(Fraction(exact, 10_000_000))  # Python rounds half to even
+
+
+@modest
+@given(st.lists(EVENTS, min_size=2, max_size=12), st.integers(1, 8))
+def test_what_is_remembered_of_others_changes_no_charge(
+    events: list[dict[str, Any]], room: int
+) -> None:
+    """Each is rated by a book that has seen nothing, and by one that has no room for all."""
+    alone = []
+    for event in events:
+        SAMPLE.memo = Memo()
+        alone.append(rate(decoded(event), SAMPLE))
+    SAMPLE.memo = Memo(room)
+    assert [rate(decoded(event), SAMPLE) for event in events * 2] == alone * 2
+    SAMPLE.memo = Memo()
+    assert [rate(decoded(event), SAMPLE) for event in events * 2] == alone * 2
 
 
 @modest

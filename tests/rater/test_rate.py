@@ -532,3 +532,11 @@ def test_a_tariff_of_another_shape_needs_no_other_code() -> None:
         result = rate(event, book)
         assert isinstance(result, list)
         assert format_nanos(result[0].charge) == expected
+
+
+def test_from_answer_a_call_that_nobody_took_is_free_whatever_others_of_its_shape_cost() -> None:
+    book = make_book(price("calls", "0.006", more='start = "answer"'))
+    for _ in range(2):
+        taken, missed = charge(call(answered_at="2026-02-10T12:00:05Z"), book), charge(call(), book)
+        assert (format_nanos(taken.charge), missed.charge) == ("0.006", 0)
+        assert missed.rule.endswith("; not answered: $0")

@@ -44,7 +44,7 @@ def test_a_version_holds_to_the_microsecond(
     instant: str, version: str | None, rate: str | None
 ) -> None:
     held = TARIFF.at(us(instant))
-    found = held[1].find("calls", dims(), LONDON) if held else None
+    found = held.prices.find("calls", dims(), LONDON) if held else None
     assert (held and held[0], found and format_nanos(found.rate)) == (version, rate)
 
 
@@ -57,7 +57,7 @@ def test_a_price_that_outlives_its_version_ends_with_it() -> None:
     for at_us, rate in ((FEBRUARY - 1, "0.01"), (FEBRUARY, "0.02"), (APRIL - 1, "0.02")):
         held = tariff.at(at_us)
         assert held is not None
-        found = held[1].find("calls", dims(), LONDON)
+        found = held.prices.find("calls", dims(), LONDON)
         assert found is not None
         assert format_nanos(found.rate) == rate
 

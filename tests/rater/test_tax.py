@@ -127,10 +127,9 @@ def test_a_city_of_the_same_name_in_another_state_taxes_nothing() -> None:
     city = US_ROW._replace(level="local", locality="Springfield", authority="city")
     table = TaxTable([city._replace(state="IL"), city._replace(state="MA", rate=nanos("0.25"))])
     at_us, springfield_il = us("2026-06-01T00:00:00Z"), Address("US", "IL", "Springfield")
-    chicago, boston = "+13125550100", "+16175550100"
-    assert table.on(100, "calls", at_us, springfield_il, chicago, boston).local == 50
+    assert table.rule("calls", at_us, springfield_il, "IL", "MA").on(100).local == 50
     # two in Massachusetts outvote Illinois, and the account's city lies in Illinois
-    assert table.on(100, "calls", at_us, springfield_il, boston, boston).local == 0
+    assert table.rule("calls", at_us, springfield_il, "MA", "MA").on(100).local == 0
 
 
 # ------------------------------------------------------------------ what the table does not say
@@ -152,7 +151,7 @@ STATUSES = [
 def test_what_the_table_does_not_say_is_marked(
     line: str, instant: str, address: Address, status: str
 ) -> None:
-    taxes = TaxTable([US_ROW]).on(100, line, us(instant), address, MANHATTAN, LONDON)
+    taxes = TaxTable([US_ROW]).rule(line, us(instant), address, "NY", "").on(100)
     assert taxes.status == status
     assert taxes[:3] == ((50, 0, 0) if status == "taxed" else (0, 0, 0))
     assert taxes.rule
@@ -202,9 +201,8 @@ def test_a_tax_is_rounded_half_even_once(
     level: str, charged: int, rates: list[str], share: str, tax: int
 ) -> None:
     at_us = us("2026-06-01T00:00:00Z")
-    taxes = rows(*rates, share=share, level=level).on(
-        charged, "calls", at_us, NEW_YORK, LONDON, LONDON
-    )
+    table = rows(*rates, share=share, level=level)
+    taxes = table.rule("calls", at_us, NEW_YORK, "", "").on(charged)
     assert dict(zip(LEVELS, taxes[:3], strict=True)) == dict.fromkeys(LEVELS, 0) | {level: tax}
 
 
@@ -213,6 +211,6 @@ def test_the_sample_taxes_no_line_it_does_not_name() -> None:
     assert table is not None
     address = SAMPLE.account("someone").address
     for line in ("carrier_fees", "recording_storage", "ai_voice_detection", "subscriptions"):
-        taxes = table.on(10**9, line, us("2026-06-01T00:00:00Z"), address, "", "")
+        taxes = table.rule(line, us("2026-06-01T00:00:00Z"), address, "", "").on(10**9)
         assert (taxes.status, taxes[:3]) == ("exempt", (0, 0, 0))
     assert frozenset({"calls", "video_calls", "campaign_calls"}) == CALL_LINES
