@@ -8,26 +8,8 @@ from rater.money import format_nanos
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Charge(NamedTuple):
-    """Money is nanos, instants are microseconds since the epoch, text that is absent is "".
-
-    (account_id, month, line, identity, revision) is the row's key: made from the event alone, so
-    writing a row twice changes nothing. First what is the event's own, then what it shares with
-    others of its shape (`rater.rate.Terms`), then what follows from the quantity.
-    """
-
-    account_id: str
-    identity: str
-    revision: int
-    event_id: str
-    from_: str
-    to: str
-    group_id: str
-    campaign_id: str
-    call_id: str
-    occurred_us: int
-    answered_us: int | None
-    ended_us: int | None
+class Terms(NamedTuple):
+    """The columns that a usage's shape and its price fix: many charges share one object."""
 
     month: date
     line: str
@@ -46,6 +28,11 @@ class Charge(NamedTuple):
     currency: str
     tariff: str
     tariff_version: str
+    status: str = "rated"
+
+
+class Cost(NamedTuple):
+    """The columns that follow from the quantity: charges of the same cost share one object."""
 
     segments: int
     raw_seconds: int
@@ -58,7 +45,42 @@ class Charge(NamedTuple):
     tax_status: str
     tax_rule: str
     rule: str
-    status: str = "rated"
+
+
+class Charge(NamedTuple):
+    """Money is nanos, instants are microseconds since the epoch, text that is absent is "".
+
+    (account_id, month, line, identity, revision) is the row's key: made from the event alone, so
+    writing a row twice changes nothing.
+    """
+
+    account_id: str
+    identity: str
+    revision: int
+    event_id: str
+    from_: str
+    to: str
+    group_id: str
+    campaign_id: str
+    call_id: str
+    occurred_us: int
+    answered_us: int | None
+    ended_us: int | None
+    terms: Terms
+    cost: Cost
+
+    def columns(self) -> dict[str, Any]:
+        """All of the row, by column."""
+        own = dict(zip(self._fields[:-2], self, strict=False))
+        return own | self.terms._asdict() | self.cost._asdict()
+
+    def changed(self, **columns: Any) -> "Charge":
+        """The same with other values in some columns."""
+        terms = {name: columns.pop(name) for name in Terms._fields if name in columns}
+        cost = {name: columns.pop(name) for name in Cost._fields if name in columns}
+        return self._replace(
+            terms=self.terms._replace(**terms), cost=self.cost._replace(**cost), **columns
+        )
 
 
 MONEY = ("unit_price", "connection_fee", "charge", "tax_federal", "tax_state", "tax_local")
@@ -75,8 +97,8 @@ def format_us(at_us: int) -> str:
 
 def charge_to_json(charge: Charge) -> dict[str, Any]:
     """A rated row as JSON, with exact decimals as strings. Source: conventions.md."""
-    row = charge._asdict()
-    row["month"] = f"{charge.month:%Y-%m}"
+    row = charge.columns()
+    row["month"] = f"{charge.terms.month:%Y-%m}"
     row["from"] = row.pop("from_")
     for name in ("occurred", "answered", "ended"):
         at_us = row.pop(f"{name}_us")

@@ -141,7 +141,7 @@ def _charge(same: list[Telling], month: date, book: Book, *, stood: bool = True)
     usage = Usage(state.line, state.dims, state.number, at_us, ended_us=state.until_us)
     parties = Parties(to=state.number, call_id=state.call_id)
     charge = charge_of(
-        telling.account_id, telling.kind, telling.event_id, state.billed_as, parties,
-        usage, book, version, price, bill,
+        telling.account_id, telling.event_id, state.billed_as, parties,
+        telling.kind, usage, book, version, price, bill,
     )  # fmt: skip
-    return charge if stood else charge._replace(status="voided")
+    return charge if stood else charge.changed(status="voided")

@@ -1,15 +1,15 @@
 """Rating: an event and the tariff book give charges, or the reason why it must wait for a price.
 
 What usages of one shape have in common is looked up once and remembered, within bounds, beside the
-book: their prices, month and taxes until the next edge in time (`Shape`), the columns that a price
-fixes (`Terms`), and what a quantity costs. `find_price` and `Price.bill` say what is remembered.
+book: their prices, month and taxes until the next edge in time (`Shape`), their terms under a price
+and what a quantity costs by them (`Pricing`). `find_price` and `Price.bill` say what is remembered.
 """
 
 from datetime import date
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from rater.charge import Charge
+from rater.charge import Charge, Cost, Terms
 from rater.events import Dims, Event, Parties, Usage
 from rater.months import month_of
 from rater.price import Bill, Price, View, find_by_prefix
@@ -52,15 +52,15 @@ def rate(event: Event, book: Book) -> list[Charge] | Parked:
     )  # fmt: skip
     charges = []
     for usage in event.usages():
-        terms = find_terms(book, account, event.kind, usage)
-        if isinstance(terms, Parked):
-            return terms
+        pricing = find_pricing(book, account, event.kind, usage)
+        if isinstance(pricing, Parked):
+            return pricing
         charges.append(
             Charge._make(
                 (
                     account_id, identity, 0, event_id, *parties,
                     usage.at_us, usage.answered_us, usage.ended_us,
-                    *terms.columns, *terms.cost(usage), "rated",
+                    pricing.terms, pricing.cost(usage),
                 )
             )
         )  # fmt: skip
@@ -79,42 +79,41 @@ class Shape(NamedTuple):
     version: str
     view: View
     tax_rule: TaxRule
-    terms: dict[int, "Terms"]  # by the price's id
+    pricings: dict[int, "Pricing"]  # by the price's id
 
 
-class Terms:
-    """A shape's usages under one price: the columns that it fixes, and what a quantity costs."""
+class Pricing:
+    """A shape's usages under one price: their terms, and what a quantity costs."""
 
-    __slots__ = ("_costs", "_counts_segments", "_free", "_memo", "_price", "_tax_rule", "columns")
+    __slots__ = ("_costs", "_counts_segments", "_free", "_memo", "_price", "_tax_rule", "terms")
 
     def __init__(
         self, book: Book, account: Account, kind: str, usage: Usage, shape: Shape, price: Price
     ) -> None:
-        self.columns = fixed_columns(kind, usage, shape.month, price, book, account, shape.version)
+        self.terms = terms_of(kind, usage, shape.month, price, book, account, shape.version)
         self._price = price
         self._free = price.why_free(usage)
         self._tax_rule = shape.tax_rule
         self._counts_segments = usage.line in TEXT_LINES
         self._memo = book.memo
         costs_of = (id(price), id(shape.tax_rule), self._free, self._counts_segments)
-        self._costs = book.memo.costs.setdefault(costs_of, {})
+        self._costs: dict[tuple[int, int], Cost] = book.memo.costs.setdefault(costs_of, {})
 
-    def cost(self, usage: Usage) -> tuple[Any, ...]:
-        """The columns that follow from a usage's quantity."""
+    def cost(self, usage: Usage) -> Cost:
+        """What follows from a usage's quantity."""
         raw_seconds = self._price.raw_seconds(usage)
         quantity = (raw_seconds, usage.segments)
-        columns = self._costs.get(quantity)
-        if columns is None:
+        cost = self._costs.get(quantity)
+        if cost is None:
             bill = self._price.bill_unless(self._free, raw_seconds, usage.segments)
             segments = usage.segments if self._counts_segments else 0
-            columns = cost_columns(segments, bill, self._tax_rule)
             self._memo.make_room()
-            self._costs[quantity] = columns
-        return columns
+            cost = self._costs[quantity] = cost_of(segments, bill, self._tax_rule)
+        return cost
 
 
-def find_terms(book: Book, account: Account, kind: str, usage: Usage) -> Terms | Parked:
-    """The terms of a usage, or what is missing."""
+def find_pricing(book: Book, account: Account, kind: str, usage: Usage) -> Pricing | Parked:
+    """By what a usage is priced, or what is missing."""
     at_us = usage.at_us
     month = month_of(at_us, account.zone)
     key = (
@@ -144,11 +143,11 @@ def find_terms(book: Book, account: Account, kind: str, usage: Usage) -> Terms |
     price = find_by_prefix(shape.view, usage.number)
     if price is None:
         return _no_price(account, usage.line, usage.dims, usage.number)
-    terms: Terms | None = shape.terms.get(id(price))
-    if terms is None:
+    pricing: Pricing | None = shape.pricings.get(id(price))
+    if pricing is None:
         book.memo.make_room()
-        terms = shape.terms[id(price)] = Terms(book, account, kind, usage, shape, price)
-    return terms
+        pricing = shape.pricings[id(price)] = Pricing(book, account, kind, usage, shape, price)
+    return pricing
 
 
 # What is looked up
@@ -197,15 +196,14 @@ def _tax_rule(book: Book, account: Account, usage: Usage) -> TaxRule:
     )
 
 
-# The columns of a charge, in the order of Charge
+# The parts of a charge
 
 
-def fixed_columns(
+def terms_of(
     kind: str, usage: Usage, month: date, price: Price, book: Book, account: Account, version: str
-) -> tuple[Any, ...]:
-    """From the month to the tariff's version: what a usage's shape and its price say."""
+) -> Terms:
     direction, media, device, sender, carrier, registered, *_ = usage.dims
-    return (
+    return Terms(
         month, usage.line, kind,
         direction or "", media or "", device or "", sender or "", carrier or "", registered or "",
         usage.status, price.unit, price.rate, price.per, price.connection_fee,
@@ -213,27 +211,24 @@ def fixed_columns(
     )  # fmt: skip
 
 
-def cost_columns(segments: int, bill: Bill, tax_rule: TaxRule) -> tuple[Any, ...]:
-    """From the segments to the rule: what a quantity costs, and its taxes."""
+def cost_of(segments: int, bill: Bill, tax_rule: TaxRule) -> Cost:
     taxes = tax_rule.on(bill.charge)
-    return (
+    return Cost(
         segments, bill.raw_seconds, bill.billed_seconds, bill.billed, bill.charge,
         taxes.federal, taxes.state, taxes.local, taxes.status, taxes.rule, bill.rule,
     )  # fmt: skip
 
 
 def charge_of(
-    account_id: str, kind: str, event_id: str, identity: str, parties: Parties,
-    usage: Usage, book: Book, version: str, price: Price, bill: Bill,
+    account_id: str, event_id: str, identity: str, parties: Parties,
+    kind: str, usage: Usage, book: Book, version: str, price: Price, bill: Bill,
 ) -> Charge:  # fmt: skip
     """The ledger row of a usage billed apart from any event: of what stood in a month."""
     account = book.account(account_id)
     month = month_of(usage.at_us, account.zone)
-    return Charge._make(
-        (
-            account_id, identity, 0, event_id, *parties,
-            usage.at_us, usage.answered_us, usage.ended_us,
-            *fixed_columns(kind, usage, month, price, book, account, version),
-            *cost_columns(0, bill, _tax_rule(book, account, usage)), "rated",
-        )
+    return Charge(
+        account_id, identity, 0, event_id, *parties,
+        usage.at_us, usage.answered_us, usage.ended_us,
+        terms_of(kind, usage, month, price, book, account, version),
+        cost_of(0, bill, _tax_rule(book, account, usage)),
     )  # fmt: skip

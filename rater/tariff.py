@@ -73,7 +73,7 @@ class Memo:
     def __init__(self, room: int = 262_144) -> None:
         self._room = room
         self.shapes: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-        self.costs: dict[tuple[Any, ...], dict[tuple[int, int], tuple[Any, ...]]] = {}
+        self.costs: dict[tuple[Any, ...], dict[tuple[int, int], Any]] = {}
         self._count = 0
 
     def make_room(self) -> None:

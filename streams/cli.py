@@ -152,9 +152,9 @@ def rate(
                 ledger.write(batch)
                 for month in months_touched(batch, book, now):
                     make_month(ledger, book, month, as_of=now)
-            charged = sum(row.charge.charge for row in batch.rated)
+            charged = sum(row.charge.cost.charge for row in batch.rated)
             tax = sum(
-                row.charge.tax_federal + row.charge.tax_state + row.charge.tax_local
+                row.charge.cost.tax_federal + row.charge.cost.tax_state + row.charge.cost.tax_local
                 for row in batch.rated
             )
             (err if as_json else out).print(

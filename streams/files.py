@@ -62,7 +62,7 @@ def rate_file(
 
 def months_touched(batch: Batch, book: Book, now: datetime) -> list[date]:
     """The months whose monthly lines the batch's states can change, up to now."""
-    months = {row.charge.month for row in batch.rated}
+    months = {row.charge.terms.month for row in batch.rated}
     for row in batch.states:
         zone = book.account(row.telling.account_id).zone
         state = row.telling.state

@@ -5,7 +5,7 @@ a receipt says that its stretch's rows are there. No insert deduplication: ident
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 import schemas
 from rater import __version__
-from rater.charge import MONEY, Charge
+from rater.charge import MONEY, Charge, Cost, Terms
 from rater.months import month_of
 from streams import faults
 from streams.pipeline import Batch, ParkedRow, Place, RatedRow, Receipt, RejectedRow, StateRow
@@ -120,7 +120,7 @@ class Ledger:
         """
         now = datetime.now(UTC)
         with self._write_lock:
-            self._written_months.update(row.charge.month for row in batch.rated)
+            self._written_months.update(row.charge.terms.month for row in batch.rated)
             self._written_months.update(
                 month_of(row.telling.state.from_us, ZoneInfo("UTC")) for row in batch.states
             )
@@ -272,17 +272,40 @@ def _rated_columns(rows: Sequence[RatedRow]) -> dict[str, pa.Array] | None:
     if not rows:
         return None
     charges, hashes, places, versions = zip(*rows, strict=True)
-    columns = {}
-    for name, values in zip(Charge._fields, zip(*charges, strict=True), strict=True):
-        column = _CHARGE_NAMES.get(name, name)
-        if name in MONEY:
-            columns[column] = _decimals(values)
-        elif name.endswith("_us"):
-            columns[column] = _instants(values)
-        else:
-            columns[column] = pa.array(values)
+    *own, terms, costs = zip(*charges, strict=True)
+    columns = _columns_of(Charge._fields[:-2], own)
+    columns |= _shared_columns(Terms._fields, terms) | _shared_columns(Cost._fields, costs)
     columns["content_hash"] = pa.array(hashes, pa.uint64())
     return columns | _place_columns(places) | {"version": _versions(versions)}
+
+
+def _columns_of(names: Iterable[str], columns: Iterable[Sequence[Any]]) -> dict[str, pa.Array]:
+    made = {}
+    for name, values in zip(names, columns, strict=True):
+        column = _CHARGE_NAMES.get(name, name)
+        if name in MONEY:
+            made[column] = _decimals(values)
+        elif name.endswith("_us"):
+            made[column] = _instants(values)
+        else:
+            made[column] = pa.array(values)
+    return made
+
+
+def _shared_columns(names: Iterable[str], parts: Sequence[tuple[Any, ...]]) -> dict[str, pa.Array]:
+    """Columns of what many rows share: made once for each object, then taken by its number."""
+    numbers: dict[int, int] = {}
+    distinct: list[tuple[Any, ...]] = []
+    indices = []
+    for part in parts:
+        number = numbers.get(id(part))
+        if number is None:
+            number = numbers[id(part)] = len(distinct)
+            distinct.append(part)
+        indices.append(number)
+    taken = pa.array(indices, pa.int32())
+    made = _columns_of(names, zip(*distinct, strict=True))
+    return {column: values.take(taken) for column, values in made.items()}
 
 
 def _state_columns(rows: Sequence[StateRow]) -> dict[str, pa.Array] | None:

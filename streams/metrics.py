@@ -105,8 +105,8 @@ def count_batch(batch: Batch, *, written_s: float, insert_s: float) -> None:
     oldest_ms = None
     for row in batch.rated:
         charge = row.charge
-        charged[charge.line] = charged.get(charge.line, 0) + charge.charge
-        unknown += charge.tax_status == "unknown"
+        charged[charge.terms.line] = charged.get(charge.terms.line, 0) + charge.cost.charge
+        unknown += charge.cost.tax_status == "unknown"
         if oldest_ms is None or row.place.logged_ms < oldest_ms:
             oldest_ms = row.place.logged_ms
     for line, nanos in charged.items():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import msgspec
+from xxhash import xxh3_64_intdigest
 
 from rater.charge import Charge
 from rater.events import Event, Kind, Text, decode
@@ -154,7 +155,7 @@ def add_records(
             states,
             parked,
             rejected,
-            sum(row.charge.charge for row in batch.rated[before[0] :]),
+            sum(row.charge.cost.charge for row in batch.rated[before[0] :]),
         )
     )
 
@@ -168,14 +169,14 @@ def add_event(batch: Batch, event: Event, place: Place, book: Book) -> None:
         )
         return
     batch.events[event.kind] += 1
-    content_hash = _hash(event.content())
+    content_hash = xxh3_64_intdigest(event.content())
     version = _PREFERRED - 1 - place.position()
     state = event.state()
     if state is not None:
         telling = Telling(event.account_id, event.kind, event.id, place.position(), state)
         batch.states.append(StateRow(telling, event.revision, content_hash, place, version))
     for charge in outcome:
-        if charge.kind == "amd" and charge.answered_us is not None:
+        if charge.terms.kind == "amd" and charge.answered_us is not None:
             # Where the events of one call disagree, one that was answered counts.
             version |= _PREFERRED
         batch.rated.append(RatedRow(charge, content_hash, place, version))
@@ -200,7 +201,3 @@ def _without_body(event: Event) -> bytes:
     if isinstance(event, Text) and event.body is not None:
         event = msgspec.structs.replace(event, body=None, segments=event.segment_count())
     return msgspec.json.encode(event)
-
-
-def _hash(content: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())

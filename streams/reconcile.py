@@ -100,8 +100,9 @@ def expected_rows(batch: Batch) -> list[Row]:
     rows = []
     for rated in batch.rated:
         c = rated.charge
-        key: Key = ("rated", c.account_id, c.month, c.line, c.identity, c.revision)
-        values = tuple(getattr(c, name) for name in COMPARED["rated"])
+        key: Key = ("rated", c.account_id, c.terms.month, c.terms.line, c.identity, c.revision)
+        columns = c.columns()
+        values = tuple(columns[name] for name in COMPARED["rated"])
         rows.append(Row(key, rated.version, rated.place[:3], values))
     for state in batch.states:
         t = state.telling

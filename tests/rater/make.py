@@ -139,13 +139,13 @@ def charges(event: Mapping[str, Any], book: Book = SAMPLE) -> list[Charge]:
 
 def charge(event: Mapping[str, Any], book: Book = SAMPLE, line: str | None = None) -> Charge:
     """The only charge of the event, or the only one on a line."""
-    (found,) = (row for row in charges(event, book) if line in (None, row.line))
+    (found,) = (row for row in charges(event, book) if line in (None, row.terms.line))
     return found
 
 
 def shown(row: Charge) -> tuple[int, str, str]:
     """Billed units, unit and charge: what a price list says."""
-    return row.billed, row.unit, format_nanos(row.charge)
+    return row.cost.billed, row.terms.unit, format_nanos(row.cost.charge)
 
 
 # ------------------------------------------------------------------ the log, and its sums
@@ -163,15 +163,17 @@ def sums(rows: Iterable[Charge]) -> list[Sums]:
     """The ledger's rows as the store groups them for a statement."""
     groups: dict[tuple[str, str, str, str], list[Charge]] = {}
     for row in rows:
-        groups.setdefault((row.line, row.direction, row.media, row.registered), []).append(row)
+        groups.setdefault(
+            (row.terms.line, row.terms.direction, row.terms.media, row.terms.registered), []
+        ).append(row)
     return [
         Sums(
             *key,
             rows=len(group),
-            billed=sum(row.billed for row in group),
-            billed_seconds=sum(row.billed_seconds for row in group),
-            segments=sum(row.segments for row in group),
-            charge=sum(row.charge for row in group),
+            billed=sum(row.cost.billed for row in group),
+            billed_seconds=sum(row.cost.billed_seconds for row in group),
+            segments=sum(row.cost.segments for row in group),
+            charge=sum(row.cost.charge for row in group),
             tax=sum(tax(row) for row in group),
             taxed_count=sum(tax(row) != 0 for row in group),
         )
@@ -180,7 +182,7 @@ def sums(rows: Iterable[Charge]) -> list[Sums]:
 
 
 def tax(row: Charge) -> int:
-    return row.tax_federal + row.tax_state + row.tax_local
+    return row.cost.tax_federal + row.cost.tax_state + row.cost.tax_local
 
 
 # ------------------------------------------------------------------ prices and books

@@ -133,7 +133,7 @@ def test_a_log_read_again_changes_nothing(logs: tuple[list[Telling], list[Tellin
     tellings, shuffled = logs
     again = [*tellings, *shuffled]
     assert set(month_of_charges(again)) == set(month_of_charges(tellings))
-    keys = [(row.account_id, row.line, row.identity) for row in month_of_charges(again)]
+    keys = [(row.account_id, row.terms.line, row.identity) for row in month_of_charges(again)]
     assert len(keys) == len(set(keys))
 
 
@@ -160,7 +160,7 @@ def test_a_number_owned_at_any_time_in_the_month_costs_the_whole_month(
     acquired: str, released: str | None, charged: str | None
 ) -> None:
     rows = month_of_charges(log(number(acquired_at=acquired, released_at=released)))
-    assert [format_nanos(row.charge) for row in rows] == ([] if charged is None else [charged])
+    assert [format_nanos(row.cost.charge) for row in rows] == ([] if charged is None else [charged])
 
 
 PRICED = [
@@ -183,20 +183,20 @@ def test_a_thing_costs_its_monthly_price(
     event: dict[str, Any], expected: tuple[int, str, str]
 ) -> None:
     (row,) = month_of_charges(log(event))
-    assert (row.billed, row.unit, format_nanos(row.charge)) == expected
-    assert (row.month, row.status, row.kind) == (FEBRUARY, "rated", event["kind"])
-    assert row.raw_seconds == event.get("duration_s", 0)
+    assert (row.cost.billed, row.terms.unit, format_nanos(row.cost.charge)) == expected
+    assert (row.terms.month, row.terms.status, row.terms.kind) == (FEBRUARY, "rated", event["kind"])
+    assert row.cost.raw_seconds == event.get("duration_s", 0)
 
 
 def test_a_row_s_key_is_the_thing_and_the_month() -> None:
     rows = month_of_charges(log(number(), recording(call_id="c9"), subscription()))
-    assert {(row.line, row.identity, row.revision) for row in rows} == {
+    assert {(row.terms.line, row.identity, row.revision) for row in rows} == {
         ("phone_numbers", MANHATTAN, 0),
         ("recording_storage", "R", 0),
         ("subscriptions", "S", 0),
     }
     assert {row.call_id for row in rows} == {"", "c9"}
-    assert [row.to for row in rows if row.line == "phone_numbers"] == [MANHATTAN]
+    assert [row.to for row in rows if row.terms.line == "phone_numbers"] == [MANHATTAN]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_number_acquired_again_in_the_month_is_charged_once(
 ) -> None:
     tellings = log(*(owned(since, until) for since, until in spans))
     rows = month_of_charges(tellings)
-    assert [format_nanos(row.charge) for row in rows] == charged
+    assert [format_nanos(row.cost.charge) for row in rows] == charged
 
 
 def owned(since: str, until: str | None) -> dict[str, Any]:
@@ -263,8 +263,8 @@ def test_a_part_of_a_month_is_prorated_where_the_tariff_says_so(
 ) -> None:
     tellings = log(*(owned(since, until) for since, until in spans))
     rows = month_of_charges(tellings, month, book)
-    assert [format_nanos(row.charge) for row in rows] == ([] if charged is None else [charged])
-    assert all("prorated" in row.rule for row in rows)
+    assert [format_nanos(row.cost.charge) for row in rows] == ([] if charged is None else [charged])
+    assert all("prorated" in row.cost.rule for row in rows)
 
 
 # ------------------------------------------------------------------ months not begun
@@ -313,10 +313,12 @@ def test_what_was_charged_and_did_not_stand_becomes_a_row_of_nothing(
     expected: list[tuple[str, int, str]],
 ) -> None:
     rows = month_of_charges(log(*events), charged=frozenset(charged))
-    assert [(row.status, row.billed, format_nanos(row.charge)) for row in rows] == expected
+    assert [
+        (row.terms.status, row.cost.billed, format_nanos(row.cost.charge)) for row in rows
+    ] == expected
     for row in rows:
-        assert (row.account_id, row.line, row.identity) == KEY
-        assert ("did not stand in the month" in row.rule) == (row.status == "voided")
+        assert (row.account_id, row.terms.line, row.identity) == KEY
+        assert ("did not stand in the month" in row.cost.rule) == (row.terms.status == "voided")
 
 
 # ------------------------------------------------------------------ without a price
@@ -361,4 +363,4 @@ def test_the_price_is_that_of_the_first_instant_it_stood_in_the_month(
     acquired: str, charged: str
 ) -> None:
     (row,) = month_of_charges(log(owned(acquired, None)), book=CHANGED)
-    assert format_nanos(row.charge) == charged
+    assert format_nanos(row.cost.charge) == charged

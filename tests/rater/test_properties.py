@@ -26,6 +26,7 @@ from tests.rater.make import (
     decoded,
     modest,
     sums,
+    tax,
     telling,
     us,
 )
@@ -191,10 +192,10 @@ Rows = dict[tuple[Any, ...], tuple[Any, ...]]
 def product_rows(rows: list[Charge]) -> Rows:
     """Keyed by identity: what is billed, charged and taxed, exactly."""
     return {
-        (row.account_id, f"{row.month:%Y-%m}", row.line, row.identity, row.revision): (
-            row.direction or None, Decimal(row.billed), row.unit, row.billed_seconds,
-            row.segments, dollars(row.charge), dollars(row.tax_federal), dollars(row.tax_state),
-            dollars(row.tax_local),
+        (row.account_id, f"{row.terms.month:%Y-%m}", row.terms.line, row.identity, row.revision): (
+            row.terms.direction or None, Decimal(row.cost.billed), row.terms.unit,
+            row.cost.billed_seconds, row.cost.segments, dollars(row.cost.charge),
+            dollars(row.cost.tax_federal), dollars(row.cost.tax_state), dollars(row.cost.tax_local),
         )
         for row in rows
     }  # fmt: skip
@@ -255,12 +256,12 @@ def test_the_product_and_the_oracle_agree_on_a_statement(
         rated = rate(decoded(event), SAMPLE)
         rows += rated if isinstance(rated, list) else []
     tellings = [telling(event, place) for place, event in enumerate(told)]
-    months = {month} | {row.month for row in rows}
+    months = {month} | {row.terms.month for row in rows}
     for each in months:
         assume(each >= date(2025, 1, 1))
         monthly, _ = charge_month(tellings, each, SAMPLE, as_of_us=us(RECEIVED))
         all_rows = rows + [one.charge for one in monthly]
-        mine = [row for row in all_rows if (row.account_id, row.month) == (account, each)]
+        mine = [row for row in all_rows if (row.account_id, row.terms.month) == (account, each)]
         made = make_statement(
             sums(mine), account_id=account, month=each, zone="UTC", as_of="", currency="USD"
         )
@@ -334,8 +335,8 @@ def test_an_event_that_ends_later_never_costs_less(event: dict[str, Any], more_u
     first, second = rate(decoded(event), SAMPLE), rate(decoded(later), SAMPLE)
     assert isinstance(first, list) == isinstance(second, list)
     if isinstance(first, list) and isinstance(second, list):
-        assert second[0].charge >= first[0].charge
-        assert second[0].billed >= first[0].billed
+        assert second[0].cost.charge >= first[0].cost.charge
+        assert second[0].cost.billed >= first[0].cost.billed
 
 
 @modest
@@ -348,9 +349,7 @@ def test_the_sum_of_the_rows_is_the_statement(events: list[dict[str, Any]]) -> N
     made = make_statement(
         sums(rows), account_id="", month=date(2026, 2, 1), zone="UTC", as_of="", currency="USD"
     )
-    exact = sum(
-        row.charge + row.tax_federal + row.tax_state + row.tax_local for row in rows
-    )  # fmt: skip
+    exact = sum(row.cost.charge + tax(row) for row in rows)
     assert sum(line.charge for line in made.lines) == exact
     assert made.total_cents == round(Fraction(exact, 10_000_000))  # Python rounds half to even
 

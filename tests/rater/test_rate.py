@@ -58,8 +58,8 @@ def test_a_call_is_charged_from_dialing_whether_answered_or_not(
 ) -> None:
     row = charge(call(seconds, answered_at=answered_at, status=status))
     assert shown(row) == (minutes, "minute", charged)
-    assert (row.raw_seconds, row.billed_seconds) == (int(seconds), minutes * 60)
-    assert row.rule == "calls outbound +1*: 0.013 per minute, 60/60 s from dial"
+    assert (row.cost.raw_seconds, row.cost.billed_seconds) == (int(seconds), minutes * 60)
+    assert row.cost.rule == "calls outbound +1*: 0.013 per minute, 60/60 s from dial"
 
 
 @pytest.mark.parametrize("make", [call, dial])
@@ -69,12 +69,12 @@ def test_what_the_platform_refused_before_dialing_is_a_row_of_nothing(
 ) -> None:
     row = charge(make(30, dialed_at=dialed_at, status="failed"))
     assert shown(row) == (0, "minute", "0")
-    assert (row.raw_seconds, row.billed_seconds, row.occurred_us) == (
+    assert (row.cost.raw_seconds, row.cost.billed_seconds, row.occurred_us) == (
         0,
         0,
         us("2026-02-10T12:00:30Z"),
     )
-    assert row.rule.endswith("; refused before dialing: $0")
+    assert row.cost.rule.endswith("; refused before dialing: $0")
 
 
 def test_a_forwarded_call_is_two_legs_that_round_alone() -> None:
@@ -87,7 +87,7 @@ def test_a_forwarded_call_is_two_legs_that_round_alone() -> None:
     outbound = charge(call(55, id="out", device="cell", group_id="g"), book)
     assert (shown(inbound), inbound.group_id) == ((2, "minute", "0.02"), "g")
     assert (shown(outbound), outbound.group_id) == ((1, "minute", "0.02"), "g")
-    assert (inbound.direction, outbound.direction) == ("inbound", "outbound")
+    assert (inbound.terms.direction, outbound.terms.direction) == ("inbound", "outbound")
 
 
 LINES = [
@@ -111,8 +111,8 @@ def test_an_event_is_charged_on_its_lines_and_no_other(
     event: dict[str, Any], lines: list[str]
 ) -> None:
     rows = charges(event)
-    assert [row.line for row in rows] == lines
-    assert {(row.kind, row.event_id) for row in rows} <= {(event["kind"], event["id"])}
+    assert [row.terms.line for row in rows] == lines
+    assert {(row.terms.kind, row.event_id) for row in rows} <= {(event["kind"], event["id"])}
 
 
 DESTINATIONS = [
@@ -160,7 +160,7 @@ def test_a_destination_has_its_price(
 @pytest.mark.parametrize("direction", ["inbound", "outbound"])
 def test_a_video_call_has_a_line_and_a_price_of_its_own(direction: str) -> None:
     row = charge(call(61, media="video", direction=direction))
-    assert (row.line, row.direction, shown(row)) == (
+    assert (row.terms.line, row.terms.direction, shown(row)) == (
         "video_calls",
         direction,
         (2, "minute", "0.03"),
@@ -194,7 +194,7 @@ def test_neither_daylight_saving_nor_a_leap_day_changes_a_duration(
     book: Book, dialed: str, ended: str, minutes: int, month: str
 ) -> None:
     row = charge(call(dialed_at=dialed, ended_at=ended), book)
-    assert (row.billed, f"{row.month:%Y-%m}") == (minutes, month)
+    assert (row.cost.billed, f"{row.terms.month:%Y-%m}") == (minutes, month)
 
 
 MIDNIGHTS = [
@@ -222,9 +222,9 @@ def test_a_call_across_midnight_belongs_to_the_month_of_its_dialing(
 ) -> None:
     book = make_book(price("calls", "0.01"), zone=name)
     row = charge(call(600, at=dialed), book)
-    assert (f"{row.month:%Y-%m}", shown(row)) == (month, (10, "minute", "0.1"))
+    assert (f"{row.terms.month:%Y-%m}", shown(row)) == (month, (10, "minute", "0.1"))
     refused = charge(call(dialed_at=None, ended_at=dialed, status="failed"), book)
-    assert f"{refused.month:%Y-%m}" == month
+    assert f"{refused.terms.month:%Y-%m}" == month
 
 
 CHANGED = '[[tariff]]\nname = "t"\nvalid_from = 2026-01-16T00:00:00Z\n' + price("calls", "0.02")
@@ -250,8 +250,8 @@ def test_a_call_takes_the_price_at_dialing_to_the_microsecond(
     dialed: str, charged: str, version: str
 ) -> None:
     row = charge(call(600, at=dialed), TWO_VERSIONS)
-    assert (format_nanos(row.charge), row.tariff_version) == (charged, version)
-    assert format_nanos(charge(call(600, at=dialed), TWO_PRICES).charge) == charged
+    assert (format_nanos(row.cost.charge), row.terms.tariff_version) == (charged, version)
+    assert format_nanos(charge(call(600, at=dialed), TWO_PRICES).cost.charge) == charged
 
 
 # ------------------------------------------------------------------ texts
@@ -280,9 +280,9 @@ def test_a_text_costs_its_price_and_a_carrier_fee_beside_it(
     event: dict[str, Any], expected: tuple[int, str, str], fee: str
 ) -> None:
     price_row, fee_row = charges(event)
-    assert (price_row.line, shown(price_row)) == ("texts", expected)
-    assert (fee_row.line, format_nanos(fee_row.charge)) == ("carrier_fees", fee)
-    assert price_row.segments == fee_row.segments
+    assert (price_row.terms.line, shown(price_row)) == ("texts", expected)
+    assert (fee_row.terms.line, format_nanos(fee_row.cost.charge)) == ("carrier_fees", fee)
+    assert price_row.cost.segments == fee_row.cost.segments
     assert (price_row.identity, price_row.revision) == (fee_row.identity, fee_row.revision)
 
 
@@ -302,7 +302,7 @@ def test_a_failed_text_is_charged_by_the_tariff_s_policy(
 ) -> None:
     prices = price("texts", "0.01", "text", free) + price("carrier_fees", "0.003", "text", free)
     rows = charges(text(status=status), make_book(prices))
-    assert [format_nanos(row.charge) for row in rows] == [charged, fee]
+    assert [format_nanos(row.cost.charge) for row in rows] == [charged, fee]
 
 
 # Published by the carriers; domain.md, Texts.
@@ -367,15 +367,19 @@ def test_a_carrier_s_fee_is_the_published_one(
     event = text(direction=direction, sent_at=sent, segments=3, **facts)
     row = charge(event, line="carrier_fees")
     units = {"segment": 3, "message": 1}[unit]  # SMS by the segment, MMS by the message
-    assert (row.billed, row.unit, format_nanos(row.unit_price)) == (units, unit, fee)
-    assert row.charge == row.unit_price * units
-    assert row.registered == ("true" if registered else "false")
+    assert (row.cost.billed, row.terms.unit, format_nanos(row.terms.unit_price)) == (
+        units,
+        unit,
+        fee,
+    )
+    assert row.cost.charge == row.terms.unit_price * units
+    assert row.terms.registered == ("true" if registered else "false")
 
 
 def test_a_status_update_of_a_text_has_the_same_rows() -> None:
     sent, delivered = charges(text(status="sent")), charges(text(status="delivered"))
-    assert [row._replace(event_status="") for row in sent] == [
-        row._replace(event_status="") for row in delivered
+    assert [row.changed(event_status="") for row in sent] == [
+        row.changed(event_status="") for row in delivered
     ]
 
 
@@ -401,12 +405,12 @@ def test_a_detection_is_charged_if_the_call_was_answered_whatever_the_verdict(
     row = charge(amd(verdict=verdict, answered_at=answered_at))
     assert shown(row) == (billed, "call", charged)
     assert (row.identity, row.call_id, row.event_id) == ("c1", "c1", "a1")
-    assert row.rule.endswith("; not answered: $0") == (billed == 0)
+    assert row.cost.rule.endswith("; not answered: $0") == (billed == 0)
 
 
 def test_repeated_detections_of_one_call_are_one_row() -> None:
     events = [amd(id="a1"), amd(id="a2", answered_at="2026-02-10T12:00:05Z"), amd(id="a3")]
-    keys = {(row.account_id, row.month, row.line, row.identity, row.revision)
+    keys = {(row.account_id, row.terms.month, row.terms.line, row.identity, row.revision)
             for row in map(charge, events)}  # fmt: skip
     assert len(keys) == 1
 
@@ -452,7 +456,7 @@ def test_a_price_that_is_missing_is_not_zero(
     result = rate(decoded(event), book)
     if reason is None:
         assert isinstance(result, list)
-        assert all(row.charge > 0 for row in result)
+        assert all(row.cost.charge > 0 for row in result)
     else:
         assert isinstance(result, Parked)
         assert (result.reason, names in result.message) == (reason, True), result.message
@@ -490,7 +494,12 @@ def test_a_row_keeps_all_that_a_dispute_needs() -> None:
         61.5, answered_at="2026-02-10T12:00:05Z", group_id="g", device="cell", account_id="acme"
     )
     row = charge(event)
-    assert (row.raw_seconds, row.billed_seconds, row.billed, row.unit) == (61, 120, 2, "minute")
+    assert (row.cost.raw_seconds, row.cost.billed_seconds, row.cost.billed, row.terms.unit) == (
+        61,
+        120,
+        2,
+        "minute",
+    )
     assert (row.occurred_us, row.answered_us, row.ended_us) == (
         us("2026-02-10T12:00:00Z"),
         us("2026-02-10T12:00:05Z"),
@@ -502,15 +511,15 @@ def test_a_row_keeps_all_that_a_dispute_needs() -> None:
         "g",
         "spring",
     )
-    assert (row.unit_price, row.per, row.connection_fee, row.charge) == (
+    assert (row.terms.unit_price, row.terms.per, row.terms.connection_fee, row.cost.charge) == (
         13_000_000,
         1,
         0,
         26_000_000,
     )
-    assert (row.tariff, row.tariff_version) == ("standard", "2012-01-01T00:00:00Z")
-    assert row.rule == "campaign_calls outbound +1*: 0.013 per minute, 60/60 s from dial"
-    assert (row.currency, row.status, row.event_status, row.device) == (
+    assert (row.terms.tariff, row.terms.tariff_version) == ("standard", "2012-01-01T00:00:00Z")
+    assert row.cost.rule == "campaign_calls outbound +1*: 0.013 per minute, 60/60 s from dial"
+    assert (row.terms.currency, row.terms.status, row.terms.event_status, row.terms.device) == (
         "USD",
         "rated",
         "completed",
@@ -531,12 +540,12 @@ def test_a_tariff_of_another_shape_needs_no_other_code() -> None:
         book = Book("USD", {"t": tariff}, {"default": Account("t", zone("UTC"), Address())}, None)
         result = rate(event, book)
         assert isinstance(result, list)
-        assert format_nanos(result[0].charge) == expected
+        assert format_nanos(result[0].cost.charge) == expected
 
 
 def test_from_answer_a_call_that_nobody_took_is_free_whatever_others_of_its_shape_cost() -> None:
     book = make_book(price("calls", "0.006", more='start = "answer"'))
     for _ in range(2):
         taken, missed = charge(call(answered_at="2026-02-10T12:00:05Z"), book), charge(call(), book)
-        assert (format_nanos(taken.charge), missed.charge) == ("0.006", 0)
-        assert missed.rule.endswith("; not answered: $0")
+        assert (format_nanos(taken.cost.charge), missed.cost.charge) == ("0.006", 0)
+        assert missed.cost.rule.endswith("; not answered: $0")

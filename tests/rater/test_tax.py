@@ -71,9 +71,9 @@ def test_a_rate_holds_from_its_date_to_the_next(
     dialed: str, federal: str, state: str, local: str
 ) -> None:
     row = charge(call(60, at=dialed, from_=CALIFORNIA, to=SAN_JOSE))
-    taxes = (row.tax_federal, row.tax_state, row.tax_local)
+    taxes = (row.cost.tax_federal, row.cost.tax_state, row.cost.tax_local)
     assert tuple(map(format_nanos, taxes)) == (federal, state, local)
-    assert (format_nanos(row.charge), row.tax_status) == ("0.013", "taxed")
+    assert (format_nanos(row.cost.charge), row.cost.tax_status) == ("0.013", "taxed")
 
 
 PLACES = [
@@ -102,8 +102,8 @@ def test_a_call_is_taxed_where_two_of_its_places_are(
     account: str, from_: str, to: str, charged: str, federal: str, state: str, local: str
 ) -> None:
     row = charge(call(60, account_id=account, from_=from_, to=to))
-    assert format_nanos(row.charge) == charged
-    taxes = (row.tax_federal, row.tax_state, row.tax_local)
+    assert format_nanos(row.cost.charge) == charged
+    taxes = (row.cost.tax_federal, row.cost.tax_state, row.cost.tax_local)
     assert tuple(map(format_nanos, taxes)) == (federal, state, local)
 
 
@@ -111,15 +111,15 @@ def test_a_call_is_taxed_where_two_of_its_places_are(
 def test_video_and_campaign_calls_are_calls(event: dict[str, Any]) -> None:
     # from Manhattan to Los Angeles, for an account in Los Angeles: California's 0.045
     row = charge(event)
-    assert row.tax_state * 1_000 == row.charge * 45
+    assert row.cost.tax_state * 1_000 == row.cost.charge * 45
     other = charge(event | {"account_id": "acme", "to": HOUSTON})  # New York's 0.025
-    assert other.tax_state * 1_000 == other.charge * 25
+    assert other.cost.tax_state * 1_000 == other.cost.charge * 25
 
 
 def test_a_text_is_taxed_where_the_service_is() -> None:
     row = charge(text(account_id="acme", from_=CALIFORNIA, to=LOS_ANGELES), line="texts")
     # 0.0079 x 0.025 and 0.0079 x 0.006; no federal tax on texts
-    taxes = (row.tax_federal, row.tax_state, row.tax_local)
+    taxes = (row.cost.tax_federal, row.cost.tax_state, row.cost.tax_local)
     assert tuple(map(format_nanos, taxes)) == ("0", "0.0001975", "0.0000474")
 
 
@@ -162,13 +162,17 @@ def test_without_a_table_a_row_is_rated_and_its_tax_unknown(event: dict[str, Any
     prices = price("calls", "0.01") + price("texts", "0.01", "text")
     book = make_book(prices + price("carrier_fees", "0.01", "text"))
     row = charge(event, book, line=event["kind"] + "s")
-    assert (format_nanos(row.charge), row.tax_status, row.status) == ("0.01", "unknown", "rated")
-    assert (row.tax_federal, row.tax_state, row.tax_local) == (0, 0, 0)
+    assert (format_nanos(row.cost.charge), row.cost.tax_status, row.terms.status) == (
+        "0.01",
+        "unknown",
+        "rated",
+    )
+    assert (row.cost.tax_federal, row.cost.tax_state, row.cost.tax_local) == (0, 0, 0)
 
 
 def test_an_empty_table_taxes_nothing_and_says_unknown() -> None:
     book = make_book(price("calls", "0.01"), taxes="")
-    assert charge(call(), book).tax_status == "unknown"
+    assert charge(call(), book).cost.tax_status == "unknown"
 
 
 # ------------------------------------------------------------------ rounding

@@ -70,14 +70,22 @@ def test_a_hundred_real_records_are_each_rated_or_rejected_and_add_up_as_by_the_
     for rated in batch.rated:
         charge = rated.charge
         row = expected.rows[
-            oracle.Identity("switch", f"{charge.month:%Y-%m}", "calls", charge.identity, 0)
+            oracle.Identity("switch", f"{charge.terms.month:%Y-%m}", "calls", charge.identity, 0)
         ]
-        amounts = (charge.charge, charge.tax_federal, charge.tax_state, charge.tax_local)
+        amounts = (
+            charge.cost.charge,
+            charge.cost.tax_federal,
+            charge.cost.tax_state,
+            charge.cost.tax_local,
+        )
         assert [Decimal(amount).scaleb(-9) for amount in amounts] == [
             row.charge, row.tax_federal, row.tax_state, row.tax_local,
         ]  # fmt: skip
-        assert (charge.billed_seconds, Decimal(charge.billed)) == (row.billed_seconds, row.billed)
-    total = sum(row.charge.charge for row in batch.rated)
+        assert (charge.cost.billed_seconds, Decimal(charge.cost.billed)) == (
+            row.billed_seconds,
+            row.billed,
+        )
+    total = sum(row.charge.cost.charge for row in batch.rated)
     assert Decimal(total).scaleb(-9) == sum(row.charge for row in expected.rows.values()) > 0
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import schemas
-from rater.charge import MONEY, Charge
+from rater.charge import MONEY, Charge, Cost, Terms
 from rater.events import State
 from rater.monthly import Telling
 from rater.rate import Parked, Wait
@@ -38,18 +38,23 @@ CLOCKS = {"parked": "parked_at", "rejected": "rejected_at", "receipts": "written
 
 def charge(**more: Any) -> Charge:
     """A charge of which no two fields hold the same."""
+    terms = Terms(
+        month=AUGUST, line="calls", kind="call", direction="outbound", media="voice", device="web",
+        sender="10dlc", carrier="att", registered="true", event_status="completed", unit="minute",
+        unit_price=8_500_000, per=1, connection_fee=5_000, currency="USD", tariff="standard",
+        tariff_version="2025-01-01T00:00:00Z", status="rated",
+    )  # fmt: skip
+    cost = Cost(
+        segments=3, raw_seconds=61, billed_seconds=120, billed=2, charge=17_000_001,
+        tax_federal=1_000_000_001, tax_state=20_000_002, tax_local=300_003, tax_status="taxed",
+        tax_rule="US", rule="60/60",
+    )  # fmt: skip
     return Charge(
-        account_id="acme", month=AUGUST, line="calls", identity="id-1", revision=0, kind="call",
-        event_id="event-1", direction="outbound", from_="+12125550100", to="+13105550100",
-        group_id="group-1", campaign_id="campaign-1", call_id="call-1",
-        occurred_us=1_786_363_200_000_001, answered_us=1_786_363_200_000_002,
-        ended_us=1_786_363_261_999_999, event_status="completed", media="voice", device="web",
-        sender="10dlc", carrier="att", registered="true", segments=3, raw_seconds=61,
-        billed_seconds=120, billed=2, unit="minute", unit_price=8_500_000, per=1,
-        connection_fee=5_000, charge=17_000_001, tax_federal=1_000_000_001, tax_state=20_000_002,
-        tax_local=300_003, tax_status="taxed", tax_rule="US", currency="USD", tariff="standard",
-        tariff_version="2025-01-01T00:00:00Z", rule="60/60", status="rated",
-    )._replace(**more)  # fmt: skip
+        account_id="acme", identity="id-1", revision=0, event_id="event-1",
+        from_="+12125550100", to="+13105550100", group_id="group-1", campaign_id="campaign-1",
+        call_id="call-1", occurred_us=1_786_363_200_000_001, answered_us=1_786_363_200_000_002,
+        ended_us=1_786_363_261_999_999, terms=terms, cost=cost,
+    ).changed(**more)  # fmt: skip
 
 
 def rated(offset: int = 7, **more: Any) -> RatedRow:
@@ -190,7 +195,7 @@ def test_every_column_of_a_rated_row_returns_exactly(any_ledger: Ledger) -> None
     any_ledger.write(Batch(rated=rows))
     returned = {row["event_id"]: row for row in stored(any_ledger, "rated")}
     for row in rows:
-        expected: dict[str, Any] = row.charge._asdict()
+        expected: dict[str, Any] = row.charge.columns()
         for field, column in (
             ("from_", "from_number"), ("to", "to_number"), ("occurred_us", "occurred_at"),
             ("answered_us", "answered_at"), ("ended_us", "ended_at"),

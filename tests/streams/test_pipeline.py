@@ -114,7 +114,7 @@ def test_every_record_has_exactly_one_outcome_and_the_receipt_adds_up(
     assert receipt.states == len(batch.states)
     assert receipt.parked == len(batch.parked)
     assert receipt.rejected == len(batch.rejected)
-    assert receipt.charge == sum(row.charge.charge for row in batch.rated)
+    assert receipt.charge == sum(row.charge.cost.charge for row in batch.rated)
 
 
 def test_two_stretches_in_one_batch_have_a_receipt_each() -> None:

@@ -107,7 +107,7 @@ def rated_of(batch: Batch, event_id: str, line: str) -> int:
     return next(
         n
         for n, row in enumerate(batch.rated)
-        if (row.charge.event_id, row.charge.line) == (event_id, line)
+        if (row.charge.event_id, row.charge.terms.line) == (event_id, line)
     )
 
 
@@ -115,7 +115,7 @@ def change(event_id: str, line: str, **fields: Any) -> Tamper:
     def tamper(batch: Batch) -> None:
         n = rated_of(batch, event_id, line)
         row = batch.rated[n]
-        batch.rated[n] = row._replace(charge=row.charge._replace(**fields))
+        batch.rated[n] = row._replace(charge=row.charge.changed(**fields))
 
     return tamper
 
@@ -188,7 +188,7 @@ def charge_a_reject(batch: Batch) -> None:
 
 def charge_twice(batch: Batch) -> None:
     row = batch.rated[rated_of(batch, "c0", "calls")]
-    batch.rated.append(row._replace(charge=row.charge._replace(line="campaign_calls")))
+    batch.rated.append(row._replace(charge=row.charge.changed(line="campaign_calls")))
 
 
 def unlogged(batch: Batch) -> None:
