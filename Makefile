@@ -17,7 +17,7 @@ demo: $(VENV)/embedded.stamp  ## Kafka, engine, store, traffic and page on this 
 	@exec $(BIN)/rater demo $(DEMO_ARGS)
 
 test: check  ## Format, types, lint and all tests, real Kafka included
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 bench: $(VENV)/dev.stamp  ## Events a second, as ratios of one run; BENCH_ARGS="--events 500000 --write"
 	$(BIN)/python -m tests.bench.line $(BENCH_ARGS)

@@ -45,7 +45,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+MEASURED = "measured"  # the property of a test whose value the summary prints
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == MEASURED:
+                terminalreporter.write_line(f"{report.nodeid}: {value}")
     if os.environ.get(NO_SKIPS) and _skipped:
         names = ", ".join(_skipped)
         terminalreporter.write_line(

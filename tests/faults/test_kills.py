@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from streams.embedded.kafka import EmbeddedKafka
 from streams.faults import POINTS
 from streams.settings import Settings
+from tests.conftest import MEASURED
 from tests.faults.actions import kill_at_worst_moment, kill_worker, terminate_at_worst_moment
 from tests.faults.check import stored_ends
 from tests.faults.scene import Scene, fresh_seed, open_scene
@@ -41,7 +43,7 @@ def test_what_a_killed_worker_held_goes_on_with_default_settings(
     chaos_broker: EmbeddedKafka,
     chaos_store: ClickHouseHttp,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
 ) -> None:
     session_timeout_s = Settings.model_fields["session_timeout_s"].default
     with open_scene(
@@ -64,8 +66,7 @@ def test_what_a_killed_worker_held_goes_on_with_default_settings(
             "a record of a partition that the dead worker held",
             60,
         )
-        with capsys.disabled():
-            print(f" [rated again {time.monotonic() - killed_at:.1f} s after a kill] ", end="")
+        record_property(MEASURED, f"rated again {time.monotonic() - killed_at:.1f} s after a kill")
         ledger.close()
         assert scene.settle() == []
         # And the comparison sees what is lost, or what is charged twice.
