@@ -1,7 +1,7 @@
 """Kafka outside the worker: declaring the topics, sending events, sending dead letters."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -118,23 +118,6 @@ async def read_committed(settings: Settings) -> dict[tuple[str, int], int]:
         return {(tp.topic, tp.partition): meta.offset for tp, meta in offsets.items()}
     finally:
         await admin.close()
-
-
-async def read_bounds(
-    settings: Settings, places: Iterable[tuple[str, int]]
-) -> dict[tuple[str, int], tuple[int, int]]:
-    """Where each partition's log begins and ends now. Raises one of BrokerErrors."""
-    consumer = aiokafka.AIOKafkaConsumer(
-        **client_options(settings), group_id=None, enable_auto_commit=False
-    )
-    try:
-        await consumer.start()
-        partitions = [aiokafka.TopicPartition(*place) for place in places]
-        first = await consumer.beginning_offsets(partitions)
-        end = await consumer.end_offsets(partitions)
-        return {(tp.topic, tp.partition): (first[tp], end[tp]) for tp in partitions}
-    finally:
-        await consumer.stop()
 
 
 def dead_letter(row: RejectedRow) -> tuple[bytes | None, bytes, list[tuple[str, bytes]]]:

@@ -18,6 +18,7 @@ from streams.audit import audit_lately
 from streams.books import BookFile
 from streams.conflicts import settle_conflicts
 from streams.ledger import Ledger, StoreErrors
+from streams.log import Reader
 from streams.monthly import make_month
 from streams.parked import count_parked, retry_parked
 from streams.pipeline import RejectedRow
@@ -27,7 +28,6 @@ from streams.topics import (
     BrokerErrors,
     check_topics,
     make_producer,
-    read_bounds,
     read_committed,
     send_dead_letters,
 )
@@ -242,8 +242,11 @@ class Worker:
             if self._is_assigned():
                 places = [(tp.topic, tp.partition) for tp in self._app.consumer.assignment()]
                 try:
-                    async with asyncio.timeout(BOUNDS_TIMEOUT_S):
-                        self._bounds = await read_bounds(self._settings, places)
+                    async with (
+                        asyncio.timeout(BOUNDS_TIMEOUT_S),
+                        Reader(self._settings) as reader,
+                    ):
+                        self._bounds = await reader.bounds(places)
                 except (TimeoutError, *BrokerErrors) as error:
                     log.warning("bounds_unknown", error=first_line(error))
             await asyncio.sleep(BOUNDS_EVERY_S if self._bounds else TICK_S)

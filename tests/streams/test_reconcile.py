@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -631,3 +632,12 @@ async def test_a_log_that_falls_silent_is_said_and_waited_for_within_a_bound(
         with pytest.raises(log.LogReadError, match="gave nothing from offset 0"):
             async for _ in reader.read(site.topic("call"), 1, 0, 3):
                 pass
+
+
+async def test_a_reader_that_is_cancelled_while_the_broker_says_nothing_is_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        reader = Reader(load_settings(kafka_bootstrap=f"127.0.0.1:{silent.getsockname()[1]}"))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2), reader:
+                pass
+    assert reader._consumer._closed
