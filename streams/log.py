@@ -7,13 +7,12 @@ from typing import NamedTuple, Self
 
 import aiokafka
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import MessageSizeTooLargeError
 
 from rater.events import Kind
 from streams.pipeline import Record
 from streams.settings import Settings
-from streams.topics import client_options
+from streams.topics import admin_client, client_options
 
 BATCH_RECORDS = 10_000
 BATCH_BYTES = 32 * 1024 * 1024
@@ -138,17 +137,11 @@ class Reader:
 
 async def partition_counts(settings: Settings, topics: Collection[str]) -> dict[str, int]:
     """How many partitions each topic has; without those that do not exist."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
-    try:
+    async with admin_client(settings) as admin:
         described = await admin.describe_topics(sorted(topics))
-        return {
-            topic["topic"]: len(topic["partitions"])
-            for topic in described
-            if not topic["error_code"]
-        }
-    finally:
-        await admin.close()
+    return {
+        topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]
+    }
 
 
 # What is compared

@@ -37,7 +37,7 @@ TICK_S = 0.5
 STORE_PROBE_S = 5.0
 # The ends of the partitions, asked for apart from the fetching that may stand still.
 BOUNDS_EVERY_S = 5.0
-BOUNDS_TIMEOUT_S = 5.0
+BROKER_TIMEOUT_S = 5.0  # so that an absent broker does not hold up housekeeping
 STOP_S = 2.0  # for each of Faust and the producer, after the drain
 # A conflict is told within a minute.
 CONFLICTS_EVERY_S = 20.0
@@ -197,7 +197,7 @@ class Worker:
     async def _audit(self) -> None:
         """What was written lately, and what the group has committed, as gauges and log lines."""
         try:
-            committed = await read_committed(self._settings)
+            committed = await read_committed(self._settings, timeout_s=BROKER_TIMEOUT_S)
         except BrokerErrors as error:
             log.warning("audit_without_commits", error=first_line(error))
             committed = {}
@@ -243,7 +243,7 @@ class Worker:
                 places = [(tp.topic, tp.partition) for tp in self._app.consumer.assignment()]
                 try:
                     async with (
-                        asyncio.timeout(BOUNDS_TIMEOUT_S),
+                        asyncio.timeout(BROKER_TIMEOUT_S),
                         Reader(self._settings) as reader,
                     ):
                         self._bounds = await reader.bounds(places)

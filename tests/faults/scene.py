@@ -25,7 +25,6 @@ from streams.ledger import TABLES, Ledger, StoreErrors, open_ledger
 from streams.settings import Settings, load_settings
 from streams.topics import BrokerErrors, create_topics
 from tests.faults.check import (
-    committed_offsets,
     ends_of,
     moment_differences,
     read_log,
@@ -35,6 +34,7 @@ from tests.faults.check import (
 from tests.faults.fleet import Fleet
 from tests.faults.proxy import StoreProxy
 from tests.faults.traffic import Traffic
+from tests.support.broker import committed
 from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.workers import wait_for
 
@@ -114,8 +114,8 @@ class Scene:
         ends = ends_of(logged)
 
         def at_rest() -> bool:
-            committed = committed_offsets(self.settings)
-            return all(committed.get(place, 0) >= end for place, end in ends.items())
+            now = committed(self.settings)
+            return all(now.get(place, 0) >= end for place, end in ends.items())
 
         wait_for(at_rest, f"all of {len(logged)} records committed", REST_S, self._logs)
         self.fleet.wait_until_ready()
@@ -130,9 +130,9 @@ class Scene:
 
     def stored_beyond_committed(self, ledger: Ledger) -> int:
         """Records that are stored and not committed: what a death now makes another read again."""
-        committed = committed_offsets(self.settings)
+        offsets = committed(self.settings)
         ends, _ = stored_ends(ledger)
-        return sum(max(0, end - committed.get(place, 0)) for place, end in ends.items())
+        return sum(max(0, end - offsets.get(place, 0)) for place, end in ends.items())
 
     def holds(self, name: str, place: tuple[str, int]) -> bool:
         """Whether a worker has a partition now."""
@@ -178,8 +178,8 @@ class Scene:
         while not self._over.wait(SAMPLE_EVERY_S):
             try:
                 ledger = ledger or self.ledger()
-                committed = committed_offsets(self.settings)
-                found = moment_differences(ledger, self.settings, committed)
+                offsets = committed(self.settings)
+                found = moment_differences(ledger, self.settings, offsets)
             except (*BrokerErrors, *StoreErrors):
                 continue  # one of them is away, on purpose
             self.samples += 1

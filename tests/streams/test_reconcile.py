@@ -15,7 +15,7 @@ import orjson
 import pytest
 import typer
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 
 import schemas
 from rater.events import KINDS
@@ -32,7 +32,14 @@ from streams.log import Chunk, Reader, Span
 from streams.pipeline import Batch, ParkedRow, Place, RejectedRow, add_records
 from streams.reconcile import Difference, Report, What
 from streams.settings import Settings, load_settings
-from streams.topics import client_options, create_topics, make_producer
+from streams.topics import (
+    BrokerErrors,
+    admin_client,
+    client_options,
+    create_topics,
+    make_producer,
+    read_committed,
+)
 from tests.conftest import (
     Done,
     Event,
@@ -368,12 +375,8 @@ async def _rate(settings: Settings, ledger: Ledger, book: Book) -> None:
 
 
 async def _delete_before(settings: Settings, topic: str, offset: int) -> None:
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
-    try:
+    async with admin_client(settings) as admin:
         await admin.delete_records({TopicPartition(topic, 1): RecordsToDelete(offset)})
-    finally:
-        await admin.close()
 
 
 @pytest.fixture
@@ -634,10 +637,14 @@ async def test_a_log_that_falls_silent_is_said_and_waited_for_within_a_bound(
                 pass
 
 
-async def test_a_reader_that_is_cancelled_while_the_broker_says_nothing_is_closed() -> None:
+async def test_a_broker_that_says_nothing_is_given_up_and_no_client_stays_open() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        reader = Reader(load_settings(kafka_bootstrap=f"127.0.0.1:{silent.getsockname()[1]}"))
+        settings = load_settings(kafka_bootstrap=f"127.0.0.1:{silent.getsockname()[1]}")
+        reader = Reader(settings)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2), reader:
                 pass
+        async with asyncio.timeout(5):
+            with pytest.raises(BrokerErrors):
+                await read_committed(settings, timeout_s=0.2)
     assert reader._consumer._closed

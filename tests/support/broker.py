@@ -50,5 +50,8 @@ def read_topics(bootstrap: str, topics: list[str]) -> list[Logged]:
 
 
 def committed(settings: Settings) -> dict[tuple[str, int], int]:
-    """What the settings' group has committed, by (topic, partition)."""
-    return asyncio.run(read_committed(settings))
+    """What the settings' group has committed, by (topic, partition).
+
+    Raises one of BrokerErrors when the broker is away.
+    """
+    return asyncio.run(read_committed(settings, timeout_s=5))
