@@ -38,18 +38,10 @@ from tests.support.broker import committed
 from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.workers import wait_for
 
-SEED = "RATER_CHAOS_SEED"
 SAMPLE_EVERY_S = 1.0
 SESSION_TIMEOUT_S = 6  # the least that a broker allows
 INSERT_TIMEOUT_S = 3
 REST_S = 120.0
-
-
-def fresh_seed() -> int:
-    """The seed of this run: RATER_CHAOS_SEED, or a new one; printed, to be had again."""
-    seed = int(os.environ.get(SEED) or random.SystemRandom().randrange(2**31))
-    print(f"{SEED}={seed}")
-    return seed
 
 
 class Scene:

@@ -11,7 +11,8 @@ from streams.faults import POINTS
 from streams.settings import Settings
 from tests.faults.actions import kill_at_worst_moment, kill_worker, terminate_at_worst_moment
 from tests.faults.check import stored_ends
-from tests.faults.scene import Scene, fresh_seed, open_scene
+from tests.faults.scene import Scene, open_scene
+from tests.faults.seed import fresh_seed
 from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.workers import wait_for
 
