@@ -5,25 +5,21 @@ A test reads: `with open_scene(...) as scene:`, traffic starts, faults happen, a
 is stored all the while, and everything with the oracle once all is at rest.
 """
 
-import asyncio
 import os
 import random
-import shutil
 import signal
 import threading
 import time
 import urllib.request
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import schemas
 from streams.embedded.kafka import EmbeddedKafka
 from streams.ledger import TABLES, Ledger, StoreErrors, open_ledger
-from streams.settings import Settings, load_settings
-from streams.topics import BrokerErrors, create_topics
+from streams.settings import Settings
+from streams.topics import BrokerErrors
 from tests.faults.check import (
     ends_of,
     moment_differences,
@@ -36,7 +32,7 @@ from tests.faults.proxy import StoreProxy
 from tests.faults.traffic import Traffic
 from tests.support.broker import committed
 from tests.support.clickhouse_http import ClickHouseHttp
-from tests.support.workers import wait_for
+from tests.support.workers import environment_of, own_settings, wait_for
 
 SAMPLE_EVERY_S = 1.0
 SESSION_TIMEOUT_S = 6  # the least that a broker allows
@@ -191,30 +187,11 @@ def open_scene(
     session_timeout_s: int = SESSION_TIMEOUT_S,
 ) -> Iterator[Scene]:
     """A scene with its own topics, group, database and tariff, and no worker yet."""
-    name = f"t{uuid.uuid4().hex[:8]}"
-    for file in schemas.SAMPLE_TARIFF.parent.iterdir():
-        shutil.copy(file, folder / file.name)
-    settings = load_settings(
-        kafka_bootstrap=broker.bootstrap,
-        topic_prefix=f"{name}.",
-        group=name,
-        topic_partitions=4,
-        clickhouse_url=store.url,
-        clickhouse_database=name,
-        tariff=folder / "sample.toml",
-    )
-    open_ledger(settings, migrate=True).close()
-    asyncio.run(create_topics(settings))
+    settings = own_settings(broker.bootstrap, store.url, folder)
     with ExitStack() as stack:
         proxy = stack.enter_context(StoreProxy(store.port, stall_s=INSERT_TIMEOUT_S * 2))
-        environment = {
-            "RATER_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-            "RATER_TOPIC_PREFIX": settings.topic_prefix,
-            "RATER_GROUP": settings.group,
+        environment = environment_of(settings) | {
             "RATER_CLICKHOUSE_URL": proxy.url,
-            "RATER_CLICKHOUSE_DATABASE": settings.clickhouse_database,
-            "RATER_TARIFF": str(settings.tariff),
-            "RATER_LOG_FORMAT": "json",
             "RATER_SESSION_TIMEOUT_S": str(session_timeout_s),
             "RATER_INSERT_TIMEOUT_S": str(INSERT_TIMEOUT_S),
         }

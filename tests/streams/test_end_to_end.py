@@ -7,10 +7,8 @@ import asyncio
 import json
 import random
 import re
-import shutil
 import signal
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -19,7 +17,6 @@ from pathlib import Path
 import aiokafka
 import pytest
 
-import schemas
 from rater.events import KINDS
 from rater.statement import statement_to_json
 from rater.tariff_file import load_book
@@ -29,15 +26,15 @@ from streams.conflicts import settle_conflicts
 from streams.embedded.kafka import EmbeddedKafka
 from streams.ledger import Ledger, open_ledger
 from streams.monthly import make_month
-from streams.settings import Settings, load_settings
+from streams.settings import Settings
 from streams.simulate import Simulated, Simulator
-from streams.topics import INPUTS, REJECTED, create_topics, make_producer
+from streams.topics import INPUTS, REJECTED, make_producer
 from streams.usage import read_statement
 from streams.worker import Worker
 from tests import oracle
 from tests.support.broker import Logged, committed, read_topics
 from tests.support.clickhouse_http import ClickHouseHttp
-from tests.support.workers import WorkerProcess, wait_for
+from tests.support.workers import WorkerProcess, environment_of, own_settings, wait_for
 
 MONTHS = (date(2026, 9, 1), date(2026, 10, 1))
 BAD = (b"", b"{bad", b'{"id":"x"}', b"\xff\xfe", b'{"id":NaN}', b"[" * 2000)
@@ -63,22 +60,10 @@ class Site:
     folder: Path
     store: ClickHouseHttp
 
-    def environment(self) -> dict[str, str]:
-        settings = self.settings
-        return {
-            "RATER_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-            "RATER_TOPIC_PREFIX": settings.topic_prefix,
-            "RATER_GROUP": settings.group,
-            "RATER_CLICKHOUSE_URL": settings.clickhouse_url,
-            "RATER_CLICKHOUSE_DATABASE": settings.clickhouse_database,
-            "RATER_TARIFF": str(settings.tariff),
-            "RATER_LOG_FORMAT": "json",
-            "RATER_SESSION_TIMEOUT_S": "6",
-            "RATER_INSERT_TIMEOUT_S": "10",
-        }
-
     def worker(self, name: str = "a", **extra: str) -> WorkerProcess:
-        return WorkerProcess(self.environment() | extra, self.folder / f"worker-{name}.log")
+        timeouts = {"RATER_SESSION_TIMEOUT_S": "6", "RATER_INSERT_TIMEOUT_S": "10"}
+        environment = environment_of(self.settings) | timeouts | extra
+        return WorkerProcess(environment, self.folder / f"worker-{name}.log")
 
     def ledger(self) -> Ledger:
         return open_ledger(self.settings, migrate=False)
@@ -111,21 +96,7 @@ class Site:
 
 @pytest.fixture
 def site(broker: EmbeddedKafka, store: ClickHouseHttp, tmp_path: Path) -> Site:
-    name = f"t{uuid.uuid4().hex[:8]}"
-    for file in schemas.SAMPLE_TARIFF.parent.iterdir():
-        shutil.copy(file, tmp_path / file.name)
-    settings = load_settings(
-        kafka_bootstrap=broker.bootstrap,
-        topic_prefix=f"{name}.",
-        group=name,
-        topic_partitions=4,
-        clickhouse_url=store.url,
-        clickhouse_database=name,
-        tariff=tmp_path / "sample.toml",
-    )
-    open_ledger(settings, migrate=True).close()
-    asyncio.run(create_topics(settings))
-    return Site(settings, tmp_path, store)
+    return Site(own_settings(broker.bootstrap, store.url, tmp_path), tmp_path, store)
 
 
 def events_over_two_months(seed: int, count: int) -> list[Simulated]:

@@ -1,10 +1,9 @@
 """The log read again: the ledger compared with it, and dead letters sent again, on real Kafka."""
 
 import asyncio
-import shutil
 import socket
-import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,6 @@ import typer
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 
-import schemas
 from rater.events import KINDS
 from rater.rate import Parked, Wait
 from rater.reject import Reason, Reject
@@ -27,7 +25,7 @@ from streams import log, operate
 from streams import reconcile as reconcile_module
 from streams.console import FAILED, WITH_REJECTS, WRONG_USE, Stop
 from streams.embedded.kafka import EmbeddedKafka
-from streams.ledger import Ledger
+from streams.ledger import Ledger, open_ledger
 from streams.log import Chunk, Reader, Span
 from streams.pipeline import Batch, ParkedRow, Place, RejectedRow, add_records
 from streams.reconcile import Difference, Report, What
@@ -36,7 +34,6 @@ from streams.topics import (
     BrokerErrors,
     admin_client,
     client_options,
-    create_topics,
     make_producer,
     read_committed,
 )
@@ -54,6 +51,7 @@ from tests.conftest import (
     text,
 )
 from tests.support.broker import read_topics
+from tests.support.workers import environment_of, own_settings
 
 # ------------------------------------------------------------------ without a broker
 
@@ -290,18 +288,9 @@ class Site:
         app = typer.Typer(pretty_exceptions_enable=False)
         app.add_typer(operate.dlq_app, name="dlq")
         app.command()(operate.reconcile)
-        settings = self.settings
-        variables = {
-            "RATER_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-            "RATER_TOPIC_PREFIX": settings.topic_prefix,
-            "RATER_GROUP": settings.group,
-            "RATER_CLICKHOUSE_URL": settings.clickhouse_url,
-            "RATER_TARIFF": str(settings.tariff),
-            "COLUMNS": "200",
-        }
         self.capsys.readouterr()
         error = ""
-        with environment(**variables):
+        with environment(**environment_of(self.settings), COLUMNS="200"):
             try:
                 status = app(list(arguments), standalone_mode=False) or 0
             except Stop as stop:
@@ -381,21 +370,11 @@ async def _delete_before(settings: Settings, topic: str, offset: int) -> None:
 
 @pytest.fixture
 def site(
-    broker: EmbeddedKafka, ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> Site:
-    name = f"t{uuid.uuid4().hex[:8]}"
-    for file in schemas.SAMPLE_TARIFF.parent.iterdir():
-        shutil.copy(file, tmp_path / file.name)
-    settings = load_settings(
-        kafka_bootstrap=broker.bootstrap,
-        topic_prefix=f"{name}.",
-        group=name,
-        topic_partitions=2,
-        clickhouse_url=f"chdb:{tmp_path / 'store-0'}",
-        tariff=tmp_path / "sample.toml",
-    )
-    asyncio.run(create_topics(settings))
-    return Site(settings, ledger, capsys)
+    broker: EmbeddedKafka, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Site]:
+    settings = own_settings(broker.bootstrap, f"chdb:{tmp_path / 'store'}", tmp_path)
+    with closing(open_ledger(settings, migrate=False)) as ledger:
+        yield Site(settings, ledger, capsys)
 
 
 @pytest.mark.timeout(180)
