@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from rater.events import KINDS
 from rater.statement import statement_to_json
 from rater.tariff import Book
 from rater.tariff_file import load_book
@@ -16,12 +15,12 @@ from streams.conflicts import settle_conflicts
 from streams.ledger import Ledger
 from streams.monthly import make_month
 from streams.settings import Settings
-from streams.topics import INPUTS, REJECTED
+from streams.topics import REJECTED
 from streams.usage import read_statement
 from tests import oracle
 from tests.conftest import comparable, rows_by_oracle, rows_of
-from tests.faults.traffic import BAD, MONTHS
-from tests.support.broker import Logged, committed, read_topics
+from tests.faults.traffic import MONTHS
+from tests.support.broker import BAD, Logged, committed, ends_of, oracle_of, read_topics
 
 Offsets = dict[tuple[str, int], int]
 SHOWN = 5
@@ -58,18 +57,6 @@ def moment_differences(ledger: Ledger, settings: Settings, offsets: Offsets) -> 
     return found + [f"audit: {one}" for one in audit.findings if one.check != "unsettled"]
 
 
-def read_log(settings: Settings) -> list[Logged]:
-    return read_topics(settings.kafka_bootstrap, [settings.topic(name) for name in INPUTS])
-
-
-def ends_of(logged: list[Logged]) -> Offsets:
-    ends: Offsets = {}
-    for record in logged:
-        place = (record.topic, record.partition)
-        ends[place] = max(ends.get(place, 0), record.offset + 1)
-    return ends
-
-
 def rest_differences(
     ledger: Ledger, settings: Settings, logged: list[Logged], get: Callable[[str], str]
 ) -> list[str]:
@@ -78,7 +65,7 @@ def rest_differences(
     for month in MONTHS:
         make_month(ledger, book, month, as_of=datetime.now(UTC))
     settle_conflicts(ledger, [])
-    expected = oracle.rate_lines(_good_events(settings, logged), oracle.load_book(settings.tariff))
+    expected = oracle_of(settings, logged)
     accounts = sorted({name.account_id for name in expected.rows})
     found = []
     offsets = committed(settings)
@@ -94,15 +81,6 @@ def rest_differences(
     found += _row_differences(ledger, expected, accounts)
     found += _statement_differences(ledger, book, expected, accounts, get)
     return found
-
-
-def _good_events(settings: Settings, logged: list[Logged]) -> list[dict[str, Any]]:
-    kind_of = {settings.topic(kind.topic): kind.name for kind in KINDS.values()}
-    return [
-        json.loads(record.value or b"") | {"kind": kind_of[record.topic]}
-        for record in logged
-        if record.value not in BAD
-    ]
 
 
 def _outcome_differences(ledger: Ledger, settings: Settings, logged: list[Logged]) -> Iterator[str]:

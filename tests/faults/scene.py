@@ -20,17 +20,11 @@ from streams.embedded.kafka import EmbeddedKafka
 from streams.ledger import TABLES, Ledger, StoreErrors, open_ledger
 from streams.settings import Settings
 from streams.topics import BrokerErrors
-from tests.faults.check import (
-    ends_of,
-    moment_differences,
-    read_log,
-    rest_differences,
-    stored_ends,
-)
+from tests.faults.check import moment_differences, rest_differences, stored_ends
 from tests.faults.fleet import Fleet
 from tests.faults.proxy import StoreProxy
 from tests.faults.traffic import Traffic
-from tests.support.broker import committed
+from tests.support.broker import committed, read_log, wait_until_committed
 from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.workers import environment_of, own_settings, wait_for
 
@@ -99,13 +93,7 @@ class Scene:
         self.traffic.stop()
         logged = read_log(self.settings)
         self.events = len(logged)
-        ends = ends_of(logged)
-
-        def at_rest() -> bool:
-            now = committed(self.settings)
-            return all(now.get(place, 0) >= end for place, end in ends.items())
-
-        wait_for(at_rest, f"all of {len(logged)} records committed", REST_S, self._logs)
+        wait_until_committed(self.settings, logged, REST_S, self._logs)
         self.fleet.wait_until_ready()
         ledger = self.ledger()
         try:

@@ -31,13 +31,20 @@ from streams.simulate import Simulated, Simulator
 from streams.topics import INPUTS, REJECTED, make_producer
 from streams.usage import read_statement
 from streams.worker import Worker
-from tests import oracle
-from tests.support.broker import Logged, committed, read_topics
+from tests.support.broker import (
+    BAD,
+    Logged,
+    committed,
+    good_events,
+    oracle_of,
+    read_log,
+    read_topics,
+    wait_until_committed,
+)
 from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.workers import WorkerProcess, environment_of, own_settings, wait_for
 
 MONTHS = (date(2026, 9, 1), date(2026, 10, 1))
-BAD = (b"", b"{bad", b'{"id":"x"}', b"\xff\xfe", b'{"id":NaN}', b"[" * 2000)
 
 
 @pytest.fixture(scope="module")
@@ -68,29 +75,10 @@ class Site:
     def ledger(self) -> Ledger:
         return open_ledger(self.settings, migrate=False)
 
-    def topics(self) -> list[str]:
-        return [self.settings.topic(name) for name in INPUTS]
-
-    def log(self) -> list[Logged]:
-        return read_topics(self.settings.kafka_bootstrap, self.topics())
-
-    def ends(self, logged: list[Logged]) -> dict[tuple[str, int], int]:
-        ends: dict[tuple[str, int], int] = {}
-        for record in logged:
-            place = (record.topic, record.partition)
-            ends[place] = max(ends.get(place, 0), record.offset + 1)
-        return ends
-
-    def wait_until_all_committed(self, timeout_s: float = 60) -> list[Logged]:
+    def wait_until_all_committed(self) -> list[Logged]:
         """Returns the whole log, once the group has committed all of it."""
-        logged = self.log()
-        ends = self.ends(logged)
-
-        def done() -> bool:
-            now = committed(self.settings)
-            return all(now.get(place, 0) >= end for place, end in ends.items())
-
-        wait_for(done, f"all of {len(logged)} records committed", timeout_s)
+        logged = read_log(self.settings)
+        wait_until_committed(self.settings, logged)
         return logged
 
 
@@ -159,28 +147,16 @@ def send(settings: Settings, events: list[Simulated], bad: tuple[bytes, ...] = (
     asyncio.run(_send(settings, events, bad))
 
 
-def oracle_of(site: Site, logged: list[Logged]) -> oracle.Ledger:
-    """The oracle's ledger of the log's good records, in the order of the log."""
-    kind_of = {site.settings.topic(kind.topic): kind.name for kind in KINDS.values()}
-    events = [
-        json.loads(record.value or b"") | {"kind": kind_of[record.topic]}
-        for record in logged
-        if record.value not in BAD
-    ]
-    return oracle.rate_lines(events, oracle.load_book(site.settings.tariff))
-
-
 def assert_equal_to_oracle(site: Site, logged: list[Logged]) -> None:
     """Statements to the last digit, row identities as sets, one outcome for every offset."""
-    expected = oracle_of(site, logged)
+    expected = oracle_of(site.settings, logged)
     book = load_book(site.settings.tariff)
     ledger = site.ledger()
     try:
         for month in MONTHS:
             make_month(ledger, book, month, as_of=datetime.now(UTC))
         settle_conflicts(ledger, [])
-        accounts = sorted({json.loads(r.value or b"{}").get("account_id", "") for r in logged
-                           if r.value not in BAD})  # fmt: skip
+        accounts = sorted({event["account_id"] for event in good_events(site.settings, logged)})
         assert len(accounts) > 1
         for account in accounts:
             for month in MONTHS:
@@ -425,12 +401,11 @@ def test_ctrl_c_stops_a_worker_in_order_too(site: Site) -> None:
 
 
 async def test_input_topics_are_declared_alike_and_stamped_by_the_broker(site: Site) -> None:
-    consumer = aiokafka.AIOKafkaConsumer(
-        *site.topics(), bootstrap_servers=site.settings.kafka_bootstrap
-    )
+    topics = [site.settings.topic(name) for name in INPUTS]
+    consumer = aiokafka.AIOKafkaConsumer(*topics, bootstrap_servers=site.settings.kafka_bootstrap)
     await consumer.start()
     try:
-        counts = {len(consumer.partitions_for_topic(topic) or ()) for topic in site.topics()}
+        counts = {len(consumer.partitions_for_topic(topic) or ()) for topic in topics}
     finally:
         await consumer.stop()
     assert counts == {4}
