@@ -72,6 +72,13 @@ class Scene:
         """The store without the proxy between."""
         return open_ledger(self.settings, migrate=False)
 
+    def begin(self, *names: str) -> None:
+        """Workers and traffic; returns once all of them are at work."""
+        for name in names:
+            self.fleet.add(name)
+        self.traffic.start()
+        self.fleet.wait_until_ready()
+
     def pause(self, least_s: float, most_s: float) -> None:
         time.sleep(self.chance.uniform(least_s, most_s))
 
