@@ -9,7 +9,7 @@ import random
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -42,7 +42,7 @@ from tests.support.broker import (
     wait_until_committed,
 )
 from tests.support.clickhouse_http import ClickHouseHttp
-from tests.support.workers import WorkerProcess, environment_of, own_settings, wait_for
+from tests.support.workers import WorkerProcess, environment_of, own_settings, until, wait_for
 
 MONTHS = (date(2026, 9, 1), date(2026, 10, 1))
 
@@ -310,7 +310,7 @@ async def test_a_consumer_that_stands_still_is_ill_until_it_moves(
     worker = Worker(settings, ledger, BookFile(settings.tariff))
     running = asyncio.create_task(worker.run(stop))
     try:
-        await until(lambda: worker.ready() is None)
+        await until(lambda: worker.ready() is None, 30)
         consumer, held, go_on = worker._app.consumer, asyncio.Event(), asyncio.Event()
         fetch = consumer._wait_next_records
 
@@ -324,22 +324,15 @@ async def test_a_consumer_that_stands_still_is_ill_until_it_moves(
         await asyncio.sleep(2.5)
         assert worker.alive() is None  # nothing to do is no illness, however long
         await asyncio.to_thread(send, settings, events_over_two_months(41, 300))
-        await until(lambda: "no progress" in (worker.alive() or ""))
+        await until(lambda: "no progress" in (worker.alive() or ""), 30)
         go_on.set()
-        await until(lambda: worker.alive() is None)
+        await until(lambda: worker.alive() is None, 30)
     finally:
         stop.set()
         await running
         ledger.close()
     logged = await asyncio.to_thread(site.wait_until_all_committed)
     await asyncio.to_thread(assert_equal_to_oracle, site, logged)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Looks until the condition holds, beside what else runs on the loop."""
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.05)
 
 
 @pytest.mark.timeout(120)

@@ -127,3 +127,10 @@ def wait_for(
     while not condition():
         assert time.monotonic() < give_up_at, f"waited {timeout_s} s in vain: {what}\n{log()}"
         time.sleep(0.1)
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 5) -> None:
+    """Looks until the condition holds, beside what else runs on the loop. Raises TimeoutError."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.01)
