@@ -38,7 +38,7 @@ from streams.pipeline import Batch, add_records
 from streams.services import calm_collector
 from streams.settings import Settings, load_settings
 from streams.simulate import Simulated
-from tests.bench.traffic import make_events, mix, preload, records_of
+from tests.bench.traffic import RECEIVED_MS, make_events, mix, preload, records_of
 from tests.support.workers import WorkerProcess, environment_of
 
 REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
@@ -160,7 +160,7 @@ def measure_steps(events: list[Simulated], folder: Path) -> list[Figure]:
     settings = load_settings(clickhouse_url=f"chdb:{folder / 'steps'}")
     book = load_book(settings.tariff)
     records = records_of(events)
-    received_us = 1_793_534_400_000_000
+    received_us = RECEIVED_MS * 1_000
     decoded: list[Event] = []
     batch = Batch()
 
