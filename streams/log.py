@@ -1,19 +1,18 @@
 """Reading the log again: a stretch of the topics, batch by batch, with no group of its own."""
 
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable
 from types import TracebackType
 from typing import NamedTuple, Self
 
 import aiokafka
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import MessageSizeTooLargeError
 
 from rater.events import Kind
 from streams.pipeline import Record
 from streams.settings import Settings
-from streams.topics import client_options
+from streams.topics import admin_client, client_options
 
 BATCH_RECORDS = 10_000
 BATCH_BYTES = 32 * 1024 * 1024
@@ -62,7 +61,11 @@ class Reader:
         )
 
     async def __aenter__(self) -> Self:
-        await self._consumer.start()
+        try:
+            await self._consumer.start()
+        except BaseException:
+            await self._consumer.stop()
+            raise
         return self
 
     async def __aexit__(
@@ -74,20 +77,20 @@ class Reader:
         await self._consumer.stop()
 
     async def bounds(
-        self, topic: str, partitions: int
-    ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
-        """Where each partition of a topic begins and ends now."""
-        places = [TopicPartition(topic, partition) for partition in range(partitions)]
-        return (
-            await self._consumer.beginning_offsets(places),
-            await self._consumer.end_offsets(places),
-        )
+        self, places: Iterable[tuple[str, int]]
+    ) -> dict[tuple[str, int], tuple[int, int]]:
+        """Where the log of each (topic, partition) begins and ends now."""
+        partitions = [TopicPartition(*place) for place in places]
+        begins = await self._consumer.beginning_offsets(partitions)
+        ends = await self._consumer.end_offsets(partitions)
+        return {place: (begins[place], ends[place]) for place in partitions}
 
     async def offsets_at(
-        self, at_ms: int, ends: dict[TopicPartition, int]
-    ) -> dict[TopicPartition, int]:
+        self, at_ms: int, ends: dict[tuple[str, int], int]
+    ) -> dict[tuple[str, int], int]:
         """The offset of the first record at or after an instant; the end where there is none."""
-        found = await self._consumer.offsets_for_times(dict.fromkeys(ends, max(0, at_ms)))
+        instants = {TopicPartition(*place): max(0, at_ms) for place in ends}
+        found = await self._consumer.offsets_for_times(instants)
         return {place: found[place].offset if found.get(place) else ends[place] for place in ends}
 
     async def read(self, topic: str, partition: int, first: int, end: int) -> AsyncIterator[Chunk]:
@@ -123,9 +126,7 @@ class Reader:
 
     async def read_record(self, topic: str, partition: int, offset: int) -> Record | None:
         """One record, or None when the log no longer holds it."""
-        place = TopicPartition(topic, partition)
-        begin = (await self._consumer.beginning_offsets([place]))[place]
-        end = (await self._consumer.end_offsets([place]))[place]
+        [(begin, end)] = (await self.bounds([(topic, partition)])).values()
         if not begin <= offset < end:
             return None
         async for chunk in self.read(topic, partition, offset, offset + 1):
@@ -136,17 +137,11 @@ class Reader:
 
 async def partition_counts(settings: Settings, topics: Collection[str]) -> dict[str, int]:
     """How many partitions each topic has; without those that do not exist."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
-    try:
+    async with admin_client(settings) as admin:
         described = await admin.describe_topics(sorted(topics))
-        return {
-            topic["topic"]: len(topic["partitions"])
-            for topic in described
-            if not topic["error_code"]
-        }
-    finally:
-        await admin.close()
+    return {
+        topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]
+    }
 
 
 # What is compared

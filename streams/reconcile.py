@@ -287,19 +287,19 @@ async def find_spans(
     committed = await read_committed(settings)
     spans, not_committed = [], 0
     for topic, partitions in counts.items():
-        begins, ends = await reader.bounds(topic, partitions)
-        firsts = begins
+        bounds = await reader.bounds([(topic, partition) for partition in range(partitions)])
+        firsts = {place: begin for place, (begin, _) in bounds.items()}
+        lasts = ends = {place: end for place, (_, end) in bounds.items()}
         if request.since_ms is not None:
             firsts = await reader.offsets_at(request.since_ms, ends)
-        lasts = ends
         if request.until_ms is not None:
             lasts = await reader.offsets_at(request.until_ms, ends)
-        for place in begins:
-            first = max(firsts[place], begins[place], request.from_offset)
+        for place, (begin, _) in bounds.items():
+            first = max(firsts[place], begin, request.from_offset)
             end = min(lasts[place], max(first, committed.get(place, 0)))
             not_committed += max(0, lasts[place] - max(first, end))
             if first < end:
-                spans.append(Span(kinds[topic], topic, place.partition, first, end))
+                spans.append(Span(kinds[topic], *place, first, end))
     if not_committed and not any(topic in kinds for topic, _ in committed):
         raise LogReadError(
             f"group {settings.group!r} has committed nothing of these topics, so no record must "

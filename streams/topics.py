@@ -1,7 +1,8 @@
 """Kafka outside the worker: declaring the topics, sending events, sending dead letters."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -19,6 +20,8 @@ INPUTS = tuple(kind.topic for kind in KINDS.values())
 
 # The log's own clock orders records and bounds the future, so no producer's clock can.
 TOPIC_CONFIG = {"message.timestamp.type": "LogAppendTime", "retention.ms": str(7 * 86_400_000)}
+
+ADMIN_TIMEOUT_S = 40.0
 
 BrokerErrors = (KafkaError, OSError)
 
@@ -51,15 +54,28 @@ def make_producer(settings: Settings) -> aiokafka.AIOKafkaProducer:
     )
 
 
+@asynccontextmanager
+async def admin_client(
+    settings: Settings, *, timeout_s: float = ADMIN_TIMEOUT_S
+) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client for topics and groups; `timeout_s` is for each of its requests."""
+    admin = AIOKafkaAdminClient(
+        **client_options(settings), request_timeout_ms=round(timeout_s * 1000)
+    )
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
 async def create_topics(settings: Settings) -> list[str]:
     """Creates the topics that do not exist yet; returns their names. Idempotent.
 
     Raises PartitionCountError when existing input topics differ in their partition counts.
     """
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
     created = []
-    try:
+    async with admin_client(settings) as admin:
         for name in (*INPUTS, REJECTED):
             topic = NewTopic(
                 settings.topic(name),
@@ -74,19 +90,13 @@ async def create_topics(settings: Settings) -> list[str]:
             elif code != TopicAlreadyExistsError.errno:
                 raise for_code(code)(f"topic {topic.name}: {response.topic_errors[0][2]}")
         await _check_partitions(admin, settings)
-    finally:
-        await admin.close()
     return created
 
 
 async def check_topics(settings: Settings) -> None:
     """Raises PartitionCountError where an input topic is missing or differs in partitions."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
-    try:
+    async with admin_client(settings) as admin:
         await _check_partitions(admin, settings)
-    finally:
-        await admin.close()
 
 
 async def _check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> None:
@@ -109,32 +119,13 @@ async def _check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> N
         )
 
 
-async def read_committed(settings: Settings) -> dict[tuple[str, int], int]:
-    """What the group has committed, by (topic, partition)."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
-    try:
+async def read_committed(
+    settings: Settings, *, timeout_s: float = ADMIN_TIMEOUT_S
+) -> dict[tuple[str, int], int]:
+    """What the group has committed, by (topic, partition). Raises one of BrokerErrors."""
+    async with admin_client(settings, timeout_s=timeout_s) as admin:
         offsets = await admin.list_consumer_group_offsets(settings.group)
-        return {(tp.topic, tp.partition): meta.offset for tp, meta in offsets.items()}
-    finally:
-        await admin.close()
-
-
-async def read_bounds(
-    settings: Settings, places: Iterable[tuple[str, int]]
-) -> dict[tuple[str, int], tuple[int, int]]:
-    """Where each partition's log begins and ends now. Raises one of BrokerErrors."""
-    consumer = aiokafka.AIOKafkaConsumer(
-        **client_options(settings), group_id=None, enable_auto_commit=False
-    )
-    try:
-        await consumer.start()
-        partitions = [aiokafka.TopicPartition(*place) for place in places]
-        first = await consumer.beginning_offsets(partitions)
-        end = await consumer.end_offsets(partitions)
-        return {(tp.topic, tp.partition): (first[tp], end[tp]) for tp in partitions}
-    finally:
-        await consumer.stop()
+    return {(tp.topic, tp.partition): meta.offset for tp, meta in offsets.items()}
 
 
 def dead_letter(row: RejectedRow) -> tuple[bytes | None, bytes, list[tuple[str, bytes]]]:

@@ -18,6 +18,7 @@ from streams.audit import audit_lately
 from streams.books import BookFile
 from streams.conflicts import settle_conflicts
 from streams.ledger import Ledger, StoreErrors
+from streams.log import Reader
 from streams.monthly import make_month
 from streams.parked import count_parked, retry_parked
 from streams.pipeline import RejectedRow
@@ -27,7 +28,6 @@ from streams.topics import (
     BrokerErrors,
     check_topics,
     make_producer,
-    read_bounds,
     read_committed,
     send_dead_letters,
 )
@@ -37,7 +37,7 @@ TICK_S = 0.5
 STORE_PROBE_S = 5.0
 # The ends of the partitions, asked for apart from the fetching that may stand still.
 BOUNDS_EVERY_S = 5.0
-BOUNDS_TIMEOUT_S = 5.0
+BROKER_TIMEOUT_S = 5.0  # so that an absent broker does not hold up housekeeping
 STOP_S = 2.0  # for each of Faust and the producer, after the drain
 # A conflict is told within a minute.
 CONFLICTS_EVERY_S = 20.0
@@ -213,7 +213,7 @@ class Worker:
     async def _audit(self) -> None:
         """What was written lately, and what the group has committed, as gauges and log lines."""
         try:
-            committed = await read_committed(self._settings)
+            committed = await read_committed(self._settings, timeout_s=BROKER_TIMEOUT_S)
         except BrokerErrors as error:
             log.warning("audit_without_commits", error=first_line(error))
             committed = {}
@@ -258,8 +258,11 @@ class Worker:
             if self._is_assigned():
                 places = [(tp.topic, tp.partition) for tp in self._app.consumer.assignment()]
                 try:
-                    async with asyncio.timeout(BOUNDS_TIMEOUT_S):
-                        self._bounds = await read_bounds(self._settings, places)
+                    async with (
+                        asyncio.timeout(BROKER_TIMEOUT_S),
+                        Reader(self._settings) as reader,
+                    ):
+                        self._bounds = await reader.bounds(places)
                 except (TimeoutError, *BrokerErrors) as error:
                     log.warning("bounds_unknown", error=first_line(error))
             await asyncio.sleep(BOUNDS_EVERY_S if self._bounds else TICK_S)

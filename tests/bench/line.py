@@ -38,8 +38,8 @@ from streams.pipeline import Batch, add_records
 from streams.services import calm_collector
 from streams.settings import Settings, load_settings
 from streams.simulate import Simulated
-from tests.bench.traffic import make_events, mix, preload, records_of
-from tests.support.workers import WorkerProcess
+from tests.bench.traffic import RECEIVED_MS, make_events, mix, preload, records_of
+from tests.support.workers import WorkerProcess, environment_of
 
 REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 PARTS = ("faust-streaming", "aiokafka", "chdb-core", "msgspec", "pyarrow")
@@ -79,13 +79,8 @@ def core_seconds(pid: int) -> float:
 
 
 def environment(settings: Settings, store: Path) -> dict[str, str]:
-    return {
-        "RATER_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-        "RATER_TOPIC_PREFIX": settings.topic_prefix,
-        "RATER_GROUP": store.name,
-        "RATER_CLICKHOUSE_URL": f"chdb:{store}",
-        "RATER_LOG_FORMAT": "json",
-    }
+    own = {"group": store.name, "clickhouse_url": f"chdb:{store}"}
+    return environment_of(settings.model_copy(update=own))
 
 
 def measure_ours(settings: Settings, folder: Path, total: int) -> Figure:
@@ -165,7 +160,7 @@ def measure_steps(events: list[Simulated], folder: Path) -> list[Figure]:
     settings = load_settings(clickhouse_url=f"chdb:{folder / 'steps'}")
     book = load_book(settings.tariff)
     records = records_of(events)
-    received_us = 1_793_534_400_000_000
+    received_us = RECEIVED_MS * 1_000
     decoded: list[Event] = []
     batch = Batch()
 

@@ -13,6 +13,7 @@ from streams.topics import create_topics
 
 BEGAN = datetime(2026, 10, 5, tzinfo=UTC)
 ACCOUNTS = 200
+RECEIVED_MS = 1_793_534_400_000  # 2026-11-01, after every event
 
 
 def make_events(count: int, seed: int) -> list[Simulated]:
@@ -44,7 +45,7 @@ def records_of(events: list[Simulated]) -> dict[str, list[SimpleNamespace]]:
         of_kind.append(
             SimpleNamespace(
                 offset=len(of_kind),
-                timestamp=1_793_534_400_000,  # 2026-11-01
+                timestamp=RECEIVED_MS,
                 key=event.account_id.encode(),
                 value=event.value,
                 headers=(),

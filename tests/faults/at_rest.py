@@ -7,7 +7,6 @@ A test makes a log, feeds it through the real writer into the real engine, and t
 import asyncio
 import csv
 import io
-import os
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -41,16 +40,6 @@ from tests.conftest import Event, Logged, assert_rows, comparable, rows_by_oracl
 PARTITIONS = 3
 Spot = tuple[str, int, int]  # topic, partition, offset
 Name = tuple[str, str, str]  # account, kind, event id
-
-SEED = "RATER_CHAOS_SEED"
-
-
-def fresh_chance() -> random.Random:
-    """Chance from RATER_CHAOS_SEED, or from a fresh seed; printed, so that a failure can come
-    again."""
-    seed = int(os.environ.get(SEED) or random.SystemRandom().randrange(2**32))
-    print(f"{SEED}={seed}")
-    return random.Random(seed)
 
 
 class Entry(NamedTuple):

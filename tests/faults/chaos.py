@@ -72,14 +72,11 @@ def play(scene: Scene, workers: int, until: float, progress: Progress) -> list[s
     """One round: faults until the time is over, then rest. Returns the differences."""
     task = progress.task_ids[0]
     problems: list[str] = []
-    for number in range(workers):
-        scene.fleet.add(f"worker-{number}")
     scene.sync_every_insert()
-    scene.traffic.start()
     faults: list[str] = []
     name = "start"
     try:
-        scene.fleet.wait_until_ready()
+        scene.begin(*(f"worker-{number}" for number in range(workers)))
         while time.monotonic() < until:
             if not faults:  # each of them before any comes again
                 faults = scene.chance.sample(sorted(FAULTS), len(FAULTS))

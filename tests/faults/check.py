@@ -1,6 +1,5 @@
 """What must hold: at any moment, and at rest. Each function names the differences, as texts."""
 
-import asyncio
 import csv
 import io
 import json
@@ -8,9 +7,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient
-
-from rater.events import KINDS
 from rater.statement import statement_to_json
 from rater.tariff import Book
 from rater.tariff_file import load_book
@@ -19,12 +15,12 @@ from streams.conflicts import settle_conflicts
 from streams.ledger import Ledger
 from streams.monthly import make_month
 from streams.settings import Settings
-from streams.topics import INPUTS, REJECTED, client_options
+from streams.topics import REJECTED
 from streams.usage import read_statement
 from tests import oracle
 from tests.conftest import comparable, rows_by_oracle, rows_of
-from tests.faults.traffic import BAD, MONTHS
-from tests.support.broker import Logged, read_topics
+from tests.faults.traffic import MONTHS
+from tests.support.broker import BAD, Logged, committed, ends_of, oracle_of, read_topics
 
 Offsets = dict[tuple[str, int], int]
 SHOWN = 5
@@ -36,22 +32,6 @@ GROUP BY ALL HAVING count() > 1
 """
 # Where a record that was rated is, or was before a copy stood for it.
 _RATED_AT = "SELECT DISTINCT topic, partition, offset FROM {table}"
-
-
-def committed_offsets(settings: Settings) -> Offsets:
-    """What the group has committed. Raises KafkaError or OSError when the broker is away."""
-    return asyncio.run(_committed_offsets(settings))
-
-
-async def _committed_offsets(settings: Settings) -> Offsets:
-    options: dict[str, Any] = client_options(settings) | {"request_timeout_ms": 5_000}
-    admin = AIOKafkaAdminClient(**options)
-    try:
-        await admin.start()
-        offsets = await admin.list_consumer_group_offsets(settings.group)
-        return {(tp.topic, tp.partition): meta.offset for tp, meta in offsets.items()}
-    finally:
-        await admin.close()
 
 
 def stored_ends(ledger: Ledger) -> tuple[Offsets, list[str]]:
@@ -66,27 +46,15 @@ def stored_ends(ledger: Ledger) -> tuple[Offsets, list[str]]:
     return ends, holes
 
 
-def moment_differences(ledger: Ledger, settings: Settings, committed: Offsets) -> list[str]:
-    """At any moment, faults or not: what is committed has its rows. `committed` was read before."""
+def moment_differences(ledger: Ledger, settings: Settings, offsets: Offsets) -> list[str]:
+    """At any moment, faults or not: what was committed before has its rows."""
     ends, found = stored_ends(ledger)
-    for place, offset in committed.items():
+    for place, offset in offsets.items():
         if offset > ends.get(place, 0):
             found.append(f"{place}: committed {offset}, stored up to {ends.get(place, 0)}")
-    audit = audit_ledger(ledger, [], topic_prefix=settings.topic_prefix, committed=committed)
+    audit = audit_ledger(ledger, [], topic_prefix=settings.topic_prefix, committed=offsets)
     # A conflict is settled within a minute, not at once: `rest_differences` asks for that.
     return found + [f"audit: {one}" for one in audit.findings if one.check != "unsettled"]
-
-
-def read_log(settings: Settings) -> list[Logged]:
-    return read_topics(settings.kafka_bootstrap, [settings.topic(name) for name in INPUTS])
-
-
-def ends_of(logged: list[Logged]) -> Offsets:
-    ends: Offsets = {}
-    for record in logged:
-        place = (record.topic, record.partition)
-        ends[place] = max(ends.get(place, 0), record.offset + 1)
-    return ends
 
 
 def rest_differences(
@@ -97,31 +65,22 @@ def rest_differences(
     for month in MONTHS:
         make_month(ledger, book, month, as_of=datetime.now(UTC))
     settle_conflicts(ledger, [])
-    expected = oracle.rate_lines(_good_events(settings, logged), oracle.load_book(settings.tariff))
+    expected = oracle_of(settings, logged)
     accounts = sorted({name.account_id for name in expected.rows})
     found = []
-    committed = committed_offsets(settings)
+    offsets = committed(settings)
     found += [
-        f"lag: {place} is at {committed.get(place, 0)} of {end}"
+        f"lag: {place} is at {offsets.get(place, 0)} of {end}"
         for place, end in ends_of(logged).items()
-        if committed.get(place, 0) != end
+        if offsets.get(place, 0) != end
     ]
-    found += moment_differences(ledger, settings, committed)
-    audit = audit_ledger(ledger, [], topic_prefix=settings.topic_prefix, committed=committed)
+    found += moment_differences(ledger, settings, offsets)
+    audit = audit_ledger(ledger, [], topic_prefix=settings.topic_prefix, committed=offsets)
     found += [f"audit: {one}" for one in audit.findings if one.check == "unsettled"]
     found += _outcome_differences(ledger, settings, logged)
     found += _row_differences(ledger, expected, accounts)
     found += _statement_differences(ledger, book, expected, accounts, get)
     return found
-
-
-def _good_events(settings: Settings, logged: list[Logged]) -> list[dict[str, Any]]:
-    kind_of = {settings.topic(kind.topic): kind.name for kind in KINDS.values()}
-    return [
-        json.loads(record.value or b"") | {"kind": kind_of[record.topic]}
-        for record in logged
-        if record.value not in BAD
-    ]
 
 
 def _outcome_differences(ledger: Ledger, settings: Settings, logged: list[Logged]) -> Iterator[str]:

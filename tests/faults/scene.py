@@ -5,51 +5,33 @@ A test reads: `with open_scene(...) as scene:`, traffic starts, faults happen, a
 is stored all the while, and everything with the oracle once all is at rest.
 """
 
-import asyncio
 import os
 import random
-import shutil
 import signal
 import threading
 import time
 import urllib.request
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import schemas
 from streams.embedded.kafka import EmbeddedKafka
 from streams.ledger import TABLES, Ledger, StoreErrors, open_ledger
-from streams.settings import Settings, load_settings
-from streams.topics import BrokerErrors, create_topics
-from tests.faults.check import (
-    committed_offsets,
-    ends_of,
-    moment_differences,
-    read_log,
-    rest_differences,
-    stored_ends,
-)
+from streams.settings import Settings
+from streams.topics import BrokerErrors
+from tests.faults.check import moment_differences, rest_differences, stored_ends
 from tests.faults.fleet import Fleet
 from tests.faults.proxy import StoreProxy
 from tests.faults.traffic import Traffic
+from tests.support.broker import committed, read_log, wait_until_committed
 from tests.support.clickhouse_http import ClickHouseHttp
-from tests.support.workers import wait_for
+from tests.support.workers import environment_of, own_settings, wait_for
 
-SEED = "RATER_CHAOS_SEED"
 SAMPLE_EVERY_S = 1.0
 SESSION_TIMEOUT_S = 6  # the least that a broker allows
 INSERT_TIMEOUT_S = 3
 REST_S = 120.0
-
-
-def fresh_seed() -> int:
-    """The seed of this run: RATER_CHAOS_SEED, or a new one; printed, to be had again."""
-    seed = int(os.environ.get(SEED) or random.SystemRandom().randrange(2**31))
-    print(f"{SEED}={seed}")
-    return seed
 
 
 class Scene:
@@ -90,6 +72,13 @@ class Scene:
         """The store without the proxy between."""
         return open_ledger(self.settings, migrate=False)
 
+    def begin(self, *names: str) -> None:
+        """Workers and traffic; returns once all of them are at work."""
+        for name in names:
+            self.fleet.add(name)
+        self.traffic.start()
+        self.fleet.wait_until_ready()
+
     def pause(self, least_s: float, most_s: float) -> None:
         time.sleep(self.chance.uniform(least_s, most_s))
 
@@ -111,13 +100,7 @@ class Scene:
         self.traffic.stop()
         logged = read_log(self.settings)
         self.events = len(logged)
-        ends = ends_of(logged)
-
-        def at_rest() -> bool:
-            committed = committed_offsets(self.settings)
-            return all(committed.get(place, 0) >= end for place, end in ends.items())
-
-        wait_for(at_rest, f"all of {len(logged)} records committed", REST_S, self._logs)
+        wait_until_committed(self.settings, logged, REST_S, self._logs)
         self.fleet.wait_until_ready()
         ledger = self.ledger()
         try:
@@ -130,9 +113,9 @@ class Scene:
 
     def stored_beyond_committed(self, ledger: Ledger) -> int:
         """Records that are stored and not committed: what a death now makes another read again."""
-        committed = committed_offsets(self.settings)
+        offsets = committed(self.settings)
         ends, _ = stored_ends(ledger)
-        return sum(max(0, end - committed.get(place, 0)) for place, end in ends.items())
+        return sum(max(0, end - offsets.get(place, 0)) for place, end in ends.items())
 
     def holds(self, name: str, place: tuple[str, int]) -> bool:
         """Whether a worker has a partition now."""
@@ -178,8 +161,8 @@ class Scene:
         while not self._over.wait(SAMPLE_EVERY_S):
             try:
                 ledger = ledger or self.ledger()
-                committed = committed_offsets(self.settings)
-                found = moment_differences(ledger, self.settings, committed)
+                offsets = committed(self.settings)
+                found = moment_differences(ledger, self.settings, offsets)
             except (*BrokerErrors, *StoreErrors):
                 continue  # one of them is away, on purpose
             self.samples += 1
@@ -199,30 +182,11 @@ def open_scene(
     session_timeout_s: int = SESSION_TIMEOUT_S,
 ) -> Iterator[Scene]:
     """A scene with its own topics, group, database and tariff, and no worker yet."""
-    name = f"t{uuid.uuid4().hex[:8]}"
-    for file in schemas.SAMPLE_TARIFF.parent.iterdir():
-        shutil.copy(file, folder / file.name)
-    settings = load_settings(
-        kafka_bootstrap=broker.bootstrap,
-        topic_prefix=f"{name}.",
-        group=name,
-        topic_partitions=4,
-        clickhouse_url=store.url,
-        clickhouse_database=name,
-        tariff=folder / "sample.toml",
-    )
-    open_ledger(settings, migrate=True).close()
-    asyncio.run(create_topics(settings))
+    settings = own_settings(broker.bootstrap, store.url, folder)
     with ExitStack() as stack:
         proxy = stack.enter_context(StoreProxy(store.port, stall_s=INSERT_TIMEOUT_S * 2))
-        environment = {
-            "RATER_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-            "RATER_TOPIC_PREFIX": settings.topic_prefix,
-            "RATER_GROUP": settings.group,
+        environment = environment_of(settings) | {
             "RATER_CLICKHOUSE_URL": proxy.url,
-            "RATER_CLICKHOUSE_DATABASE": settings.clickhouse_database,
-            "RATER_TARIFF": str(settings.tariff),
-            "RATER_LOG_FORMAT": "json",
             "RATER_SESSION_TIMEOUT_S": str(session_timeout_s),
             "RATER_INSERT_TIMEOUT_S": str(INSERT_TIMEOUT_S),
         }

@@ -28,7 +28,8 @@ from streams.simulate import Simulator
 from streams.worker import open_months
 from tests import oracle
 from tests.conftest import Event, amd, call, dial, number, recording, rows_of, subscription, text
-from tests.faults.at_rest import PARTITIONS, PartitionedLog, Rest, feed, fresh_chance
+from tests.faults.at_rest import PARTITIONS, PartitionedLog, Rest, feed
+from tests.faults.seed import fresh_seed
 
 TIMES = (
     "dialed_at", "answered_at", "ended_at", "sent_at", "stored_at", "deleted_at", "acquired_at",
@@ -39,7 +40,7 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)  # after every event, where a test says
 
 @pytest.fixture
 def chance() -> random.Random:
-    return fresh_chance()
+    return random.Random(fresh_seed())
 
 
 def new_log(chance: random.Random, now: datetime = NOW) -> PartitionedLog:

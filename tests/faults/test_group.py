@@ -33,10 +33,7 @@ def test_a_zombie_writes_late_what_another_has_written_and_workers_come_and_go(
 
 @pytest.mark.timeout(240)
 def test_a_broker_killed_and_frozen_while_commits_are_made(scene: Scene) -> None:
-    scene.fleet.add("a")
-    scene.fleet.add("b")
-    scene.traffic.start()
-    scene.fleet.wait_until_ready()
+    scene.begin("a", "b")
     kill_broker(scene)
     scene.pause(1, 4)
     freeze_broker(scene, OUTLIVES_SESSION_S)
@@ -47,10 +44,7 @@ def test_a_broker_killed_and_frozen_while_commits_are_made(scene: Scene) -> None
 @pytest.mark.timeout(240)
 def test_workers_that_start_while_the_broker_is_frozen_go_on_when_it_wakes(scene: Scene) -> None:
     """A broker that wakes tells of no broker at first: that is no answer to live by for minutes."""
-    scene.fleet.add("a")
-    scene.fleet.add("b")
-    scene.traffic.start()
-    scene.fleet.wait_until_ready()
+    scene.begin("a", "b")
     for name in scene.fleet.names():
         scene.fleet.kill(name)
     freeze_broker(scene, 16)

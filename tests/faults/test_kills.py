@@ -13,7 +13,8 @@ from streams.settings import Settings
 from tests.conftest import MEASURED
 from tests.faults.actions import kill_at_worst_moment, kill_worker, terminate_at_worst_moment
 from tests.faults.check import stored_ends
-from tests.faults.scene import Scene, fresh_seed, open_scene
+from tests.faults.scene import Scene, open_scene
+from tests.faults.seed import fresh_seed
 from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.workers import wait_for
 
@@ -49,10 +50,7 @@ def test_what_a_killed_worker_held_goes_on_with_default_settings(
     with open_scene(
         chaos_broker, chaos_store, tmp_path, seed=fresh_seed(), session_timeout_s=session_timeout_s
     ) as scene:
-        scene.fleet.add("a")
-        scene.fleet.add("b")
-        scene.fleet.wait_until_ready()
-        scene.traffic.start()
+        scene.begin("a", "b")
         ledger = scene.ledger()
         wait_for(lambda: len(stored_ends(ledger)[0]) >= 8, "rows of many partitions")
         held = {place for place in stored_ends(ledger)[0] if scene.holds("a", place)}

@@ -6,7 +6,7 @@ At each commit and whenever everything rests, the laws are checked against the i
 A failure prints the seed, or the steps that hypothesis found the fewest of.
 """
 
-import os
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from streams.ledger import Ledger
 from tests.faults.engine import EngineStore
+from tests.faults.seed import SEED, fresh_seed
 from tests.faults.store import FAULTS, Store
 from tests.faults.store import SHAPES as SHAPES_OF
 from tests.faults.world import (
@@ -35,32 +36,30 @@ from tests.faults.world import (
 SCHEDULES = 1_000
 ON_THE_ENGINE = 3
 SAME_ANSWERS = (1, 2)
-SEED = "RATER_TEST_SEED"  # of the first schedule, to see a failure again
 
 
-def test_a_thousand_schedules_lose_nothing_and_charge_nothing_twice() -> None:
-    first = int(os.environ.get(SEED) or int.from_bytes(os.urandom(4)))
-    steps = 0
-    for seed in range(first, first + SCHEDULES):
+def run_schedules(count: int, store: Callable[[], Any] = lambda: None) -> int:
+    """Schedules of the seeds from a fresh one on; their steps. A failure names its seed."""
+    first, steps = fresh_seed(), 0
+    for seed in range(first, first + count):
         try:
-            steps += run_schedule(seed)
+            steps += run_schedule(seed, store=store())
         except BaseException as error:
             error.add_note(f"see it again with {SEED}={seed}")
             raise
-    print(f"{SCHEDULES} schedules from {SEED}={first}, {steps} steps")
+    return steps
+
+
+def test_a_thousand_schedules_lose_nothing_and_charge_nothing_twice() -> None:
+    steps = run_schedules(SCHEDULES)
+    print(f"{SCHEDULES} schedules, {steps} steps")
     assert steps > 20 * SCHEDULES
 
 
 def test_some_schedules_on_the_engine(ledger: Ledger) -> None:
     """The same laws where the store is the engine itself."""
     batch_cut_anew(EngineStore(ledger))
-    for _ in range(ON_THE_ENGINE):
-        seed = int.from_bytes(os.urandom(4))
-        try:
-            run_schedule(seed, store=EngineStore(ledger))
-        except BaseException as error:
-            error.add_note(f"on the engine: {SEED}={seed}")
-            raise
+    run_schedules(ON_THE_ENGINE, lambda: EngineStore(ledger))
 
 
 PARAMETERS: list[dict[str, Any]] = [

@@ -9,10 +9,7 @@ from tests.faults.scene import Scene
 
 @pytest.mark.timeout(240)
 def test_inserts_broken_on_their_way_and_a_store_killed_while_it_writes(scene: Scene) -> None:
-    scene.fleet.add("a")
-    scene.fleet.add("b")
-    scene.traffic.start()
-    scene.fleet.wait_until_ready()
+    scene.begin("a", "b")
     break_inserts(scene)
     assert {f"insert: {name}" for name in BREAKS} <= scene.injected.keys()
     kill_store(scene)
@@ -26,9 +23,7 @@ def test_inserts_broken_on_their_way_and_a_store_killed_while_it_writes(scene: S
 @pytest.mark.timeout(240)
 def test_a_store_whose_disk_fails_at_rename_and_fsync(scene: Scene) -> None:
     scene.sync_every_insert()
-    scene.fleet.add("a")
-    scene.traffic.start()
-    scene.fleet.wait_until_ready()
+    scene.begin("a")
     break_disk(scene)
     assert {"rename failed", "fsync failed"} <= scene.injected.keys()
     assert scene.settle() == []

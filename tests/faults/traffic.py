@@ -13,9 +13,9 @@ from streams.produce import Sender
 from streams.settings import Settings
 from streams.simulate import MIX, Simulated, Simulator
 from streams.topics import BrokerErrors
+from tests.support.broker import BAD
 
 MONTHS = (date(2026, 8, 1), date(2026, 9, 1), date(2026, 10, 1))
-BAD = (b"", b"{bad", b'{"id":"x"}', b"\xff\xfe", b'{"id":NaN}', b"[" * 2000)
 START = datetime(2026, 8, 31, 20, tzinfo=UTC)
 EDGE = datetime(2026, 10, 1, tzinfo=UTC)
 TICK_S = 0.1

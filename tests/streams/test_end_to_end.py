@@ -7,11 +7,9 @@ import asyncio
 import json
 import random
 import re
-import shutil
 import signal
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -19,7 +17,6 @@ from pathlib import Path
 import aiokafka
 import pytest
 
-import schemas
 from rater.events import KINDS
 from rater.statement import statement_to_json
 from rater.tariff_file import load_book
@@ -29,18 +26,25 @@ from streams.conflicts import settle_conflicts
 from streams.embedded.kafka import EmbeddedKafka
 from streams.ledger import Ledger, open_ledger
 from streams.monthly import make_month
-from streams.settings import Settings, load_settings
+from streams.settings import Settings
 from streams.simulate import Simulated, Simulator
-from streams.topics import INPUTS, REJECTED, create_topics, make_producer
+from streams.topics import INPUTS, REJECTED, make_producer
 from streams.usage import read_statement
 from streams.worker import Worker
-from tests import oracle
-from tests.support.broker import Logged, committed, read_topics
+from tests.support.broker import (
+    BAD,
+    Logged,
+    committed,
+    good_events,
+    oracle_of,
+    read_log,
+    read_topics,
+    wait_until_committed,
+)
 from tests.support.clickhouse_http import ClickHouseHttp
-from tests.support.workers import WorkerProcess, wait_for
+from tests.support.workers import WorkerProcess, environment_of, own_settings, until, wait_for
 
 MONTHS = (date(2026, 9, 1), date(2026, 10, 1))
-BAD = (b"", b"{bad", b'{"id":"x"}', b"\xff\xfe", b'{"id":NaN}', b"[" * 2000)
 
 
 @pytest.fixture(scope="module")
@@ -63,69 +67,24 @@ class Site:
     folder: Path
     store: ClickHouseHttp
 
-    def environment(self) -> dict[str, str]:
-        settings = self.settings
-        return {
-            "RATER_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-            "RATER_TOPIC_PREFIX": settings.topic_prefix,
-            "RATER_GROUP": settings.group,
-            "RATER_CLICKHOUSE_URL": settings.clickhouse_url,
-            "RATER_CLICKHOUSE_DATABASE": settings.clickhouse_database,
-            "RATER_TARIFF": str(settings.tariff),
-            "RATER_LOG_FORMAT": "json",
-            "RATER_SESSION_TIMEOUT_S": "6",
-            "RATER_INSERT_TIMEOUT_S": "10",
-        }
-
     def worker(self, name: str = "a", **extra: str) -> WorkerProcess:
-        return WorkerProcess(self.environment() | extra, self.folder / f"worker-{name}.log")
+        timeouts = {"RATER_SESSION_TIMEOUT_S": "6", "RATER_INSERT_TIMEOUT_S": "10"}
+        environment = environment_of(self.settings) | timeouts | extra
+        return WorkerProcess(environment, self.folder / f"worker-{name}.log")
 
     def ledger(self) -> Ledger:
         return open_ledger(self.settings, migrate=False)
 
-    def topics(self) -> list[str]:
-        return [self.settings.topic(name) for name in INPUTS]
-
-    def log(self) -> list[Logged]:
-        return read_topics(self.settings.kafka_bootstrap, self.topics())
-
-    def ends(self, logged: list[Logged]) -> dict[tuple[str, int], int]:
-        ends: dict[tuple[str, int], int] = {}
-        for record in logged:
-            place = (record.topic, record.partition)
-            ends[place] = max(ends.get(place, 0), record.offset + 1)
-        return ends
-
-    def wait_until_all_committed(self, timeout_s: float = 60) -> list[Logged]:
+    def wait_until_all_committed(self) -> list[Logged]:
         """Returns the whole log, once the group has committed all of it."""
-        logged = self.log()
-        ends = self.ends(logged)
-
-        def done() -> bool:
-            now = committed(self.settings)
-            return all(now.get(place, 0) >= end for place, end in ends.items())
-
-        wait_for(done, f"all of {len(logged)} records committed", timeout_s)
+        logged = read_log(self.settings)
+        wait_until_committed(self.settings, logged)
         return logged
 
 
 @pytest.fixture
 def site(broker: EmbeddedKafka, store: ClickHouseHttp, tmp_path: Path) -> Site:
-    name = f"t{uuid.uuid4().hex[:8]}"
-    for file in schemas.SAMPLE_TARIFF.parent.iterdir():
-        shutil.copy(file, tmp_path / file.name)
-    settings = load_settings(
-        kafka_bootstrap=broker.bootstrap,
-        topic_prefix=f"{name}.",
-        group=name,
-        topic_partitions=4,
-        clickhouse_url=store.url,
-        clickhouse_database=name,
-        tariff=tmp_path / "sample.toml",
-    )
-    open_ledger(settings, migrate=True).close()
-    asyncio.run(create_topics(settings))
-    return Site(settings, tmp_path, store)
+    return Site(own_settings(broker.bootstrap, store.url, tmp_path), tmp_path, store)
 
 
 def events_over_two_months(seed: int, count: int) -> list[Simulated]:
@@ -188,28 +147,16 @@ def send(settings: Settings, events: list[Simulated], bad: tuple[bytes, ...] = (
     asyncio.run(_send(settings, events, bad))
 
 
-def oracle_of(site: Site, logged: list[Logged]) -> oracle.Ledger:
-    """The oracle's ledger of the log's good records, in the order of the log."""
-    kind_of = {site.settings.topic(kind.topic): kind.name for kind in KINDS.values()}
-    events = [
-        json.loads(record.value or b"") | {"kind": kind_of[record.topic]}
-        for record in logged
-        if record.value not in BAD
-    ]
-    return oracle.rate_lines(events, oracle.load_book(site.settings.tariff))
-
-
 def assert_equal_to_oracle(site: Site, logged: list[Logged]) -> None:
     """Statements to the last digit, row identities as sets, one outcome for every offset."""
-    expected = oracle_of(site, logged)
+    expected = oracle_of(site.settings, logged)
     book = load_book(site.settings.tariff)
     ledger = site.ledger()
     try:
         for month in MONTHS:
             make_month(ledger, book, month, as_of=datetime.now(UTC))
         settle_conflicts(ledger, [])
-        accounts = sorted({json.loads(r.value or b"{}").get("account_id", "") for r in logged
-                           if r.value not in BAD})  # fmt: skip
+        accounts = sorted({event["account_id"] for event in good_events(site.settings, logged)})
         assert len(accounts) > 1
         for account in accounts:
             for month in MONTHS:
@@ -363,7 +310,7 @@ async def test_a_consumer_that_stands_still_is_ill_until_it_moves(
     worker = Worker(settings, ledger, BookFile(settings.tariff))
     running = asyncio.create_task(worker.run(stop))
     try:
-        await until(lambda: worker.ready() is None)
+        await until(lambda: worker.ready() is None, 30)
         consumer, held, go_on = worker._app.consumer, asyncio.Event(), asyncio.Event()
         fetch = consumer._wait_next_records
 
@@ -377,9 +324,9 @@ async def test_a_consumer_that_stands_still_is_ill_until_it_moves(
         await asyncio.sleep(2.5)
         assert worker.alive() is None  # nothing to do is no illness, however long
         await asyncio.to_thread(send, settings, events_over_two_months(41, 300))
-        await until(lambda: "no progress" in (worker.alive() or ""))
+        await until(lambda: "no progress" in (worker.alive() or ""), 30)
         go_on.set()
-        await until(lambda: worker.alive() is None)
+        await until(lambda: worker.alive() is None, 30)
     finally:
         stop.set()
         await running
@@ -409,7 +356,7 @@ def test_a_worker_that_cannot_join_its_group_ends_and_says_so(site: Site, error:
     and Faust would wait for partitions for ever."""
     with site.worker() as worker:
         worker.start(wait_ready=False, first=COORDINATION.format(does=f"raise {error}"))
-        assert worker.process.wait(30) == 1
+        assert worker.process.wait(60) == 1
         assert f"the group {site.settings.group} can't be joined" in worker.log()
         assert error.partition("(")[0] in worker.log()
 
@@ -418,17 +365,10 @@ def test_a_worker_told_to_stop_while_it_waits_for_its_group_stops(site: Site) ->
     with site.worker() as worker:
         waits = "print('asked', flush=True); await asyncio.sleep(3600)"
         worker.start(wait_ready=False, first=COORDINATION.format(does=waits))
-        wait_for(lambda: "asked" in worker.log(), "the group asked for", 30, worker.log)
+        wait_for(lambda: "asked" in worker.log(), "the group asked for", 60, worker.log)
         status, took_s = worker.terminate()
         assert status == 0
         assert took_s < 10
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Looks until the condition holds, beside what else runs on the loop."""
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.05)
 
 
 @pytest.mark.timeout(120)
@@ -477,7 +417,7 @@ def test_a_worker_without_its_topics_says_what_to_do(broker: EmbeddedKafka, site
     )
     with missing.worker() as worker:
         worker.start(wait_ready=False)
-        assert worker.process.wait(30) == 1
+        assert worker.process.wait(60) == 1
         assert "run `rater topics create`" in worker.log().replace("\n", " ")
 
 
@@ -490,12 +430,11 @@ def test_ctrl_c_stops_a_worker_in_order_too(site: Site) -> None:
 
 
 async def test_input_topics_are_declared_alike_and_stamped_by_the_broker(site: Site) -> None:
-    consumer = aiokafka.AIOKafkaConsumer(
-        *site.topics(), bootstrap_servers=site.settings.kafka_bootstrap
-    )
+    topics = [site.settings.topic(name) for name in INPUTS]
+    consumer = aiokafka.AIOKafkaConsumer(*topics, bootstrap_servers=site.settings.kafka_bootstrap)
     await consumer.start()
     try:
-        counts = {len(consumer.partitions_for_topic(topic) or ()) for topic in site.topics()}
+        counts = {len(consumer.partitions_for_topic(topic) or ()) for topic in topics}
     finally:
         await consumer.stop()
     assert counts == {4}

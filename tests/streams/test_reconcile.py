@@ -1,9 +1,9 @@
 """The log read again: the ledger compared with it, and dead letters sent again, on real Kafka."""
 
 import asyncio
-import shutil
-import uuid
+import socket
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +14,8 @@ import orjson
 import pytest
 import typer
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 
-import schemas
 from rater.events import KINDS
 from rater.rate import Parked, Wait
 from rater.reject import Reason, Reject
@@ -26,12 +25,18 @@ from streams import log, operate
 from streams import reconcile as reconcile_module
 from streams.console import FAILED, WITH_REJECTS, WRONG_USE, Stop
 from streams.embedded.kafka import EmbeddedKafka
-from streams.ledger import Ledger
+from streams.ledger import Ledger, open_ledger
 from streams.log import Chunk, Reader, Span
 from streams.pipeline import Batch, ParkedRow, Place, RejectedRow, add_records
 from streams.reconcile import Difference, Report, What
 from streams.settings import Settings, load_settings
-from streams.topics import client_options, create_topics, make_producer
+from streams.topics import (
+    BrokerErrors,
+    admin_client,
+    client_options,
+    make_producer,
+    read_committed,
+)
 from tests.conftest import (
     Done,
     Event,
@@ -46,6 +51,7 @@ from tests.conftest import (
     text,
 )
 from tests.support.broker import read_topics
+from tests.support.workers import environment_of, own_settings
 
 # ------------------------------------------------------------------ without a broker
 
@@ -282,18 +288,9 @@ class Site:
         app = typer.Typer(pretty_exceptions_enable=False)
         app.add_typer(operate.dlq_app, name="dlq")
         app.command()(operate.reconcile)
-        settings = self.settings
-        variables = {
-            "RATER_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-            "RATER_TOPIC_PREFIX": settings.topic_prefix,
-            "RATER_GROUP": settings.group,
-            "RATER_CLICKHOUSE_URL": settings.clickhouse_url,
-            "RATER_TARIFF": str(settings.tariff),
-            "COLUMNS": "200",
-        }
         self.capsys.readouterr()
         error = ""
-        with environment(**variables):
+        with environment(**environment_of(self.settings), COLUMNS="200"):
             try:
                 status = app(list(arguments), standalone_mode=False) or 0
             except Stop as stop:
@@ -367,31 +364,17 @@ async def _rate(settings: Settings, ledger: Ledger, book: Book) -> None:
 
 
 async def _delete_before(settings: Settings, topic: str, offset: int) -> None:
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
-    try:
+    async with admin_client(settings) as admin:
         await admin.delete_records({TopicPartition(topic, 1): RecordsToDelete(offset)})
-    finally:
-        await admin.close()
 
 
 @pytest.fixture
 def site(
-    broker: EmbeddedKafka, ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> Site:
-    name = f"t{uuid.uuid4().hex[:8]}"
-    for file in schemas.SAMPLE_TARIFF.parent.iterdir():
-        shutil.copy(file, tmp_path / file.name)
-    settings = load_settings(
-        kafka_bootstrap=broker.bootstrap,
-        topic_prefix=f"{name}.",
-        group=name,
-        topic_partitions=2,
-        clickhouse_url=f"chdb:{tmp_path / 'store-0'}",
-        tariff=tmp_path / "sample.toml",
-    )
-    asyncio.run(create_topics(settings))
-    return Site(settings, ledger, capsys)
+    broker: EmbeddedKafka, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Site]:
+    settings = own_settings(broker.bootstrap, f"chdb:{tmp_path / 'store'}", tmp_path)
+    with closing(open_ledger(settings, migrate=False)) as ledger:
+        yield Site(settings, ledger, capsys)
 
 
 @pytest.mark.timeout(180)
@@ -631,3 +614,16 @@ async def test_a_log_that_falls_silent_is_said_and_waited_for_within_a_bound(
         with pytest.raises(log.LogReadError, match="gave nothing from offset 0"):
             async for _ in reader.read(site.topic("call"), 1, 0, 3):
                 pass
+
+
+async def test_a_broker_that_says_nothing_is_given_up_and_no_client_stays_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = load_settings(kafka_bootstrap=f"127.0.0.1:{silent.getsockname()[1]}")
+        reader = Reader(settings)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2), reader:
+                pass
+        async with asyncio.timeout(5):
+            with pytest.raises(BrokerErrors):
+                await read_committed(settings, timeout_s=0.2)
+    assert reader._consumer._closed

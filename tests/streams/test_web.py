@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -38,6 +38,7 @@ from streams.web.live import EventStream, Live
 from streams.web.reads import StoreDownError
 from streams.web.serve import PortTakenError, WebServer
 from streams.web.tokens import TokensError, load_tokens
+from tests.support.workers import until
 
 MONTH = "2026-01"
 USAGE = "/v1/accounts/acme/usage?month=" + MONTH
@@ -390,12 +391,6 @@ async def watching(live: Live, count: int = 1) -> AsyncIterator[list[list[str]]]
 
 def last(texts: list[str]) -> str:
     return texts[-1] if texts else ""
-
-
-async def until(true: Callable[[], bool], within_s: float = 5) -> None:
-    async with asyncio.timeout(within_s):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_hundred_viewers_cost_one_read_a_tick() -> None:

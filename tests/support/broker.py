@@ -1,12 +1,21 @@
-"""What a test reads from the real broker: every record of the log, what a group has committed."""
+"""What a test reads from the real broker: every record of the log, what a group has committed, and
+what the oracle makes of it."""
 
 import asyncio
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import aiokafka
 
+from rater.events import KINDS
 from streams.settings import Settings
-from streams.topics import read_committed
+from streams.topics import INPUTS, read_committed
+from tests import oracle
+from tests.support.workers import wait_for
+
+BAD = (b"", b"{bad", b'{"id":"x"}', b"\xff\xfe", b'{"id":NaN}', b"[" * 2000)
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,54 @@ def read_topics(bootstrap: str, topics: list[str]) -> list[Logged]:
     return sorted(logged, key=lambda r: (r.timestamp, r.partition, r.offset))
 
 
+def read_log(settings: Settings) -> list[Logged]:
+    """Every record of the input topics."""
+    return read_topics(settings.kafka_bootstrap, [settings.topic(name) for name in INPUTS])
+
+
+def good_events(settings: Settings, logged: list[Logged]) -> list[dict[str, Any]]:
+    """The events of all records that are not among BAD, each with its kind."""
+    kind_of = {settings.topic(kind.topic): kind.name for kind in KINDS.values()}
+    return [
+        json.loads(record.value or b"") | {"kind": kind_of[record.topic]}
+        for record in logged
+        if record.value not in BAD
+    ]
+
+
+def oracle_of(settings: Settings, logged: list[Logged]) -> oracle.Ledger:
+    """The oracle's ledger of the good events, in the order of the log."""
+    return oracle.rate_lines(good_events(settings, logged), oracle.load_book(settings.tariff))
+
+
+def ends_of(logged: list[Logged]) -> dict[tuple[str, int], int]:
+    """Where each partition ends that has records."""
+    ends: dict[tuple[str, int], int] = {}
+    for record in logged:
+        place = (record.topic, record.partition)
+        ends[place] = max(ends.get(place, 0), record.offset + 1)
+    return ends
+
+
+def wait_until_committed(
+    settings: Settings,
+    logged: list[Logged],
+    timeout_s: float = 60,
+    log: Callable[[], str] = lambda: "",
+) -> None:
+    """Returns once the settings' group has committed all of the records."""
+    ends = ends_of(logged)
+
+    def done() -> bool:
+        now = committed(settings)
+        return all(now.get(place, 0) >= end for place, end in ends.items())
+
+    wait_for(done, f"all of {len(logged)} records committed", timeout_s, log)
+
+
 def committed(settings: Settings) -> dict[tuple[str, int], int]:
-    """What the settings' group has committed, by (topic, partition)."""
-    return asyncio.run(read_committed(settings))
+    """What the settings' group has committed, by (topic, partition).
+
+    Raises one of BrokerErrors when the broker is away.
+    """
+    return asyncio.run(read_committed(settings, timeout_s=5))

@@ -1,17 +1,25 @@
-"""Real worker processes for tests: started by the command line, watched over HTTP."""
+"""Real worker processes for tests: with settings of their own, started by the command line, watched
+over HTTP."""
 
+import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+import schemas
 from streams.embedded.ports import free_port
+from streams.ledger import open_ledger
+from streams.settings import Settings, load_settings
+from streams.topics import create_topics
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,13 +29,40 @@ def rater_command(*arguments: str, first: str = "") -> list[str]:
     return [sys.executable, "-c", f"{first}\nfrom streams.cli import main; main()", *arguments]
 
 
+def own_settings(bootstrap: str, clickhouse_url: str, folder: Path) -> Settings:
+    """A test's own topics and database, made on shared servers, its own group, and its own tariff
+    in the folder."""
+    name = f"t{uuid.uuid4().hex[:8]}"
+    for file in schemas.SAMPLE_TARIFF.parent.iterdir():
+        shutil.copy(file, folder / file.name)
+    settings = load_settings(
+        kafka_bootstrap=bootstrap,
+        topic_prefix=f"{name}.",
+        group=name,
+        topic_partitions=4,
+        clickhouse_url=clickhouse_url,
+        clickhouse_database=name,
+        tariff=folder / "sample.toml",
+    )
+    open_ledger(settings, migrate=True).close()
+    asyncio.run(create_topics(settings))
+    return settings
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """What a process is started with to have the settings that were set here."""
+    values = settings.model_dump(exclude_unset=True)
+    return {f"RATER_{name.upper()}": str(value) for name, value in values.items()}
+
+
 class WorkerProcess:
     """`rater worker` with its own web port; its log is kept for messages."""
 
     def __init__(self, environment: dict[str, str], log_path: Path) -> None:
         self.port = free_port("127.0.0.1")
         self.log_path = log_path
-        self._environment = os.environ | environment | {"RATER_WEB_PORT": str(self.port)}
+        own = {"RATER_WEB_PORT": str(self.port), "RATER_LOG_FORMAT": "json"}
+        self._environment = os.environ | environment | own
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, wait_ready: bool = True, first: str = "") -> Self:
@@ -93,3 +128,10 @@ def wait_for(
     while not condition():
         assert time.monotonic() < give_up_at, f"waited {timeout_s} s in vain: {what}\n{log()}"
         time.sleep(0.1)
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 5) -> None:
+    """Looks until the condition holds, beside what else runs on the loop. Raises TimeoutError."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.01)
