@@ -20,6 +20,7 @@ class Place:
 
     worker: WorkerProcess
     faults: deque[str]
+    first: str  # code that its processes run first
     armed: str
     started_at: float
     ended: list[int] = field(default_factory=list)  # exit statuses of those before
@@ -58,14 +59,14 @@ class Fleet:
         with self._lock:
             return list(self._places[name].ended)
 
-    def add(self, name: str, *faults: str) -> None:
+    def add(self, name: str, *faults: str, first: str = "") -> None:
         """Starts a worker, with the first fault armed; after each death the next one is."""
         with self._lock:
             assert name not in self._places
             waiting = deque(faults)
             armed = waiting.popleft() if waiting else ""
-            worker = self._start(name, armed)
-            self._places[name] = Place(worker, waiting, armed, time.monotonic())
+            worker = self._start(name, armed, first)
+            self._places[name] = Place(worker, waiting, first, armed, time.monotonic())
 
     def remove(self, name: str) -> int:
         """SIGTERM, and nobody follows; the exit status."""
@@ -123,10 +124,10 @@ class Fleet:
             if process.poll() is None:
                 process.send_signal(number)
 
-    def _start(self, name: str, fault: str) -> WorkerProcess:
+    def _start(self, name: str, fault: str, first: str) -> WorkerProcess:
         environment = self._environment | {"RATER_FAULT": fault}
         worker = WorkerProcess(environment, self._folder / f"worker-{name}.log")
-        return worker.start(wait_ready=False)
+        return worker.start(wait_ready=False, first=first)
 
     def _keep(self) -> None:
         while not self._over.wait(LOOK_S):
@@ -137,7 +138,7 @@ class Fleet:
                         continue
                     place.ended.append(status)
                     place.armed = place.faults.popleft() if place.faults else ""
-                    place.worker = self._start(name, place.armed)
+                    place.worker = self._start(name, place.armed, place.first)
                     place.started_at = time.monotonic()
 
 
