@@ -1,8 +1,8 @@
 """The writer: stretches of the log in, rated and written together, then acknowledged in order.
 
-Agents put stretches; while one batch is being written the next ones gather, so a busy topic moves
-in large blocks and a quiet one waits no longer than `batch_wait_s`. Acknowledge last: a crash
-before that line re-reads the batch, and row identity absorbs the copies.
+Agents put stretches; while one batch is being written the next one is gathered and rated, so a busy
+topic moves in large blocks and a quiet one waits no longer than `batch_wait_s`. Acknowledge last: a
+crash before that line re-reads the batch, and row identity absorbs the copies.
 """
 
 import asyncio
@@ -58,8 +58,10 @@ class Writer:
         self._send_dead_letters = send_dead_letters
         self._settings = settings
         self._queue: asyncio.Queue[Stretch] = asyncio.Queue(settings.queue_batches)
-        # One thread: rating and writing leave the event loop free for the web and the group.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        # Two threads: one batch is rated while the one before it is written, and both leave the
+        # event loop free for the web and the group.
+        self._rating = ThreadPoolExecutor(1, thread_name_prefix="rating")
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self.changed_accounts: set[str] = set()  # whose monthly things changed
         self.progressed_at = time.monotonic()
 
@@ -69,9 +71,31 @@ class Writer:
 
     async def run(self) -> None:
         """Writes until cancelled. Raises StoreDownError when the store stays down."""
+        rated: asyncio.Queue[tuple[list[Stretch], Batch]] = asyncio.Queue(1)
+        tasks = [
+            asyncio.create_task(self._rate_all(rated), name="rate"),
+            asyncio.create_task(self._write_all(rated), name="write"),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:  # they end by an error alone
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _rate_all(self, rated: asyncio.Queue[tuple[list[Stretch], Batch]]) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             stretches = await self._gather()
-            await self._write(stretches)
+            batch = await loop.run_in_executor(self._rating, self._rate, stretches)
+            await rated.put((stretches, batch))
+
+    async def _write_all(self, rated: asyncio.Queue[tuple[list[Stretch], Batch]]) -> None:
+        while True:
+            stretches, batch = await rated.get()
+            await self._write(stretches, batch)
             for _ in stretches:
                 self._queue.task_done()
 
@@ -80,7 +104,8 @@ class Writer:
         await self._queue.join()
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        for thread in (self._rating, self._writing):
+            thread.shutdown(wait=False, cancel_futures=True)
 
     async def _gather(self) -> list[Stretch]:
         """The waiting stretches: up to batch_rows records, none older than batch_wait_s."""
@@ -100,9 +125,7 @@ class Writer:
             rows += len(stretch.records)
         return stretches
 
-    async def _write(self, stretches: list[Stretch]) -> None:
-        loop = asyncio.get_running_loop()
-        batch = await loop.run_in_executor(self._thread, self._rate, stretches)
+    async def _write(self, stretches: list[Stretch], batch: Batch) -> None:
         faults.reach("before_insert")
         insert_s = await self._insert(batch)
         faults.reach("after_insert")
@@ -132,7 +155,7 @@ class Writer:
         while True:
             started = time.monotonic()
             try:
-                await loop.run_in_executor(self._thread, self._ledger.write, batch)
+                await loop.run_in_executor(self._writing, self._ledger.write, batch)
                 return time.monotonic() - started
             except StoreErrors as error:
                 metrics.STORE_ERRORS.inc()

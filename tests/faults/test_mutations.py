@@ -49,10 +49,10 @@ SEEDS = 400  # until which a mistake has to show
 def ack_before_insert(patch: pytest.MonkeyPatch) -> None:
     write = Writer._write
 
-    async def acknowledge_first(self: Writer, stretches: list[Stretch]) -> None:
+    async def acknowledge_first(self: Writer, stretches: list[Stretch], batch: Batch) -> None:
         for stretch in stretches:
             stretch.acknowledge()
-        await write(self, stretches)
+        await write(self, stretches, batch)
 
     patch.setattr(Writer, "_write", acknowledge_first)
 

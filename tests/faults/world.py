@@ -38,7 +38,7 @@ from streams.writer import StoreDownError, Writer
 from tests import oracle
 from tests.conftest import LOGGED_MS, SAMPLES, Event, Logged, Rows, rows_by_oracle, rows_of
 from tests.faults.store import FAULTS, Crashed, Fault, Store
-from tests.faults.virtual import VirtualLoop, VirtualTime
+from tests.faults.virtual import Job, VirtualLoop, VirtualTime
 
 ACCOUNTS = ("acme", "someone")  # New York and UTC
 MONTHS = (date(2009, 3, 1), date(2026, 8, 1), date(2026, 9, 1))
@@ -340,7 +340,7 @@ class Worker:
         """Sending is a step, too: a crash may come before the broker has them."""
         sent = [(row.place.topic, row.place.partition, row.place.offset) for row in rows]
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self.writer._thread, self.world.letters.update, sent)
+        await loop.run_in_executor(self.writer._writing, self.world.letters.update, sent)
 
     async def take(self, tp: TP, most: int) -> None:
         async for message in self.consumer.fetch(tp, most):
@@ -354,10 +354,9 @@ class Worker:
     def job(self) -> bool:
         """Runs what waits for a thread; whether anything did. The store may kill the worker."""
         loop = self.world.loop
-        mine = [job for job in loop.jobs if job.executor is self.writer._thread]
-        if not mine:
+        job = next((job for job in loop.jobs if self._owns(job)), None)
+        if job is None:
             return False
-        job = mine[0]
         loop.jobs.remove(job)
         try:
             result = job.call()
@@ -371,10 +370,13 @@ class Worker:
                 job.done.set_result(result)
         return True
 
+    def _owns(self, job: Job) -> bool:
+        return job.executor in (self.writer._rating, self.writer._writing)
+
     def stop(self) -> None:
         """The process ends here and now: what it was about to do is never done."""
         loop = self.world.loop
-        loop.jobs = [job for job in loop.jobs if job.executor is not self.writer._thread]
+        loop.jobs = [job for job in loop.jobs if not self._owns(job)]
         for task in (self.run, *self.agents):
             task.cancel()
         self.writer.close()
