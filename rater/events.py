@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import compress
+from operator import attrgetter, is_not
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -421,12 +423,16 @@ class Subscription(Event, frozen=True, kw_only=True):
 
 
 class Optional(NamedTuple):
-    """A field with a default: its name as JSON has it, and the quotes of both while at default."""
+    """The fields that have defaults, and the quotes that JSON has for each: a name's and a text's.
 
-    name: str
-    default: object
-    named: bytes
-    quotes: int
+    First those that are most often said at their default.
+    """
+
+    values: Callable[[Event], tuple[object, ...]]
+    defaults: tuple[object, ...]
+    names: tuple[bytes, ...]
+    quotes: tuple[int, ...]
+    default_quotes: tuple[int, ...]
 
 
 class Kind(NamedTuple):
@@ -436,33 +442,26 @@ class Kind(NamedTuple):
     struct: type[Event]
     topic: str
     decode: Callable[[bytes], Event]
-    quotes: Callable[[Event], int]  # of the fields that are not at their default
-    optional: tuple[Optional, ...]
+    quotes: int  # of the fields that have no default
+    optional: Optional
     monthly: bool = False
 
 
 def _kind(name: str, struct: type[Event], *, monthly: bool = False) -> Kind:
     """The entry of a kind. Two quotes are a name's, and two a value's that is text."""
-    optional, terms = [], []
+    required, rows = 0, []
     for field in msgspec.structs.fields(struct):
         text = 2 * (not {int, bool} & set(_plain_types(field.type)))
         if field.required:
-            terms.append(f"{2 + text}")
+            required += 2 + text
             continue
+        at_default = 2 + text * (field.default is not None)
         named = f'"{field.encode_name}":'.encode()
-        quotes = 2 + text * (field.default is not None)
-        optional.append(Optional(field.name, field.default, named, quotes))
-        is_set = "is not None" if field.default is None else f"!= {field.default!r}"
-        terms.append(f"({2 + text} if event.{field.name} {is_set} else 0)")
-    return Kind(
-        name,
-        struct,
-        f"usage.{name}.v1",
-        msgspec.json.Decoder(struct).decode,
-        eval(f"lambda event: {' + '.join(terms)}"),  # an expression, as it runs for each record
-        tuple(sorted(optional, key=lambda one: -one.quotes)),  # first what is most often said
-        monthly,
-    )
+        rows.append((field.name, field.default, named, 2 + text, at_default))
+    names, *columns = zip(*sorted(rows, key=lambda row: -row[-1]), strict=True)
+    optional = Optional(attrgetter(*names), *columns)
+    decode = msgspec.json.Decoder(struct).decode
+    return Kind(name, struct, f"usage.{name}.v1", decode, required, optional, monthly)
 
 
 def _plain_types(hint: Any) -> list[Any]:
@@ -559,12 +558,16 @@ def _names_once(kind: Kind, event: Event, raw: bytes) -> bool:
     """
     if b"\\" in raw:
         return False
-    unexplained = raw.count(b'"') - kind.quotes(event)
-    for name, default, named, quotes in kind.optional:
-        if not unexplained:
-            return True
-        if getattr(event, name) == default and named in raw:
-            unexplained -= quotes
+    get, defaults, names, quotes, default_quotes = kind.optional
+    values = get(event)
+    said = sum(compress(quotes, map(is_not, values, defaults)))
+    unexplained = raw.count(b'"') - kind.quotes - said
+    if unexplained:
+        for value, default, name, both in zip(values, defaults, names, default_quotes, strict=True):
+            if value is default and name in raw:
+                unexplained -= both
+                if not unexplained:
+                    break
     return not unexplained
 
 

@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MakeLedger = Callable[[], Ledger]
 Event = dict[str, Any]
 
+os.environ.pop("COLUMNS", None)  # a console keeps what it finds when it is made
+
 # ------------------------------------------------------------------ no skips where CI says so
 
 NO_SKIPS = "RATER_TEST_NO_SKIPS"

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from prometheus_client import Counter
+from prometheus_client import REGISTRY, Counter
 from starlette.types import Message
 
 from rater.events import KINDS, to_us
@@ -615,8 +615,10 @@ def test_a_store_that_is_down_is_a_503_that_says_so(
 
 
 def test_metrics_are_those_of_the_process(served: Served) -> None:
-    Counter("rater_web_test", "Only here.").inc()
+    counter = Counter("rater_web_test", "Only here.")
+    counter.inc()
     response = served.get("/metrics")
+    REGISTRY.unregister(counter)
     assert response.headers["content-type"].startswith("text/plain; version=")
     assert "rater_web_test_total 1.0" in response.text
 
