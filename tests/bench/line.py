@@ -5,6 +5,7 @@ Starts real Kafka, puts the same events on topics once, and measures in one run:
 - ours: `rater worker` with the engine in its process, until every row is durable
 - plain: the same rating and the same insert in plain Faust agents with `take`
 - aiokafka: reading the records and nothing else
+- the engine: rating the same JSON by SQL, with one price a line (`tests/bench/ceiling.py`)
 - each step alone: decode, rate, columns, insert
 
 A figure is good for its ratio to the others of its run, and for nothing else.
@@ -38,6 +39,7 @@ from streams.pipeline import Batch, add_records
 from streams.services import calm_collector
 from streams.settings import Settings, load_settings
 from streams.simulate import Simulated
+from tests.bench.ceiling import rate_by_sql, write_lines
 from tests.bench.traffic import RECEIVED_MS, make_events, mix, preload, records_of
 from tests.support.workers import WorkerProcess, environment_of
 
@@ -104,7 +106,7 @@ def measure_ours(settings: Settings, folder: Path, total: int) -> Figure:
 
 
 def measure_plain(settings: Settings, folder: Path, total: int) -> Figure:
-    """Plain Faust with `take`."""
+    """Plain Faust with `take`, until it has done so many of the events: it takes long."""
     store = folder / "plain"
     with (folder / "plain.log").open("wb") as log:
         process = subprocess.Popen(
@@ -153,6 +155,21 @@ def measure_aiokafka(settings: Settings, total: int) -> Figure:
 
     took_s, used_s = asyncio.run(read())
     return Figure("aiokafka alone, no work", total / took_s, used_s / total * 1e6)
+
+
+def measure_ceiling(events: list[Simulated], folder: Path) -> Figure:
+    """The engine by SQL, in this process."""
+    lines = folder / "events.jsonl"
+    write_lines(events, lines)
+    settings = load_settings(clickhouse_url=f"chdb:{folder / 'ceiling'}")
+    ledger = open_ledger(settings, migrate=True)
+    try:
+        began, used = time.perf_counter(), time.process_time()
+        rate_by_sql(ledger, lines)
+        took_s, used_s = time.perf_counter() - began, time.process_time() - used
+    finally:
+        ledger.close()
+    return Figure("the engine alone, by SQL", len(events) / took_s, used_s / len(events) * 1e6)
 
 
 def measure_steps(events: list[Simulated], folder: Path) -> list[Figure]:
@@ -255,9 +272,11 @@ def run(folder: Path, count: int, seed: int) -> tuple[list[Figure], str]:
         with console.status("measuring rater worker"):
             figures.append(measure_ours(settings, folder, count))
         with console.status("measuring plain Faust"):
-            figures.append(measure_plain(settings, folder, count))
+            figures.append(measure_plain(settings, folder, max(count // 8, 50_000)))
         with console.status("measuring aiokafka"):
             figures.append(measure_aiokafka(settings, count))
+    with console.status("measuring the engine alone"):
+        figures.append(measure_ceiling(events, folder))
     with console.status("measuring each step"):
         calm_collector()
         figures += measure_steps(events, folder)
