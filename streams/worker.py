@@ -48,6 +48,8 @@ CONFLICTS_AT_START_MONTHS = 12
 # time between two audits: a store that was away meanwhile leaves nothing out.
 AUDIT_EVERY_S = 300.0
 AUDIT_WINDOW = timedelta(hours=1)
+# A making rests so many times as long as it took: a backlog of recordings must not keep the store.
+MONTHLY_REST = 9
 # Beside each reload of the book: what was parked by the old book just after it.
 PARKED_RETRY_S = 30.0
 
@@ -176,6 +178,8 @@ class Worker:
                 if now >= due["monthly"]:
                     due["monthly"] = now + self._settings.monthly_every_s
                     await self._make_months()
+                    took_s = time.monotonic() - now
+                    due["monthly"] += took_s * MONTHLY_REST
                 if now >= due["conflicts"]:
                     due["conflicts"] = now + CONFLICTS_EVERY_S
                     await self._settle_conflicts()
