@@ -16,6 +16,7 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -23,6 +24,7 @@ import aiokafka
 import faust
 import faust._cython.streams
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.consumer import ack_lock
 from faust.transport.drivers import aiokafka as driver
@@ -82,6 +84,22 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
 
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Back to what is committed, and to the beginning where nothing is yet.
+
+        aiokafka leaves the position as it is there, and what was fetched and dropped would never
+        be read.
+        """
+        offsets: Mapping[TP, int] = await self.call_thread(self._seek_to_committed)
+        return offsets
+
+    async def _seek_to_committed(self) -> Mapping[Any, Any]:
+        consumer = self._ensure_consumer()
+        offsets: Mapping[Any, Any] = await consumer.seek_to_committed()
+        if unread := [tp for tp, offset in offsets.items() if not offset]:
+            await consumer.seek_to_beginning(*unread)
+        return offsets
+
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer with one message per partition and fetch."""
@@ -124,16 +142,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetches, and hands out each partition's records as one message."""
-        records, active = await self._wait_next_records(timeout)
+        # Before the wait: what an old generation fetched, from its own position, must not go
+        # before what the new one reads from the committed offset.
         generation = self.app.consumer_generation_id
+        records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
-            return
-        if not self.flow_active:
-            # A rebalance has begun: what was fetched is read again from the committed offset.
-            await self.perform_seek()
             return
         for tp, batch in records.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
+                # A rebalance has begun or passed: what was fetched is read again.
+                with suppress(AssertionError, IllegalStateError):  # where nothing is assigned
+                    await self.perform_seek()
                 return
             if active is None or tp in active or tp in self._buffered_partitions:
                 message = self._to_batch_message(tp, batch, generation)

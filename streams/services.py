@@ -17,7 +17,7 @@ from streams.topics import BrokerErrors, PartitionCountError
 from streams.web.app import create_app
 from streams.web.health import Health, StoreHealth
 from streams.web.serve import PortTakenError, WebServer
-from streams.worker import Worker, WorkerFailedError, stop_on_signals
+from streams.worker import Worker, WorkerFailedError, stop_on_signals, wait_briefly
 from streams.writer import first_line
 
 log = structlog.get_logger()
@@ -88,7 +88,7 @@ async def work(
             "is it running? RATER_KAFKA_BOOTSTRAP says where"
         ) from error
     finally:
-        await web.stop()
+        await wait_briefly(asyncio.create_task(web.stop()))
     log.info("worker_stopped")
 
 

@@ -1,11 +1,11 @@
 """The worker: the Faust app, the writer, the housekeeping and the web on one event loop."""
 
 import asyncio
-import contextlib
 import signal
 import time
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import faust
 import structlog
@@ -118,11 +118,9 @@ class Worker:
         finally:
             for any_task in tasks:
                 any_task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._app.stop(), STOP_S)
-            with contextlib.suppress(TimeoutError, *BrokerErrors):
-                await asyncio.wait_for(self._producer.stop(), STOP_S)
+            await wait_briefly(*tasks)
+            await wait_briefly(asyncio.create_task(self._app.stop()))
+            await wait_briefly(asyncio.create_task(self._producer.stop()))
             self._writer.close()
 
     async def _watch_group(self) -> None:
@@ -304,6 +302,15 @@ class Worker:
         if not self._is_assigned():
             return "no partitions are assigned yet"
         return None if self._store_answers else "the store does not answer"
+
+
+async def wait_briefly(*tasks: asyncio.Task[Any]) -> None:
+    """For STOP_S at the most, whether they end or not: whoever hangs must not keep the process."""
+    if tasks:
+        done, _ = await asyncio.wait(tasks, timeout=STOP_S)
+        for task in done:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.debug("not_stopped", task=task.get_name(), error=first_line(error))
 
 
 def open_months(now: datetime) -> list[date]:

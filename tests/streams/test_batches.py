@@ -1,6 +1,7 @@
 """What may be committed: whole batches, in order, without a gap, and none that was forgotten."""
 
 from collections import defaultdict, deque
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from faust.types import TP, ConsumerMessage
 
 from streams import batches
-from streams.batches import BatchConsumer, check_faust
+from streams.batches import BatchConsumer, BatchConsumerThread, check_faust
 
 FAUST_S_OWN = "faust.transport.drivers.aiokafka.Consumer"
 CALLS = TP("usage.call.v1", 0)
@@ -129,6 +130,73 @@ async def test_a_late_acknowledgement_of_a_forgotten_batch_commits_nothing(
     assert consumer.committable() == {}
     consumer.ack(again)
     assert consumer.committable() == {CALLS: 10}
+
+
+class Fetching(Consumer):
+    """One whose fetches are made by hand, too."""
+
+    flow_active = True
+    should_stop = False
+
+    def __init__(self, meanwhile: Callable[["Fetching"], None]) -> None:
+        super().__init__()
+        self.app = SimpleNamespace(consumer_generation_id=1)
+        self._buffered_partitions: set[TP] = set()
+        self.sought = 0
+        self._meanwhile = meanwhile
+
+    async def _wait_next_records(self, _: float) -> tuple[dict[TP, list[Any]], set[TP]]:
+        self._meanwhile(self)
+        record = SimpleNamespace(offset=9, timestamp=1_000, timestamp_type=1)
+        return {CALLS: [record], TEXTS: [record]}, {CALLS, TEXTS}
+
+    async def perform_seek(self) -> None:
+        self.sought += 1
+        self._delivered.clear()
+
+
+def a_rebalance_passes(consumer: Fetching) -> None:
+    consumer.app.consumer_generation_id += 1
+
+
+def a_rebalance_begins(consumer: Fetching) -> None:
+    consumer.flow_active = False
+
+
+MEANWHILE = [
+    # while it waits          partitions delivered, seeks
+    (lambda _: None,          [CALLS, TEXTS], 0),
+    (a_rebalance_passes,      [],             1),
+    (a_rebalance_begins,      [],             1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("meanwhile", "delivered", "sought"), MEANWHILE)
+async def test_what_was_fetched_before_a_rebalance_is_read_again_after_it(
+    meanwhile: Callable[[Fetching], None], delivered: list[TP], sought: int
+) -> None:
+    """From the old generation's position it could be committed before what comes before it."""
+    consumer = Fetching(meanwhile)
+    assert [tp async for tp, _ in consumer.getmany(1.0)] == delivered
+    assert consumer.sought == sought
+    assert sorted(consumer._delivered) == sorted(delivered)
+
+
+async def test_where_nothing_is_committed_yet_it_is_back_to_the_beginning() -> None:
+    """aiokafka's own seek leaves such a partition where it was, and what was dropped is lost."""
+    begun: list[TP] = []
+
+    class Asked:
+        async def seek_to_committed(self) -> dict[TP, int | None]:
+            return {CALLS: None, TEXTS: 7}
+
+        async def seek_to_beginning(self, *places: TP) -> None:
+            begun.extend(places)
+
+    thread = object.__new__(BatchConsumerThread)
+    thread._consumer = Asked()
+    assert await thread._seek_to_committed() == {CALLS: None, TEXTS: 7}
+    assert begun == [CALLS]
 
 
 async def test_a_revoked_partition_is_forgotten_and_the_others_stay(
