@@ -70,7 +70,7 @@ def test_commits_that_fail_for_a_minute_while_all_else_works(scene: Scene) -> No
     scene.traffic.start()
     ledger = scene.ledger()
     wait_for(lambda: stored_ends(ledger)[0], "rows in the store", 60)
-    scene.pause(10, 25)
+    scene.pause(3, 12)
     scene.fleet.kill("a")
     wait_for(lambda: scene.fleet.ended("b"), "the other ended by itself", 60)
     assert not any(committed(scene.settings).values())
