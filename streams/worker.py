@@ -38,7 +38,7 @@ STORE_PROBE_S = 5.0
 # The ends of the partitions, asked for apart from the fetching that may stand still.
 BOUNDS_EVERY_S = 5.0
 BROKER_TIMEOUT_S = 5.0  # so that an absent broker does not hold up housekeeping
-STOP_S = 2.0  # for each of Faust and the producer, after the drain
+STOP_S = 2.0  # for each part that has to stop, after the drain
 # A conflict is told within a minute.
 CONFLICTS_EVERY_S = 20.0
 # At start every month of the last year is settled: a worker that was killed leaves no list of what
@@ -48,8 +48,9 @@ CONFLICTS_AT_START_MONTHS = 12
 # time between two audits: a store that was away meanwhile leaves nothing out.
 AUDIT_EVERY_S = 300.0
 AUDIT_WINDOW = timedelta(hours=1)
-# A making rests so many times as long as it took: a backlog of recordings must not keep the store.
-MONTHLY_REST = 9
+# A making of what changed rests so many times as long as it took: a backlog of recordings must not
+# keep the store.
+MONTHLY_REST = 4
 # Beside each reload of the book: what was parked by the old book just after it.
 PARKED_RETRY_S = 30.0
 
@@ -175,9 +176,10 @@ class Worker:
                     await self._retry_parked()
                 if now >= due["monthly"]:
                     due["monthly"] = now + self._settings.monthly_every_s
+                    began = bool(self._months_made)
                     await self._make_months()
-                    took_s = time.monotonic() - now
-                    due["monthly"] += took_s * MONTHLY_REST
+                    if began:
+                        due["monthly"] += (time.monotonic() - now) * MONTHLY_REST
                 if now >= due["conflicts"]:
                     due["conflicts"] = now + CONFLICTS_EVERY_S
                     await self._settle_conflicts()
