@@ -31,8 +31,14 @@ from streams.settings import Settings, read_secret
 TABLES = ("rated", "states", "parked", "rejected", "receipts")
 
 # Identity makes a row written twice one row; the engine's own insert tokens can lose rows. Where a
-# server knows `deduplicate_insert`, it alone decides and the older setting is not asked.
-INSERT_SETTINGS = {"insert_deduplicate": 0, "deduplicate_insert": "disable", "async_insert": 0}
+# server knows `deduplicate_insert`, it alone decides and the older setting is not asked. Copies within
+# one insert are left to FINAL and to merges as well: looking for them took half of the insert's time.
+INSERT_SETTINGS = {
+    "insert_deduplicate": 0,
+    "deduplicate_insert": "disable",
+    "optimize_on_insert": 0,
+    "async_insert": 0,
+}
 
 StoreErrors = (ClickHouseError, OSError)
 
@@ -252,7 +258,7 @@ def _milliseconds(at_ms: Sequence[int]) -> pa.Array:
 def _place_columns(places: Sequence[Place]) -> dict[str, pa.Array]:
     topic, partition, offset, logged_ms = zip(*places, strict=True)
     return {
-        "topic": pa.array(topic),
+        "topic": pa.array(topic).dictionary_encode(),
         "partition": pa.array(partition, pa.int32()),
         "offset": pa.array(offset, pa.int64()),
         "logged_at": _milliseconds(logged_ms),
@@ -293,7 +299,10 @@ def _columns_of(names: Iterable[str], columns: Iterable[Sequence[Any]]) -> dict[
 
 
 def _shared_columns(names: Iterable[str], parts: Sequence[tuple[Any, ...]]) -> dict[str, pa.Array]:
-    """Columns of what many rows share: made once for each object, then taken by its number."""
+    """Columns of what many rows share: made once for each object, then taken by its number.
+
+    Texts are dictionaries, as LowCardinality columns want them; no value may stand twice in one.
+    """
     numbers: dict[int, int] = {}
     distinct: list[tuple[Any, ...]] = []
     indices = []
@@ -305,7 +314,11 @@ def _shared_columns(names: Iterable[str], parts: Sequence[tuple[Any, ...]]) -> d
         indices.append(number)
     taken = pa.array(indices, pa.int32())
     made = _columns_of(names, zip(*distinct, strict=True))
-    return {column: values.take(taken) for column, values in made.items()}
+    for column, values in made.items():
+        made[column] = (
+            values.dictionary_encode() if pa.types.is_string(values.type) else values
+        ).take(taken)
+    return made
 
 
 def _state_columns(rows: Sequence[StateRow]) -> dict[str, pa.Array] | None:
