@@ -138,7 +138,7 @@ def _charge(same: list[Telling], month: date, book: Book, *, stood: bool = True)
         share = f"; {stood_us // 1_000_000} of {(end_us - start_us) // 1_000_000} s of the month"
         prorated = divide_half_even(bill.charge * stood_us, end_us - start_us)
         bill = bill._replace(charge=prorated, rule=bill.rule + share)
-    usage = Usage(state.line, state.dims, state.number, at_us, ended_us=state.until_us)
+    usage = Usage((state.line,), state.dims, state.number, at_us, ended_us=state.until_us)
     parties = Parties(to=state.number, call_id=state.call_id)
     charge = charge_of(
         telling.account_id, telling.event_id, state.billed_as, parties,

@@ -4,6 +4,7 @@ A party of a call or a text is an E.164 number (`+14155550100`) or another form 
 a short code (`87121`), `client:NAME`, `sip:USER@HOST`, or `anonymous`.
 """
 
+import re
 from functools import lru_cache
 
 import phonenumbers
@@ -15,6 +16,10 @@ from rater.area_codes import STATE_OF_AREA_CODE
 E164_PATTERN = r"\+[1-9][0-9]{6,14}"
 PARTY_PATTERN = rf"^({E164_PATTERN}|[0-9]{{3,8}}|client:.+|sips?:.+|anonymous)$(?!\n)"
 NUMBER_PATTERN = rf"^({E164_PATTERN}|[0-9]{{3,8}})$(?!\n)"
+
+# A match for what is a party, None for what is none.
+is_party = re.compile(PARTY_PATTERN).match
+is_number = re.compile(NUMBER_PATTERN).match
 
 FORMS = ("geographic", "tollfree", "shortcode", "client", "sip", "anonymous")
 

@@ -9,10 +9,10 @@ from datetime import date
 from enum import StrEnum
 from typing import NamedTuple
 
-from rater.charge import Charge, Cost, Terms
+from rater.charge import Charge, Cost, Terms, new_charge
 from rater.events import Dims, Event, Parties, Usage
-from rater.months import month_of
-from rater.price import Bill, Price, View, find_by_prefix
+from rater.months import month_bounds_us, month_of
+from rater.price import Bill, Price, View
 from rater.tariff import Account, Book, Span
 from rater.tax import NO_TABLE, TaxRule
 
@@ -37,28 +37,38 @@ TEXT_LINES = frozenset({"texts", "carrier_fees"})
 
 
 def rate(event: Event, book: Book) -> list[Charge] | Parked:
-    """The charges of an event, one for each of its usages; none for the monthly kinds.
+    """The charges of an event, one for each line of its usage; none for the monthly kinds.
 
-    Pure and total: no clock, no I/O, never raises on an event. If one usage has no price the whole
+    Pure and total: no clock, no I/O, never raises on an event. If one line has no price the whole
     event is parked. Source: domain.md, Prices; design.md, law 4.
     """
     if event.revision:
         return Parked(
             Wait.CORRECTION, f"revision {event.revision} corrects an event; not built yet"
         )
+    usage = event.usage()
+    if usage is None:
+        return []
     account = book.account(event.account_id)
-    account_id, identity, event_id, parties = (
-        event.account_id, event.identity(), event.id, event.parties(),
-    )  # fmt: skip
+    shape = find_shape(book, account, event.kind, usage)
+    if isinstance(shape, Parked):
+        return shape
+    identity, parties = event.identity(), event.parties()
     charges = []
-    for usage in event.usages():
-        pricing = find_pricing(book, account, event.kind, usage)
-        if isinstance(pricing, Parked):
-            return pricing
+    for priced in shape.lines:
+        for length, by_prefix in priced.view:
+            price = by_prefix.get(usage.number[:length])
+            if price is not None:
+                break
+        else:
+            return _no_price(account, priced.line, usage.dims, usage.number)
+        pricing = priced.pricings.get(id(price))
+        if pricing is None:
+            pricing = priced.add(price, book, account, event.kind, usage, shape)
         charges.append(
-            Charge._make(
+            new_charge(
                 (
-                    account_id, identity, 0, event_id, *parties,
+                    event.account_id, identity, 0, event.id, *parties,
                     usage.at_us, usage.answered_us, usage.ended_us,
                     pricing.terms, pricing.cost(usage),
                 )
@@ -77,9 +87,28 @@ class Shape(NamedTuple):
     until_us: int
     month: date
     version: str
+    lines: tuple["PricedLine", ...]
+
+
+class PricedLine(NamedTuple):
+    """A line's prices and taxes for a shape's usages."""
+
+    line: str
     view: View
     tax_rule: TaxRule
     pricings: dict[int, "Pricing"]  # by the price's id
+
+    def add(
+        self, price: Price, book: Book, account: Account, kind: str, usage: Usage, shape: Shape
+    ) -> "Pricing":
+        """Remembers one more price that usages of the shape were found to have."""
+        book.memo.make_room()
+        terms = terms_of(kind, self.line, usage, shape.month, price, book, account, shape.version)
+        terms = book.memo.terms.setdefault(terms, terms)
+        pricing = self.pricings[id(price)] = Pricing(
+            terms, price, price.why_free(usage), self.tax_rule, book
+        )
+        return pricing
 
 
 class Pricing:
@@ -88,15 +117,15 @@ class Pricing:
     __slots__ = ("_costs", "_counts_segments", "_free", "_memo", "_price", "_tax_rule", "terms")
 
     def __init__(
-        self, book: Book, account: Account, kind: str, usage: Usage, shape: Shape, price: Price
+        self, terms: Terms, price: Price, free: str, tax_rule: TaxRule, book: Book
     ) -> None:
-        self.terms = terms_of(kind, usage, shape.month, price, book, account, shape.version)
+        self.terms = terms
         self._price = price
-        self._free = price.why_free(usage)
-        self._tax_rule = shape.tax_rule
-        self._counts_segments = usage.line in TEXT_LINES
+        self._free = free
+        self._tax_rule = tax_rule
+        self._counts_segments = terms.line in TEXT_LINES
         self._memo = book.memo
-        costs_of = (id(price), id(shape.tax_rule), self._free, self._counts_segments)
+        costs_of = (id(price), id(tax_rule), free, self._counts_segments)
         self._costs: dict[tuple[int, int], Cost] = book.memo.costs.setdefault(costs_of, {})
 
     def cost(self, usage: Usage) -> Cost:
@@ -112,42 +141,32 @@ class Pricing:
         return cost
 
 
-def find_pricing(book: Book, account: Account, kind: str, usage: Usage) -> Pricing | Parked:
+def find_shape(book: Book, account: Account, kind: str, usage: Usage) -> Shape | Parked:
     """By what a usage is priced, or what is missing."""
     at_us = usage.at_us
-    month = month_of(at_us, account.zone)
     key = (
-        id(account), kind, usage.line, usage.dims, usage.status, usage.dialed,
-        usage.answered_us is None, usage.origin, usage.termination, month,
+        id(account), kind, usage.lines, usage.dims, usage.status, usage.dialed,
+        usage.answered_us is None, usage.origin, usage.termination,
     )  # fmt: skip
-    shapes = book.memo.shapes.get(key, ())
+    shapes: tuple[Shape, ...] = book.memo.shapes.get(key, ())
     for shape in shapes:
         if shape.from_us <= at_us < shape.until_us:
-            break
-    else:
-        span = find_span(book, account, at_us)
-        if isinstance(span, Parked):
-            return span
-        tax_rule = _tax_rule(book, account, usage)
-        shape = Shape(
-            max(span.from_us, tax_rule.from_us),
-            min(span.until_us, tax_rule.until_us),
-            month,
-            span.version,
-            span.prices.view(usage.line, usage.dims),
-            tax_rule,
-            {},
-        )
-        book.memo.make_room()
-        book.memo.shapes[key] = (*shapes, shape)
-    price = find_by_prefix(shape.view, usage.number)
-    if price is None:
-        return _no_price(account, usage.line, usage.dims, usage.number)
-    pricing: Pricing | None = shape.pricings.get(id(price))
-    if pricing is None:
-        book.memo.make_room()
-        pricing = shape.pricings[id(price)] = Pricing(book, account, kind, usage, shape, price)
-    return pricing
+            return shape
+    span = find_span(book, account, at_us)
+    if isinstance(span, Parked):
+        return span
+    month = month_of(at_us, account.zone)
+    edges = [(span.from_us, span.until_us), month_bounds_us(month, account.zone)]
+    lines = []
+    for line in usage.lines:
+        tax_rule = _tax_rule(book, account, line, usage)
+        edges.append((tax_rule.from_us, tax_rule.until_us))
+        lines.append(PricedLine(line, span.prices.view(line, usage.dims), tax_rule, {}))
+    starts, ends = zip(*edges, strict=True)
+    shape = Shape(max(starts), min(ends), month, span.version, tuple(lines))
+    book.memo.make_room()
+    book.memo.shapes[key] = (shape, *shapes)
+    return shape
 
 
 # What is looked up
@@ -188,23 +207,22 @@ def _no_price(account: Account, line: str, dims: Dims, number: str) -> Parked:
     )
 
 
-def _tax_rule(book: Book, account: Account, usage: Usage) -> TaxRule:
+def _tax_rule(book: Book, account: Account, line: str, usage: Usage) -> TaxRule:
     if book.taxes is None:
         return NO_TABLE
-    return book.taxes.rule(
-        usage.line, usage.at_us, account.address, usage.origin, usage.termination
-    )
+    return book.taxes.rule(line, usage.at_us, account.address, usage.origin, usage.termination)
 
 
 # The parts of a charge
 
 
 def terms_of(
-    kind: str, usage: Usage, month: date, price: Price, book: Book, account: Account, version: str
-) -> Terms:
+    kind: str, line: str, usage: Usage, month: date,
+    price: Price, book: Book, account: Account, version: str,
+) -> Terms:  # fmt: skip
     direction, media, device, sender, carrier, registered, *_ = usage.dims
     return Terms(
-        month, usage.line, kind,
+        month, line, kind,
         direction or "", media or "", device or "", sender or "", carrier or "", registered or "",
         usage.status, price.unit, price.rate, price.per, price.connection_fee,
         book.currency, account.tariff, version,
@@ -223,12 +241,13 @@ def charge_of(
     account_id: str, event_id: str, identity: str, parties: Parties,
     kind: str, usage: Usage, book: Book, version: str, price: Price, bill: Bill,
 ) -> Charge:  # fmt: skip
-    """The ledger row of a usage billed apart from any event: of what stood in a month."""
+    """The ledger row of one line's usage billed apart from any event: of what stood in a month."""
     account = book.account(account_id)
+    (line,) = usage.lines
     month = month_of(usage.at_us, account.zone)
     return Charge(
         account_id, identity, 0, event_id, *parties,
         usage.at_us, usage.answered_us, usage.ended_us,
-        terms_of(kind, usage, month, price, book, account, version),
-        cost_of(0, bill, _tax_rule(book, account, usage)),
+        terms_of(kind, line, usage, month, price, book, account, version),
+        cost_of(0, bill, _tax_rule(book, account, line, usage)),
     )  # fmt: skip

@@ -6,15 +6,15 @@ per partition the batches are kept in the order of delivery, and a commit goes u
 those acknowledged without a gap. A batch that was dropped by a rebalance is forgotten together
 with the rest, and read again from the committed offset.
 
-Written for faust-streaming 0.15.3, whose consumer's inner parts it overrides; `check_faust` says
-when another version is installed.
+Written for the versions in WRITTEN_FOR, whose consumers' inner parts it overrides; `check_versions`
+says when another one is installed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
@@ -23,6 +23,7 @@ from typing import Any
 import aiokafka
 import faust
 import faust._cython.streams
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
@@ -33,7 +34,7 @@ from mode.utils.futures import notify
 
 from streams import faults
 
-WRITTEN_FOR = "0.15.3"
+WRITTEN_FOR = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
 FETCH_WAIT_MS = 100
 # A broker that has just woken may tell of no broker at all, and that is lived by until the next
 # question: in aiokafka's default 5 minutes.
@@ -42,16 +43,41 @@ METADATA_MAX_AGE_MS = 5_000
 logger = logging.getLogger(__name__)
 
 
-def check_faust() -> None:
-    """Says so when the installed Faust is not the one whose inner parts are overridden here."""
-    installed = version("faust-streaming")
-    if installed != WRITTEN_FOR:
-        logger.warning(
-            "faust-streaming %s is installed; the batch transport was written for %s: "
-            "run the tests before trusting it",
-            installed,
-            WRITTEN_FOR,
-        )
+def check_versions() -> None:
+    """Says so when what is installed is not what has its inner parts overridden here."""
+    for name, written_for in WRITTEN_FOR.items():
+        if (installed := version(name)) != written_for:
+            logger.warning(
+                "%s %s is installed; the batch transport was written for %s: "
+                "run the tests before trusting it",
+                name,
+                installed,
+                written_for,
+            )
+
+
+class _Fetched(OrderedDict[Any, Any]):
+    """What aiokafka has fetched, by partition; its records stay as aiokafka's C reader made them.
+
+    They have all that rating reads, and a ConsumerRecord of each costs more than to decode it.
+    """
+
+    def __setitem__(self, tp: Any, result: Any) -> None:
+        if isinstance(result, FetchResult):
+            result._partition_records._consumer_record = _as_read
+        super().__setitem__(tp, result)
+
+
+def _as_read(_: Any, record: Any) -> Any:
+    return record
+
+
+class LeanConsumer(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
+    """aiokafka's consumer without a ConsumerRecord for each record."""
+
+    async def start(self) -> None:
+        await super().start()
+        self._fetcher._records = _Fetched(self._fetcher._records)
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -65,7 +91,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         conf = self.app.conf
         # Faust asks its own attribute for the assignor when it reports the assignment.
         self._assignor = RangePartitionAssignor
-        return aiokafka.AIOKafkaConsumer(
+        return LeanConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
@@ -247,5 +273,5 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
 
 def use_batches(app: faust.App) -> None:
     """Makes an app's agents receive record batches."""
-    check_faust()
+    check_versions()
     app.transport = BatchTransport(app.conf.broker_consumer, app, loop=app.loop)

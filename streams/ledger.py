@@ -31,8 +31,8 @@ from streams.settings import Settings, read_secret
 TABLES = ("rated", "states", "parked", "rejected", "receipts")
 
 # Identity makes a row written twice one row; the engine's own insert tokens can lose rows. Where a
-# server knows `deduplicate_insert`, it alone decides and the older setting is not asked. Copies within
-# one insert are left to FINAL and to merges as well: looking for them took half of the insert's time.
+# server knows `deduplicate_insert`, it alone decides and the older setting is not asked. Copies
+# within one insert are left to FINAL and to merges too: looking for them took half of an insert.
 INSERT_SETTINGS = {
     "insert_deduplicate": 0,
     "deduplicate_insert": "disable",

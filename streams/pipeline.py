@@ -6,15 +6,16 @@ rejected. Knows nothing of Faust, Kafka or ClickHouse.
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from xxhash import xxh3_64_intdigest
 
 from rater.charge import Charge
-from rater.events import Event, Kind, Text, decode
+from rater.events import Amd, Event, Kind, Text, decode_all
 from rater.monthly import Telling
 from rater.rate import Parked, rate
 from rater.reject import Reject
@@ -66,6 +67,11 @@ class RatedRow(NamedTuple):
     content_hash: int
     place: Place
     version: int
+
+
+# From a tuple of their fields: an object for each record, made without a call of Python's.
+_place: Callable[[tuple[Any, ...]], Place] = partial(tuple.__new__, Place)
+_row: Callable[[tuple[Any, ...]], RatedRow] = partial(tuple.__new__, RatedRow)
 
 
 class StateRow(NamedTuple):
@@ -133,9 +139,10 @@ def add_records(
 ) -> None:
     """Adds the outcome of each record of one stretch of a partition, and the stretch's receipt."""
     before = [len(batch.rated), len(batch.states), len(batch.parked), len(batch.rejected)]
-    for record in records:
-        place = Place(topic, partition, record.offset, record.timestamp)
-        event = decode(kind, record.value, record.timestamp * 1000)
+    received_us = [record.timestamp * 1000 for record in records]
+    events = decode_all(kind, [record.value for record in records], received_us)
+    for record, event in zip(records, events, strict=True):
+        place = _place((topic, partition, record.offset, record.timestamp))
         if isinstance(event, Reject):
             value, headers = record.value or b"", record.headers
             batch.rejected.append(RejectedRow(place, kind.name, event, record.key, value, headers))
@@ -175,11 +182,11 @@ def add_event(batch: Batch, event: Event, place: Place, book: Book) -> None:
     if state is not None:
         telling = Telling(event.account_id, event.kind, event.id, place.position(), state)
         batch.states.append(StateRow(telling, event.revision, content_hash, place, version))
+    if isinstance(event, Amd) and event.answered_at is not None:
+        # Where the events of one call disagree, one that was answered counts.
+        version |= _PREFERRED
     for charge in outcome:
-        if charge.terms.kind == "amd" and charge.answered_us is not None:
-            # Where the events of one call disagree, one that was answered counts.
-            version |= _PREFERRED
-        batch.rated.append(RatedRow(charge, content_hash, place, version))
+        batch.rated.append(_row((charge, content_hash, place, version)))
 
 
 def monthly_row(charge: Charge, telling: Telling, topic: str, read_us: int) -> RatedRow:

@@ -217,7 +217,7 @@ def a_usage(
     """A call's duration from its dialing, which was at the epoch."""
     answered_us = None if answered_after_s is None else round(answered_after_s * 1_000_000)
     ended_us = round(seconds * 1_000_000)
-    return Usage("calls", dims(), LONDON, 0, status, answered_us, ended_us, dialed=dialed)
+    return Usage(("calls",), dims(), LONDON, 0, status, answered_us, ended_us, dialed=dialed)
 
 
 TAX_HEAD = "level,country,state,locality,authority,lines,rate,taxed_share,valid_from,valid_until\n"

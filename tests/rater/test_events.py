@@ -17,6 +17,7 @@ from rater.events import (
     Text,
     _names_once,
     decode,
+    decode_all,
     decode_line,
     normal_carrier,
 )
@@ -63,7 +64,7 @@ def test_a_kind_has_its_topic_and_is_monthly_or_rated_one_by_one(
     assert (kind.name, kind.topic, kind.monthly) == (name, topic, monthly)
     event = decoded(EVENTS[name]())
     assert isinstance(event, kind.struct)
-    assert (event.state() is not None, bool(event.usages())) == (monthly, not monthly)
+    assert (event.state() is not None, event.usage() is not None) == (monthly, not monthly)
 
 
 def test_there_is_no_other_kind() -> None:
@@ -428,8 +429,29 @@ def _own_names(draw: st.DrawFn) -> tuple[str, bytes, bool]:
         pairs.append((again, draw(st.sampled_from([value, defaults.get(again, value)]))))
     pairs = draw(st.permutations(pairs))
     colon = draw(st.sampled_from([":", ": "]))
-    inside = ",".join(f"{json.dumps(one)}{colon}{json.dumps(value)}" for one, value in pairs)
+    inside = ",".join(f"{json.dumps(one)}{colon}{_escaped(draw, value)}" for one, value in pairs)
     return name, f"{{{inside}}}".encode(), twice
+
+
+def _escaped(draw: st.DrawFn, value: Any) -> str:
+    """A value as JSON; an id perhaps with characters that stand escaped in it."""
+    if value == "someone":
+        value += draw(st.sampled_from(["", '"', "\\", '\\"', '"\\\\', "é", '","kind":"']))
+    return json.dumps(value)
+
+
+@modest
+@given(st.lists(_own_names(), min_size=1, max_size=4), st.sampled_from([b"", b"{}", b"\xff", None]))
+def test_records_together_are_decoded_as_each_alone(
+    made: list[tuple[str, bytes, bool]], other: bytes | None
+) -> None:
+    """A batch of one kind, well throughout or not, with or without a record that is none."""
+    kind = KINDS[made[0][0]]
+    raws: list[bytes | None] = [raw for name, raw, _ in made if name == kind.name]
+    for batch in (raws, [*raws, other]):
+        received_us = [us(RECEIVED) + i for i in range(len(batch))]
+        alone = [decode(kind, raw, at_us) for raw, at_us in zip(batch, received_us, strict=True)]
+        assert decode_all(kind, batch, received_us) == alone
 
 
 @modest
@@ -438,7 +460,7 @@ def test_a_quick_look_tells_names_that_stand_twice(made: tuple[str, bytes, bool]
     """Of a kind's own names, whichever of those at their default are said: no doubt is left."""
     name, raw, twice = made
     kind = KINDS[name]
-    assert _names_once(kind, kind.decode(raw), raw) is not twice
+    assert _names_once(kind, [kind.decode(raw)], [raw], raw) is not twice
     result = decode(kind, raw, us(RECEIVED))
     assert (isinstance(result, Reject) and result.reason is TWICE) == twice
 
@@ -485,18 +507,19 @@ USES = [
 
 @pytest.mark.parametrize(("event", "line", "facts"), USES)
 def test_an_event_uses_one_line(event: dict[str, Any], line: str, facts: str) -> None:
-    (usage,) = decoded(event).usages()
-    assert (usage.line, " ".join(filter(None, usage.dims))) == (line, facts)
+    usage = decoded(event).usage()
+    assert usage is not None
+    assert (usage.lines, " ".join(filter(None, usage.dims))) == ((line,), facts)
     assert len(usage.dims) == len(DIMENSIONS)
 
 
-def test_a_text_uses_two_lines_with_the_same_facts() -> None:
+def test_a_text_uses_two_lines() -> None:
     event = text(carrier="AT&T", sender="10dlc", to="87121", registered=False, segments=3)
-    price, fee = decoded(event).usages()
-    assert (price.line, fee.line) == ("texts", "carrier_fees")
-    assert " ".join(filter(None, price.dims)) == "outbound sms 10dlc att false geographic shortcode"
-    assert (price.dims, price.at_us, price.segments) == (fee.dims, fee.at_us, fee.segments)
-    assert (price.segments, price.at_us) == (3, us(NOON))
+    usage = decoded(event).usage()
+    assert usage is not None
+    assert usage.lines == ("texts", "carrier_fees")
+    assert " ".join(filter(None, usage.dims)) == "outbound sms 10dlc att false geographic shortcode"
+    assert (usage.segments, usage.at_us) == (3, us(NOON))
 
 
 STATES = [
@@ -658,7 +681,8 @@ def _is_rated_parked_or_refused(result: Event | Reject) -> None:
     assert isinstance(result, Event)
     rated = rate(result, SAMPLE)
     assert isinstance(rated, Parked | list)
-    assert isinstance(rated, Parked) or len(rated) == len(result.usages())
+    usage = result.usage()
+    assert isinstance(rated, Parked) or len(rated) == (len(usage.lines) if usage else 0)
 
 
 @modest

@@ -9,7 +9,7 @@ import pytest
 from faust.types import TP, ConsumerMessage
 
 from streams import batches
-from streams.batches import BatchConsumer, BatchConsumerThread, check_faust
+from streams.batches import BatchConsumer, BatchConsumerThread, check_versions
 
 FAUST_S_OWN = "faust.transport.drivers.aiokafka.Consumer"
 CALLS = TP("usage.call.v1", 0)
@@ -214,12 +214,14 @@ async def test_a_revoked_partition_is_forgotten_and_the_others_stay(
     assert consumer.committable() == {TEXTS: 4}
 
 
-def test_another_faust_is_named(
+def test_other_versions_are_named(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    check_faust()
+    check_versions()
     assert not caplog.messages, "the lock and the transport disagree about the version"
     monkeypatch.setattr(batches, "version", lambda _: "9.9.9")
-    check_faust()
-    assert "faust-streaming 9.9.9 is installed" in caplog.text
-    assert batches.WRITTEN_FOR in caplog.text
+    check_versions()
+    for name, written_for in batches.WRITTEN_FOR.items():
+        assert f"{name} 9.9.9 is installed; the batch transport was written for {written_for}" in (
+            caplog.text
+        )
