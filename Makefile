@@ -19,7 +19,7 @@ demo: $(VENV)/embedded.stamp  ## Kafka, engine, store, traffic and page on this 
 test: check  ## Format, types, lint and all tests, real Kafka included
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-bench: $(VENV)/dev.stamp  ## Events a second, as ratios of one run; BENCH_ARGS="--events 500000 --write"
+bench: $(VENV)/bench.stamp  ## Events a second, as ratios of one run; BENCH_ARGS="--events 500000 --write"
 	$(BIN)/python -m tests.bench.line $(BENCH_ARGS)
 
 chaos: $(VENV)/dev.stamp  ## Random faults for DURATION seconds, by SEED; status 1 on a difference
@@ -54,6 +54,12 @@ $(VENV)/dev.stamp: $(VENV)/embedded.stamp requirements/dev.lock
 	@$(PIP) install --require-hashes -r requirements/dev.lock
 	@touch $@
 
+# Without pip's own resolving: bench.override says which bound of the rivals does not hold.
+$(VENV)/bench.stamp: $(VENV)/dev.stamp requirements/bench.lock
+	@echo "installing from requirements/bench.lock (once) ..."
+	@$(PIP) install --require-hashes --no-deps -r requirements/bench.lock
+	@touch $@
+
 # Universal: one lock for Python 3.11 and newer on every platform; no index address in it.
 UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links
@@ -64,6 +70,9 @@ lock:  ## Resolves the locks again (needs uv)
 		-c requirements/runtime.lock -o requirements/embedded.lock
 	$(UV_COMPILE) pyproject.toml requirements/build.in --extra embedded --extra dev \
 		-c requirements/embedded.lock -o requirements/dev.lock
+	$(UV_COMPILE) pyproject.toml requirements/build.in --extra embedded --extra dev --extra bench \
+		-c requirements/dev.lock --override requirements/bench.override \
+		-o requirements/bench.lock
 
 clean:
 	rm -rf $(VENV) .rater build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

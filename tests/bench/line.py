@@ -4,6 +4,10 @@ Starts real Kafka, puts the same events on topics once, and measures in one run:
 
 - ours: `rater worker` with the engine in its process, until every row is durable
 - plain: the same rating and the same insert in plain Faust agents with `take`
+- Quix Streams and Bytewax: the same again, with batches as each library has them (`make bench`
+  installs both; where one isn't installed, its rows are left out)
+- ours and these two without the insert, which is the same for all and hides how they differ:
+  records to rated rows that nobody keeps, as ratios to ours without the insert
 - aiokafka: reading the records and nothing else
 - the engine: rating the same JSON by SQL, with one price a line (`tests/bench/ceiling.py`)
 - each step alone: decode, rate, columns, insert
@@ -17,14 +21,12 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import aiokafka
 from rich.console import Console
@@ -40,56 +42,24 @@ from streams.services import calm_collector
 from streams.settings import Settings, load_settings
 from streams.simulate import Simulated
 from tests.bench.ceiling import rate_by_sql, write_lines
+from tests.bench.figures import PATIENCE_S, Figure, core_seconds, environment, slope
+from tests.bench.rivals import installed_rivals, measure_plain, measure_rival
 from tests.bench.traffic import RECEIVED_MS, make_events, mix, preload, records_of
-from tests.support.workers import WorkerProcess, environment_of
+from tests.support.workers import WorkerProcess
 
 REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 PARTS = ("faust-streaming", "aiokafka", "chdb-core", "msgspec", "pyarrow")
-PATIENCE_S = 600
+# Rated rows are dropped where they would be made into columns and written.
+NOTHING_KEPT = "from streams.ledger import Ledger; Ledger.write = lambda ledger, batch: None"
 
 console = Console(stderr=True)
 
 
-class Figure(NamedTuple):
-    """What one way reached; core-seconds are those of its own process."""
-
-    name: str
-    per_second: float
-    core_s_per_million: float | None
-
-
-def slope(samples: Iterator[tuple[float, int]], total: int) -> float:
-    """Events a second from the end of the first batch seen to the end of the last.
-
-    What came before the first batch (start, group, fetch) counts neither as time nor as events.
-    """
-    first: tuple[float, int] | None = None
-    for at, count in samples:
-        if first is None and count:
-            first = at, count
-        if first is not None and count >= total:
-            if count - first[1] < total / 2:
-                raise SystemExit(f"{total:,} events are too few: one batch took most; say --events")
-            return (count - first[1]) / (at - first[0])
-    raise RuntimeError(f"ended before all {total} events were done")
-
-
-def core_seconds(pid: int) -> float:
-    """CPU time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def environment(settings: Settings, store: Path) -> dict[str, str]:
-    own = {"group": store.name, "clickhouse_url": f"chdb:{store}"}
-    return environment_of(settings.model_copy(update=own))
-
-
-def measure_ours(settings: Settings, folder: Path, total: int) -> Figure:
-    """The worker as a user starts it."""
-    store = folder / "ours"
-    with WorkerProcess(environment(settings, store), folder / "ours.log") as worker:
-        worker.start(wait_ready=False)
+def measure_ours(settings: Settings, folder: Path, total: int, *, inserts: bool = True) -> Figure:
+    """The worker as a user starts it, or with a ledger that keeps no rows."""
+    store = folder / ("ours" if inserts else "ours-no-insert")
+    with WorkerProcess(environment(settings, store), store.with_suffix(".log")) as worker:
+        worker.start(wait_ready=False, first="" if inserts else NOTHING_KEPT)
 
         def samples() -> Iterator[tuple[float, int]]:
             give_up_at = time.monotonic() + PATIENCE_S
@@ -102,35 +72,8 @@ def measure_ours(settings: Settings, folder: Path, total: int) -> Figure:
         per_second = slope(samples(), total)
         used = core_seconds(worker.process.pid)
         worker.terminate()
-    return Figure("ours: rater worker, rows durable", per_second, used / total * 1e6)
-
-
-def measure_plain(settings: Settings, folder: Path, total: int) -> Figure:
-    """Plain Faust with `take`, until it has done so many of the events: it takes long."""
-    store = folder / "plain"
-    with (folder / "plain.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.plain"],
-            env=os.environ | environment(settings, store),
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-        assert process.stdout is not None
-        lines = process.stdout
-
-        def samples() -> Iterator[tuple[float, int]]:
-            for line in lines:
-                yield time.monotonic(), int(line)
-
-        try:
-            per_second = slope(samples(), total)
-            used = core_seconds(process.pid)
-        finally:
-            process.kill()
-            process.wait()
-            lines.close()
-    return Figure("plain Faust agents with take, rows durable", per_second, used / total * 1e6)
+    name = f"ours: rater worker, {'rows durable' if inserts else 'no insert'}"
+    return Figure(name, per_second, used / total * 1e6, inserts)
 
 
 def measure_aiokafka(settings: Settings, total: int) -> Figure:
@@ -218,7 +161,8 @@ def measure_steps(events: list[Simulated], folder: Path) -> list[Figure]:
 def machine() -> str:
     """The processor, the cores and the versions behind the figures."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    parts = ", ".join(f"{part} {version(part)}" for part in PARTS)
+    rivals = [rival.library for rival in installed_rivals(Console(quiet=True))]
+    parts = ", ".join(f"{part} {version(part)}" for part in (*PARTS, *rivals))
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{model[1] if model else platform.processor()}, {os.cpu_count()} cores that also run the"
@@ -239,7 +183,9 @@ def main() -> None:
         figures, what = run(folder, arguments.events, arguments.seed)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    ours = figures[0].per_second
+    ours = {
+        figure.inserts: figure.per_second for figure in figures if figure.name.startswith("ours")
+    }
     table = Table(title=f"{what}")
     for heading in ("what", "events/s", "ours is", "core-s per million"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
@@ -247,7 +193,7 @@ def main() -> None:
         (
             figure.name,
             f"{figure.per_second:,.0f}",
-            f"{ours / figure.per_second:.2f}x",
+            f"{ours[figure.inserts] / figure.per_second:.2f}x",
             "" if figure.core_s_per_million is None else f"{figure.core_s_per_million:.1f}",
         )
         for figure in figures
@@ -273,6 +219,7 @@ def run(folder: Path, count: int, seed: int) -> tuple[list[Figure], str]:
             figures.append(measure_ours(settings, folder, count))
         with console.status("measuring plain Faust"):
             figures.append(measure_plain(settings, folder, max(count // 8, 50_000)))
+        figures += measure_rivals(settings, folder, count)
         with console.status("measuring aiokafka"):
             figures.append(measure_aiokafka(settings, count))
     with console.status("measuring the engine alone"):
@@ -281,6 +228,21 @@ def run(folder: Path, count: int, seed: int) -> tuple[list[Figure], str]:
         calm_collector()
         figures += measure_steps(events, folder)
     return figures, what
+
+
+def measure_rivals(settings: Settings, folder: Path, count: int) -> list[Figure]:
+    """The other libraries, then ours and theirs without the insert."""
+    rivals = installed_rivals(console)
+    figures = []
+    for inserts in (True, False):
+        how = "" if inserts else " without the insert"
+        if not inserts:
+            with console.status(f"measuring rater worker{how}"):
+                figures.append(measure_ours(settings, folder, count, inserts=False))
+        for rival in rivals:
+            with console.status(f"measuring {rival.library}{how}"):
+                figures.append(measure_rival(rival, settings, folder, count, inserts=inserts))
+    return figures
 
 
 def report(rows: Sequence[tuple[str, ...]], what: str, arguments: str) -> str:
@@ -299,8 +261,9 @@ The traffic: {what}; taxes, prefixes and all columns of the ledger.
 |---|---:|---:|---:|
 {table}
 
-Both workers are measured from the end of their first batch to the end of their last;
-core-seconds include the start of the process and the engine.
+All workers are measured from the end of their first batch to the end of their last; core-seconds
+include the start of the process and the engine. What has no insert is compared with ours without
+one.
 """
 
 

@@ -1,6 +1,6 @@
 """The plain way: one Faust agent for each kind with `take`, the same rating, the same insert.
 
-Run as a process by `tests.bench.line`; prints how many events have their rows, as they have them.
+Run as a process by `tests.bench.rivals`.
 """
 
 import asyncio
@@ -11,11 +11,7 @@ from typing import Any
 
 import faust
 
-from rater.events import KINDS, Kind
-from rater.tariff_file import load_book
-from streams.ledger import open_ledger
-from streams.pipeline import Batch, add_records
-from streams.settings import load_settings
+from tests.bench.work import Work
 
 TAKEN = 1_000
 WITHIN_S = 0.2
@@ -23,9 +19,8 @@ WITHIN_S = 0.2
 
 def make_app() -> faust.App:
     """The app as the documentation of Faust has it: agents that take lists of values."""
-    settings = load_settings()
-    ledger = open_ledger(settings, migrate=True)
-    book = load_book(settings.tariff)
+    work = Work()
+    settings = work.settings
     app = faust.App(
         settings.group,
         broker=f"kafka://{settings.kafka_bootstrap}",
@@ -39,11 +34,9 @@ def make_app() -> faust.App:
         store="memory://",
     )
     offsets = iter(range(1 << 60))
-    done = 0
 
-    def agent(kind: Kind) -> Any:
+    def agent(topic: str) -> Any:
         async def rate(stream: Any) -> AsyncIterator[None]:
-            nonlocal done
             async for values in stream.take(TAKEN, within=WITHIN_S):
                 now_ms = int(time.time() * 1000)
                 records = [
@@ -52,18 +45,15 @@ def make_app() -> faust.App:
                     )
                     for value in values
                 ]
-                batch = Batch()
-                add_records(batch, kind, kind.topic, 0, records, book)
-                ledger.write(batch)
-                done += len(records)
-                print(done, flush=True)
+                work.rate(topic, 0, records)
+                work.write()
                 yield
 
         return rate
 
-    for kind in KINDS.values():
-        topic = app.topic(settings.topic(kind.topic), key_serializer="raw", value_serializer="raw")
-        app.agent(topic, name=f"plain_{kind.name}")(agent(kind))
+    for name in work.topics:
+        topic = app.topic(name, key_serializer="raw", value_serializer="raw")
+        app.agent(topic, name=f"plain_{name}")(agent(name))
     return app
 
 
