@@ -1,11 +1,10 @@
 """A charge: one line's price of one event, with all that explains it. One row of the ledger."""
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from typing import Any, NamedTuple
 
 from rater.money import format_nanos
+from rater.tuples import by_fields
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -85,9 +84,7 @@ class Charge(NamedTuple):
         )
 
 
-# A charge from a tuple of its fields, of that length: what the hot path makes, without a call of
-# Python's.
-new_charge: Callable[[tuple[Any, ...]], Charge] = partial(tuple.__new__, Charge)
+new_charge = by_fields(Charge)
 
 MONEY = ("unit_price", "connection_fee", "charge", "tax_federal", "tax_state", "tax_local")
 

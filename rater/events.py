@@ -17,6 +17,7 @@ import msgspec
 from rater import numbers
 from rater.reject import Reason, Reject
 from rater.segments import count_segments
+from rater.tuples import by_fields
 
 MAX_RECORD_BYTES = 1_048_576
 MAX_CALL = timedelta(hours=24)
@@ -116,6 +117,7 @@ class Parties(NamedTuple):
 
 
 NO_PARTIES = Parties()
+_parties = by_fields(Parties)
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,7 +194,7 @@ class _Dialed(Event, frozen=True, kw_only=True):
         return self.dialed_at or self.ended_at, self.ended_at
 
     def parties(self) -> Parties:
-        return Parties(self.from_, self.to, self.group_id or "")
+        return _parties((self.from_, self.to, self.group_id or "", "", ""))
 
     def _usage(self, lines: tuple[str], media: str) -> Usage:
         dialed, answered = self.dialed_at, self.answered_at
@@ -231,7 +233,7 @@ class Dial(_Dialed, frozen=True, kw_only=True):
     campaign_id: Id
 
     def parties(self) -> Parties:
-        return Parties(self.from_, self.to, self.group_id or "", self.campaign_id)
+        return _parties((self.from_, self.to, self.group_id or "", self.campaign_id, ""))
 
     def usage(self) -> Usage:
         return self._usage(("campaign_calls",), "voice")
@@ -279,7 +281,7 @@ class Text(Event, frozen=True, kw_only=True):
         return count_segments(self.body) if self.body and self.media == "sms" else 1
 
     def parties(self) -> Parties:
-        return Parties(self.from_, self.to)
+        return _parties((self.from_, self.to, "", "", ""))
 
     def usage(self) -> Usage:
         from_form, origin = numbers.face(self.from_)
@@ -326,7 +328,7 @@ class Amd(Event, frozen=True, kw_only=True):
         return self.call_id
 
     def parties(self) -> Parties:
-        return Parties(campaign_id=self.campaign_id or "", call_id=self.call_id)
+        return _parties(("", "", "", self.campaign_id or "", self.call_id))
 
     def usage(self) -> Usage:
         return Usage(

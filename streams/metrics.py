@@ -1,5 +1,7 @@
 """Our metrics: one prefix, base units, `_total` on counters, never an account as a label."""
 
+from operator import attrgetter
+
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from rater import __version__
@@ -85,6 +87,10 @@ def show_audit(audit: Audit, *, at_s: float) -> None:
     AUDITED_AT.set(at_s)
 
 
+_line_and_cost = attrgetter("charge.terms.line", "charge.cost")
+_logged_ms = attrgetter("place.logged_ms")
+
+
 def count_batch(batch: Batch, *, written_s: float, insert_s: float) -> None:
     """Counts a batch once it is in the store; `written_s` is now in Unix seconds."""
     BATCHES.inc()
@@ -102,16 +108,11 @@ def count_batch(batch: Batch, *, written_s: float, insert_s: float) -> None:
         PARKED.labels(parked.parked.reason.value).inc()
     charged: dict[str, int] = {}
     unknown = 0
-    oldest_ms = None
-    for row in batch.rated:
-        charge = row.charge
-        charged[charge.terms.line] = charged.get(charge.terms.line, 0) + charge.cost.charge
-        unknown += charge.cost.tax_status == "unknown"
-        if oldest_ms is None or row.place.logged_ms < oldest_ms:
-            oldest_ms = row.place.logged_ms
+    for line, cost in map(_line_and_cost, batch.rated):
+        charged[line] = charged.get(line, 0) + cost.charge
+        unknown += cost.tax_status == "unknown"
+    TAX_UNKNOWN.inc(unknown)
     for line, nanos in charged.items():
         CHARGED.labels(line).inc(nanos / NANOS)
-    if unknown:
-        TAX_UNKNOWN.inc(unknown)
-    if oldest_ms is not None:
-        AGE.observe(max(0.0, written_s - oldest_ms / 1000))
+    if batch.rated:
+        AGE.observe(max(0.0, written_s - min(map(_logged_ms, batch.rated)) / 1000))

@@ -6,10 +6,9 @@ rejected. Knows nothing of Faust, Kafka or ClickHouse.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 from xxhash import xxh3_64_intdigest
@@ -20,6 +19,7 @@ from rater.monthly import Telling
 from rater.rate import Parked, rate
 from rater.reject import Reject
 from rater.tariff import Book
+from rater.tuples import by_fields
 
 RAW_KEPT_BYTES = 65_536  # of a dead letter; more could exceed a topic's limit
 
@@ -69,9 +69,7 @@ class RatedRow(NamedTuple):
     version: int
 
 
-# From a tuple of their fields: an object for each record, made without a call of Python's.
-_place: Callable[[tuple[Any, ...]], Place] = partial(tuple.__new__, Place)
-_row: Callable[[tuple[Any, ...]], RatedRow] = partial(tuple.__new__, RatedRow)
+_place, _row = by_fields(Place), by_fields(RatedRow)
 
 
 class StateRow(NamedTuple):

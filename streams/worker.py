@@ -1,6 +1,7 @@
 """The worker: the Faust app, the writer, the housekeeping and the web on one event loop."""
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import Sequence
@@ -51,6 +52,8 @@ AUDIT_WINDOW = timedelta(hours=1)
 # A making of what changed rests so many times as long as it took: a backlog of recordings must not
 # keep the store.
 MONTHLY_REST = 4
+# Cycles come from the web, from errors and from Faust's own tasks: few.
+GARBAGE_EVERY_S = 30.0
 # Beside each reload of the book: what was parked by the old book just after it.
 PARKED_RETRY_S = 30.0
 
@@ -161,10 +164,14 @@ class Worker:
     # Housekeeping: what is due by the clock. A store that does not answer is tried again.
 
     async def _keep_house(self) -> None:
-        due = dict.fromkeys(("tariff", "parked", "monthly", "conflicts", "audit", "probe"), 0.0)
+        tasks = ("tariff", "parked", "monthly", "conflicts", "audit", "probe", "garbage")
+        due = dict.fromkeys(tasks, 0.0)
         while True:
             now = self._tick_at = time.monotonic()
             self._show_lag(now)
+            if now >= due["garbage"]:
+                due["garbage"] = now + GARBAGE_EVERY_S
+                gc.collect()
             try:
                 if now >= due["tariff"]:
                     due["tariff"] = now + self._settings.tariff_reload_s
