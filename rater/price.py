@@ -65,7 +65,7 @@ class Bill(NamedTuple):
     rule: str
 
 
-class Price(msgspec.Struct, kw_only=True):
+class Price(msgspec.Struct, kw_only=True, gc=False):
     """A connection fee and a rate per units, in increments from a start.
 
     Rates and fees are nanos of the currency; increments are seconds; instants are microseconds.
