@@ -5,6 +5,7 @@ are read as decimals, never as floats.
 """
 
 import csv
+import io
 import re
 import tomllib
 from collections.abc import Iterator
@@ -261,8 +262,10 @@ class _Reader:
         until_us = self._instant(table, "valid_until", line, where)
         if from_us is not None and until_us is not None and until_us <= from_us:
             self._say(line, f"{where}: valid_until is not after valid_from")
-        rates = list(self._rates(table, line, where))
+        rates = self._rates(table, line, where)
         if len(self.mistakes) > before:
+            for _ in rates:  # for the mistakes among them
+                pass
             return []
         same = Price(
             line=name, match=match, prefix="", unit=unit, rate=0, connection_fee=0,
@@ -274,10 +277,11 @@ class _Reader:
             place="", per=number["per"], first=number["first"],
             following=number["following"], minimum=number["minimum"],
         )  # fmt: skip
-        return [
+        prices = [
             replace(same, prefix=prefix, rate=rate, connection_fee=fee, place=place)
             for prefix, rate, fee, place in rates
         ]
+        return [] if len(self.mistakes) > before else prices
 
     def _rates(
         self, table: dict[str, Any], line: int, where: str
@@ -346,22 +350,26 @@ class _Reader:
             self._check_fallback(name, prices, version, line, where)
 
     def _check_overlaps(self, prices: list[Price], where: str) -> None:
-        patterns: dict[Match, dict[str, list[Price]]] = {}
+        patterns: dict[Match, dict[str, Price]] = {}
+        more: dict[tuple[Match, str], list[Price]] = {}  # where one prefix has several prices
         for price in prices:
-            patterns.setdefault(price.match, {}).setdefault(price.prefix, []).append(price)
-        for by_prefix in patterns.values():
-            for same in by_prefix.values():
-                for one, other in combinations(same, 2):
-                    self._overlap(one, other, where)
+            first = patterns.setdefault(price.match, {}).setdefault(price.prefix, price)
+            if first is not price:
+                more.setdefault((price.match, price.prefix), [first]).append(price)
+        for same in more.values():
+            for one, other in combinations(same, 2):
+                self._overlap(one, other, where)
         for (match, ones), (other_match, others) in combinations(patterns.items(), 2):
             if not _both_match(match, other_match):
                 continue
             both = patterns.get(tuple(sorted({*match, *other_match})), {})
             for prefix in ones.keys() & others.keys():
-                ranks = ones[prefix][0].rank(), others[prefix][0].rank()
-                if ranks[0] == ranks[1] and prefix not in both:
-                    for one, other in product(ones[prefix], others[prefix]):
-                        self._overlap(one, other, where)
+                if prefix in both or ones[prefix].rank() != others[prefix].rank():
+                    continue
+                same_ones = more.get((match, prefix), [ones[prefix]])
+                same_others = more.get((other_match, prefix), [others[prefix]])
+                for one, other in product(same_ones, same_others):
+                    self._overlap(one, other, where)
 
     def _overlap(self, one: Price, other: Price, where: str) -> None:
         if one.valid_from_us < other.valid_until_us and other.valid_from_us < one.valid_until_us:
@@ -446,24 +454,25 @@ class _Reader:
     ) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Each row's line and its cells of the columns, "" for an optional one that is not there.
 
-        By place, not by name: a deck has 200,000 rows, and a dictionary for each takes longest.
+        By place, not by name: a deck has 200,000 rows, and a dictionary for each takes longest. The
+        file is read at once: a thread that lets go of the interpreter at each small read takes it
+        again before another one is awake (measured: the worker's loop stood still for 0.5 s).
         """
         try:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = csv.reader(file)
-                names = next(rows, [])
-                missing = set(columns) - set(names)
-                if missing:
-                    self._say(1, f"columns {', '.join(sorted(missing))} are missing", path.name)
-                    return
-                places = {name: place for place, name in enumerate(names)}
-                pick = itemgetter(*(places.get(name, len(names)) for name in columns + optional))
-                for cells in rows:
-                    if len(cells) == len(names):
-                        cells.append("")  # where an optional column would be
-                        yield rows.line_num, pick(cells)
-                    elif cells:  # an empty line is none
-                        self._say(rows.line_num, "has more or fewer cells than columns", path.name)
+            rows = csv.reader(io.StringIO(path.read_bytes().decode(), newline=""))
+            names = next(rows, [])
+            missing = set(columns) - set(names)
+            if missing:
+                self._say(1, f"columns {', '.join(sorted(missing))} are missing", path.name)
+                return
+            places = {name: place for place, name in enumerate(names)}
+            pick = itemgetter(*(places.get(name, len(names)) for name in columns + optional))
+            for cells in rows:
+                if len(cells) == len(names):
+                    cells.append("")  # where an optional column would be
+                    yield rows.line_num, pick(cells)
+                elif cells:  # an empty line is none
+                    self._say(rows.line_num, "has more or fewer cells than columns", path.name)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             self._say(line, f"{path.name} cannot be read: {error}")
 
