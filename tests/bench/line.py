@@ -8,6 +8,8 @@ Starts real Kafka, puts the same events on topics once, and measures in one run:
 - the engine: rating the same JSON by SQL, with one price a line (`tests/bench/ceiling.py`)
 - each step alone: decode, rate, columns, insert
 
+and, as tables of their own, what the other files here measure: `--only` chooses.
+
 A figure is good for its ratio to the others of its run, and for nothing else.
 """
 
@@ -28,7 +30,6 @@ from typing import NamedTuple
 
 import aiokafka
 from rich.console import Console
-from rich.table import Table
 
 from rater.events import KINDS, Event, decode
 from rater.rate import rate
@@ -39,15 +40,25 @@ from streams.pipeline import Batch, add_records
 from streams.services import calm_collector
 from streams.settings import Settings, load_settings
 from streams.simulate import Simulated
+from tests.bench.ages import RATES, SECONDS, measure_ages
 from tests.bench.ceiling import rate_by_sql, write_lines
+from tests.bench.memory import measure_memory
+from tests.bench.statement import MILLIONS, measure_statements
+from tests.bench.tables import Table
 from tests.bench.traffic import RECEIVED_MS, make_events, mix, preload, records_of
+from tests.bench.two import measure_two
+from tests.bench.watch import core_seconds, slope, watch
 from tests.support.workers import WorkerProcess, environment_of
 
 REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 PARTS = ("faust-streaming", "aiokafka", "chdb-core", "msgspec", "pyarrow")
-PATIENCE_S = 600
 
 console = Console(stderr=True)
+
+
+# In the order of the report; and which of them read what was put on the topics once.
+TABLES = ("line", "ages", "memory", "two", "statement")
+ON_TOPICS = {"line", "memory", "two"}
 
 
 class Figure(NamedTuple):
@@ -56,28 +67,6 @@ class Figure(NamedTuple):
     name: str
     per_second: float
     core_s_per_million: float | None
-
-
-def slope(samples: Iterator[tuple[float, int]], total: int) -> float:
-    """Events a second from the end of the first batch seen to the end of the last.
-
-    What came before the first batch (start, group, fetch) counts neither as time nor as events.
-    """
-    first: tuple[float, int] | None = None
-    for at, count in samples:
-        if first is None and count:
-            first = at, count
-        if first is not None and count >= total:
-            if count - first[1] < total / 2:
-                raise SystemExit(f"{total:,} events are too few: one batch took most; say --events")
-            return (count - first[1]) / (at - first[0])
-    raise RuntimeError(f"ended before all {total} events were done")
-
-
-def core_seconds(pid: int) -> float:
-    """CPU time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def environment(settings: Settings, store: Path) -> dict[str, str]:
@@ -90,16 +79,7 @@ def measure_ours(settings: Settings, folder: Path, total: int) -> Figure:
     store = folder / "ours"
     with WorkerProcess(environment(settings, store), folder / "ours.log") as worker:
         worker.start(wait_ready=False)
-
-        def samples() -> Iterator[tuple[float, int]]:
-            give_up_at = time.monotonic() + PATIENCE_S
-            while time.monotonic() < give_up_at:
-                _, text = worker.get("/metrics")
-                counts = re.findall(r"^rater_events_consumed_total\{.*\} (\S+)$", text, re.M)
-                yield time.monotonic(), int(sum(map(float, counts)))
-                time.sleep(0.05)
-
-        per_second = slope(samples(), total)
+        per_second = slope(watch(worker), total)
         used = core_seconds(worker.process.pid)
         worker.terminate()
     return Figure("ours: rater worker, rows durable", per_second, used / total * 1e6)
@@ -228,21 +208,76 @@ def machine() -> str:
 
 
 def main() -> None:
-    """Measures, prints the table, and writes it to docs/benchmarks.md when asked to."""
+    """Measures, prints the tables, and writes them to docs/benchmarks.md when asked to."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--events", type=int, default=400_000, help="on the topics")
     options.add_argument("--seed", type=int, default=1, help="of the traffic")
+    options.add_argument("--only", default=",".join(TABLES), help="these tables, by comma")
+    options.add_argument("--rates", default=RATES, help="of ages: events a second")
+    options.add_argument("--seconds", type=float, default=SECONDS, help="of ages: of each rate")
+    options.add_argument("--rows", default=MILLIONS, help="of statement: million rows")
     options.add_argument("--write", action="store_true", help=f"write {REPORT.name}")
     arguments = options.parse_args()
+    if unknown := set(arguments.only.split(",")) - set(TABLES):
+        options.error(f"--only {', '.join(sorted(unknown))}: say some of {', '.join(TABLES)}")
     folder = Path(tempfile.mkdtemp(prefix="rater-bench-"))
     try:
-        figures, what = run(folder, arguments.events, arguments.seed)
+        tables, what = run(folder, arguments)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    for table in tables:
+        Console().print(table.to_rich())
+    if arguments.write:
+        REPORT.write_text(report(tables, what, " ".join(sys.argv[1:])), encoding="utf-8")
+        console.print(f"written to {REPORT}")
+
+
+def run(folder: Path, arguments: argparse.Namespace) -> tuple[list[Table], str]:
+    """The tables that were asked for, ours first; and what the traffic is."""
+    only, count = set(arguments.only.split(",")), arguments.events
+    tables: dict[str, Table] = {}
+    figures: list[Figure] = []
+    events = make_events(count if only & ON_TOPICS else 0, arguments.seed)
+    if only & {"ages", *ON_TOPICS}:
+        with EmbeddedKafka(folder / "kafka", on_progress=console.print) as kafka:
+            settings = load_settings(kafka_bootstrap=kafka.bootstrap, topic_prefix="bench.")
+            if events:
+                with console.status(f"putting {count:,} events on the topics"):
+                    preload(settings, events)
+            if "line" in only:
+                with console.status("measuring rater worker"):
+                    figures.append(measure_ours(settings, folder, count))
+                with console.status("measuring plain Faust"):
+                    figures.append(measure_plain(settings, folder, max(count // 8, 50_000)))
+                with console.status("measuring aiokafka"):
+                    figures.append(measure_aiokafka(settings, count))
+            if "ages" in only:
+                rates = [int(rate) for rate in arguments.rates.split(",")]
+                with console.status("measuring the age of events at steady rates"):
+                    tables["ages"] = measure_ages(settings, folder, rates, arguments.seconds)
+            if "memory" in only:
+                with console.status("measuring memory"):
+                    tables["memory"] = measure_memory(settings, folder, count)
+            if "two" in only:
+                with console.status("measuring two workers"):
+                    tables["two"] = measure_two(settings, folder, count)
+    calm_collector()
+    if "line" in only:
+        with console.status("measuring the engine alone"):
+            figures.append(measure_ceiling(events, folder))
+        with console.status("measuring each step"):
+            figures += measure_steps(events, folder)
+        tables["line"] = table_of(figures)
+    if "statement" in only:
+        millions = [float(million) for million in arguments.rows.split(",")]
+        with console.status("measuring statements") as status:
+            tables["statement"] = measure_statements(folder, millions, on_progress=status.update)
+    return [tables[name] for name in TABLES if name in tables], mix(events)
+
+
+def table_of(figures: list[Figure]) -> Table:
+    """The line's table; ours is the first figure."""
     ours = figures[0].per_second
-    table = Table(title=f"{what}")
-    for heading in ("what", "events/s", "ours is", "core-s per million"):
-        table.add_column(heading, justify="left" if heading == "what" else "right")
     rows = [
         (
             figure.name,
@@ -252,56 +287,29 @@ def main() -> None:
         )
         for figure in figures
     ]
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
-    if arguments.write:
-        REPORT.write_text(report(rows, what, " ".join(sys.argv[1:])), encoding="utf-8")
-        console.print(f"written to {REPORT}")
+    return Table(
+        "From Kafka to durable rows",
+        ("what", "events/s", "ours is", "core-s per million"),
+        rows,
+        "Both workers are measured from the end of their first batch to the end of their last;"
+        " core-seconds include the start of the process and the engine.",
+    )
 
 
-def run(folder: Path, count: int, seed: int) -> tuple[list[Figure], str]:
-    """All figures of one run, ours first."""
-    events = make_events(count, seed)
-    what = mix(events)
-    with EmbeddedKafka(folder / "kafka", on_progress=console.print) as kafka:
-        settings = load_settings(kafka_bootstrap=kafka.bootstrap, topic_prefix="bench.")
-        with console.status(f"putting {count:,} events on the topics"):
-            preload(settings, events)
-        figures = []
-        with console.status("measuring rater worker"):
-            figures.append(measure_ours(settings, folder, count))
-        with console.status("measuring plain Faust"):
-            figures.append(measure_plain(settings, folder, max(count // 8, 50_000)))
-        with console.status("measuring aiokafka"):
-            figures.append(measure_aiokafka(settings, count))
-    with console.status("measuring the engine alone"):
-        figures.append(measure_ceiling(events, folder))
-    with console.status("measuring each step"):
-        calm_collector()
-        figures += measure_steps(events, folder)
-    return figures, what
-
-
-def report(rows: Sequence[tuple[str, ...]], what: str, arguments: str) -> str:
+def report(tables: Sequence[Table], what: str, arguments: str) -> str:
     """docs/benchmarks.md."""
-    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    shown = "\n".join(table.to_markdown() for table in tables)
+    traffic = f"\nThe traffic: {what}; taxes, prefixes and all columns of the ledger.\n" * bool(
+        what
+    )
     return f"""# Benchmarks
 
-Written by `make bench` (`python -m tests.bench.line {arguments}`); every figure is of that one run,
-and only the ratios travel to another machine.
+Written by `make bench` (`{f"python -m tests.bench.line {arguments}".strip()}`); every figure is of
+that one run, and only the ratios travel to another machine.
 
 {machine()}.
-
-The traffic: {what}; taxes, prefixes and all columns of the ledger.
-
-| what | events/s | ours is | core-s per million |
-|---|---:|---:|---:|
-{table}
-
-Both workers are measured from the end of their first batch to the end of their last;
-core-seconds include the start of the process and the engine.
-"""
+{traffic}
+{shown}"""
 
 
 if __name__ == "__main__":
