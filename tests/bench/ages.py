@@ -29,8 +29,10 @@ from tests.support.workers import WorkerProcess, environment_of
 RATES = "1000,10000,50000"
 SECONDS = 20.0
 WARM_UP_S = 5  # of each rate, that do not count
-# Ages that grow by more than this much a second are a queue that gets longer.
+# A worker that does only 95 of 100 events has ages that grow by so much a second; they are above a
+# second by the end. Both, because on a shared machine a worse moment looks like growth.
 GROWTH_MAX = 0.05
+BEHIND_S = 1.0
 
 
 def note_batches(path: str) -> None:
@@ -59,6 +61,7 @@ class Aged(NamedTuple):
     sent_per_second: float
     written_per_second: float
     growth: float  # of the age, in seconds a second
+    end_s: float  # the age in the last third
     p50_s: float
     p99_s: float
     memory_mib: float
@@ -66,7 +69,7 @@ class Aged(NamedTuple):
     def row(self) -> tuple[str, ...]:
         if self.sent_per_second < 0.95 * self.rate:
             ages = [f"sent only {self.sent_per_second:,.0f}/s", ""]
-        elif self.growth > GROWTH_MAX:
+        elif self.growth > GROWTH_MAX and self.end_s > BEHIND_S:
             ages = [f"can't keep up: {self.written_per_second:,.0f}/s", ""]
         else:
             ages = [f"{self.p50_s:.2f} s", f"{self.p99_s:.2f} s"]
@@ -106,6 +109,7 @@ def make_aged(rate: int, sent: dict[str, Any], noted: bytes, memory: float) -> A
         sent["sent"] / ((until_ms - sent["began_ms"]) / 1000),
         per_second,
         (thirds[1] - thirds[0]) / (window_s * 2 / 3),
+        thirds[1],
         quantile(ages, rows, 0.5),
         quantile(ages, rows, 0.99),
         memory,
