@@ -23,7 +23,7 @@ bench: $(VENV)/dev.stamp  ## Events a second, as ratios of one run; BENCH_ARGS="
 	$(BIN)/python -m tests.bench.line $(BENCH_ARGS)
 
 bench-functions: $(VENV)/dev.stamp  ## Each step of the line as a function; compare the rows of a run
-	$(BIN)/python -m pytest tests/bench/functions.py --benchmark-warmup=on \
+	$(BIN)/python -m pytest tests/bench/functions.py --benchmark-warmup=on --benchmark-disable-gc \
 		--benchmark-group-by=func --benchmark-columns=min,median,iqr,rounds $(PYTEST_ARGS)
 
 chaos: $(VENV)/dev.stamp  ## Random faults for DURATION seconds, by SEED; status 1 on a difference
