@@ -11,7 +11,7 @@ BENCH_ARGS ?=
 DURATION ?= 600
 SEED ?=
 
-.PHONY: demo test chaos bench check format schemas lock clean
+.PHONY: demo test chaos bench bench-functions check format schemas lock clean
 
 demo: $(VENV)/embedded.stamp  ## Kafka, engine, store, traffic and page on this machine
 	@exec $(BIN)/rater demo $(DEMO_ARGS)
@@ -19,8 +19,12 @@ demo: $(VENV)/embedded.stamp  ## Kafka, engine, store, traffic and page on this 
 test: check  ## Format, types, lint and all tests, real Kafka included
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-bench: $(VENV)/bench.stamp  ## Events a second, as ratios of one run; BENCH_ARGS="--events 500000 --write"
-	$(BIN)/python -m tests.bench.line $(BENCH_ARGS)
+bench: $(VENV)/bench.stamp  ## Tables of this machine; BENCH_ARGS="--only line,ages --write"
+	$(BIN)/python -m tests.bench.run $(BENCH_ARGS)
+
+bench-functions: $(VENV)/dev.stamp  ## Each step of the line as a function; compare the rows of a run
+	$(BIN)/python -m pytest tests/bench/functions.py --benchmark-warmup=on --benchmark-disable-gc \
+		--benchmark-group-by=func --benchmark-columns=min,median,iqr,rounds $(PYTEST_ARGS)
 
 chaos: $(VENV)/dev.stamp  ## Random faults for DURATION seconds, by SEED; status 1 on a difference
 	$(BIN)/python -m tests.faults.chaos --duration $(DURATION) $(if $(SEED),--seed $(SEED))

@@ -46,8 +46,8 @@ class Tariff:
         self._spans: list[Span] = []
         for version in sorted(versions, key=lambda version: version.from_us):
             edges = {version.from_us, version.until_us}
-            for price in version.prices:
-                edges |= {price.valid_from_us, price.valid_until_us}
+            edges.update(price.valid_from_us for price in version.prices)
+            edges.update(price.valid_until_us for price in version.prices)
             starts = sorted(us for us in edges if version.from_us <= us <= version.until_us)
             for from_us, until_us in pairwise(starts):
                 prices = [

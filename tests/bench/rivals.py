@@ -18,7 +18,8 @@ from rich.console import Console
 
 from streams.embedded.children import DIE_WITH_PARENT
 from streams.settings import Settings
-from tests.bench.figures import PATIENCE_S, Figure, core_seconds, environment, slope
+from tests.bench.figures import Figure, environment
+from tests.bench.watch import PATIENCE_S, slope
 from tests.bench.work import NO_INSERT, TOGETHER
 
 LOG_TAIL_CHARS = 2_000
@@ -91,8 +92,7 @@ def measure_printing(
             yield time.monotonic(), int(line)
 
     try:
-        per_second = slope(samples(), total)
-        used = core_seconds(process.pid)
+        speed = slope(samples(), total, process.pid)
     except RuntimeError as error:
         tail = log_path.read_text(errors="replace")[-LOG_TAIL_CHARS:]
         raise RuntimeError(f"{module} {error}; the end of its log:\n{tail}") from error
@@ -101,4 +101,4 @@ def measure_printing(
         process.kill()
         process.wait()
         lines.close()
-    return Figure(name, per_second, used / total * 1e6, inserts)
+    return Figure(name, *speed, inserts)

@@ -25,6 +25,21 @@ def make_events(count: int, seed: int) -> list[Simulated]:
     return events[:count]
 
 
+def make_copies(events: list[Simulated], seed: int, skip: int, count: int) -> list[Simulated]:
+    """`count` events like the given ones, from number `skip` on, each with ids of its own.
+
+    Making an event takes 70 us; a copy 1 us. The ids of a Simulator begin with its seed.
+    """
+    ids = f"{seed}-{BEGAN.year}".encode()
+    copies = []
+    for number in range(skip, skip + count):
+        copy, index = divmod(number, len(events))
+        event = events[index]
+        own = b"%d.%b" % (copy, ids)
+        copies.append(event._replace(value=event.value.replace(ids, own)))
+    return copies
+
+
 def preload(settings: Settings, events: list[Simulated]) -> None:
     """Makes the topics and puts all events on them."""
     asyncio.run(create_topics(settings))

@@ -1,8 +1,8 @@
 """The same work in Bytewax: its Kafka source, `collect` under one key, and a sink that writes.
 
 Run as a process by `tests.bench.rivals`. One worker, since the engine's store has one owner, and no
-recovery store, which would cost it more. Without `collect` each partition's messages are an insert
-of their own, and the line is slower by a third.
+recovery store, which would cost it more. Without `collect` each partition's messages would be
+an insert of their own.
 """
 
 from collections import defaultdict

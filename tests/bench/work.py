@@ -11,7 +11,7 @@ from streams.services import calm_collector
 from streams.settings import load_settings
 
 NO_INSERT = "--no-insert"
-TOGETHER = 20_000  # records of one insert, where the library lets us say; 40,000 were no faster
+TOGETHER = 20_000  # records of one insert, where the library lets us say
 
 
 class Work:

@@ -209,6 +209,23 @@ def test_a_mistake_in_a_prefix_list_is_said_with_its_line(
     assert (number, names in message) == (line, True), message
 
 
+def test_what_is_wrong_twice_is_said_twice(read: Read) -> None:
+    # Amounts that were found good are remembered; those that were not must not be.
+    _, mistakes = read(calls="prefix,rate\n+1,-1\n\n+44,0.01\n+45,0.01\n+46,-1\n")
+    assert [line for _, line, _ in fatal(mistakes)] == [2, 6]
+
+
+def test_the_columns_of_a_prefix_list_stand_in_any_order(read: Read) -> None:
+    book, mistakes = read(calls="connection_fee,note,rate,prefix\n0.5,,0.01,+1\n,,0.02,+44\n")
+    assert (book is not None, fatal(mistakes)) == (True, [])
+    assert book is not None
+    prices = [price for price in book.tariffs["t"].versions[0].prices if price.prefix]
+    assert [
+        (price.prefix, format_nanos(price.rate), format_nanos(price.connection_fee), price.place)
+        for price in prices
+    ] == [("+1", "0.01", "0.5", "calls.csv:2"), ("+44", "0.02", "0", "calls.csv:3")]
+
+
 BROKEN_TAXES = [
     # row                                                         | the message names
     ("galactic,US,,,USF,calls,0.36,0.649,2026-01-01,",              "'galactic'"),

@@ -1,0 +1,71 @@
+"""Two workers against one: the same topics, and one store that is another process."""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from streams.settings import Settings
+from tests.bench.memory import store_apart
+from tests.bench.tables import Table
+from tests.bench.watch import watch_all
+from tests.support.workers import WorkerProcess, environment_of
+
+STILL_S = 3.0  # without a further event: all is done
+
+
+def measure_two(settings: Settings, folder: Path, total: int) -> Table:
+    """On the topics that hold the events already."""
+    one = measure_workers(settings, folder, total, 1)
+    two = measure_workers(settings, folder, total, 2)
+    return Table(
+        "Two workers against one",
+        ("workers", "events/s", "ratio"),
+        [("one", f"{one:,.0f}", "1.00x"), ("two", f"{two:,.0f}", f"{two / one:.2f}x")],
+        "From the end of the first batch (of both) to the end of the last; the store is a third"
+        f" process, the broker a fourth, and all share {os.cpu_count()} cores: two workers are"
+        " faster where cores allow.",
+    )
+
+
+def measure_workers(settings: Settings, folder: Path, total: int, count: int) -> float:
+    """Events a second of some workers of one group together."""
+    name = f"workers-{count}"
+    with ExitStack() as stack:
+        settings = settings.model_copy(update={"group": name})
+        settings = stack.enter_context(store_apart(settings, folder, name))
+        environment = environment_of(settings)
+        workers = [
+            stack.enter_context(WorkerProcess(environment, folder / f"{name}-{number}.log"))
+            for number in range(count)
+        ]
+        for worker in workers:
+            worker.start(wait_ready=False)
+        per_second = slope_of_all(workers, total)
+        for worker in workers:
+            worker.terminate()
+    return per_second
+
+
+def slope_of_all(workers: Sequence[WorkerProcess], total: int) -> float:
+    """From when each has done a batch until none does any more.
+
+    What a rebalance at the start makes them read twice comes before: a worker's first batch shows
+    that it has its partitions.
+    """
+    first: tuple[float, int] | None = None
+    last = (0.0, 0)
+    for at, counts in watch_all(workers):
+        count = sum(counts)
+        if first is None:
+            if all(counts):
+                first = last = at, count
+        elif count > last[1]:
+            last = at, count
+        elif count >= total and time.monotonic() - last[0] > STILL_S:
+            break
+    assert first is not None
+    if last[1] - first[1] < total / 4:
+        raise SystemExit(f"{total:,} events are too few for several workers; say --events")
+    return (last[1] - first[1]) / (last[0] - first[0])
