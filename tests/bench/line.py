@@ -19,7 +19,7 @@ from pathlib import Path
 import aiokafka
 from rich.console import Console
 
-from rater.events import KINDS, Event
+from rater.events import KINDS, Event, decode_all
 from rater.rate import rate
 from rater.tariff_file import load_book
 from streams.ledger import open_ledger
