@@ -6,10 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
+from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP, ConsumerMessage
 
 from streams import batches
-from streams.batches import BatchConsumer, BatchConsumerThread, check_versions
+from streams.batches import BatchConsumer, BatchConsumerThread, _Fetched, check_versions
 
 FAUST_S_OWN = "faust.transport.drivers.aiokafka.Consumer"
 CALLS = TP("usage.call.v1", 0)
@@ -212,6 +216,28 @@ async def test_a_revoked_partition_is_forgotten_and_the_others_stay(
     consumer.ack(calls)
     consumer.ack(texts)
     assert consumer.committable() == {TEXTS: 4}
+
+
+def test_records_stay_as_they_were_read() -> None:
+    """By aiokafka's own unpacking of what a broker would send, with and without our wrapping."""
+    place = TopicPartition("usage.call.v1", 0)
+    lean, usual = _unpacked(_Fetched(), place), _unpacked({}, place)
+    assert [type(record) for record in lean] == [DefaultRecord, DefaultRecord]
+    assert {type(record) for record in usual} == {ConsumerRecord}
+    for name in ("offset", "timestamp", "key", "value"):
+        assert [getattr(one, name) for one in lean] == [getattr(one, name) for one in usual]
+    assert [(one.offset, one.key, one.value) for one in lean] == [(0, b"a", b"1"), (1, None, b"2")]
+
+
+def _unpacked(results: dict[Any, Any], place: TopicPartition) -> list[Any]:
+    builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, -1, 10_000)
+    for offset, (key, value) in enumerate([(b"a", b"1"), (None, b"2")]):
+        builder.append(offset, 1_000 + offset, key, value, [])
+    records = PartitionRecords(
+        place, MemoryRecords(bytes(builder.build())), [], 0, None, None, True, 1
+    )
+    results[place] = FetchResult(place, assignment=None, partition_records=records, backoff=0)
+    return list(results[place]._partition_records)
 
 
 def test_other_versions_are_named(
