@@ -123,7 +123,7 @@ def report(tables: Sequence[Table], what: str, arguments: str) -> str:
     )
     return f"""# Benchmarks
 
-Written by `make bench` (`{f"python -m tests.bench.run {arguments}".strip()}`); every figure is of
+From `make bench` (`{f"python -m tests.bench.run {arguments}".strip()}`); every figure is of
 that one run, and only the ratios travel to another machine.
 
 {machine()}.
