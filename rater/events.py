@@ -175,8 +175,8 @@ class _Dialed(Event, frozen=True, kw_only=True):
     recorded: bool | None = None
 
     def check(self) -> Reject | None:
-        if not (numbers.is_party(self.from_) and numbers.is_party(self.to)):
-            return _bad_party(self.from_)
+        if (reject := _check_parties(self.from_, self.to)) is not None:
+            return reject
         dialed, answered, ended = self.dialed_at, self.answered_at, self.ended_at
         if dialed is None:
             if answered is not None:
@@ -256,9 +256,7 @@ class Text(Event, frozen=True, kw_only=True):
     body: str | None = None  # counts segments when `segments` is absent; never stored
 
     def check(self) -> Reject | None:
-        if not (numbers.is_party(self.from_) and numbers.is_party(self.to)):
-            return _bad_party(self.from_)
-        return None
+        return _check_parties(self.from_, self.to)
 
     def span(self) -> tuple[datetime, datetime]:
         return self.sent_at, self.sent_at
@@ -635,12 +633,13 @@ def _bad_time(message: str) -> Reject:
     return Reject(Reason.BAD_TIME, message)
 
 
-def _bad_party(from_: str) -> Reject:
-    """Of an event one of whose parties is none: the sender, or else the other."""
-    field = "to" if numbers.is_party(from_) else "from"
-    return _bad_number(
-        field, "E.164 such as +14155550100, a short code, client:, sip: or anonymous"
-    )
+def _check_parties(from_: str, to: str) -> Reject | None:
+    for field, party in (("from", from_), ("to", to)):
+        if not numbers.is_party(party):
+            return _bad_number(
+                field, "E.164 such as +14155550100, a short code, client:, sip: or anonymous"
+            )
+    return None
 
 
 def _bad_number(field: str, forms: str) -> Reject:

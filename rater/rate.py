@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rater.charge import Charge, Cost, Terms, new_charge
 from rater.events import Dims, Event, Parties, Usage
 from rater.months import month_bounds_us, month_of
-from rater.price import Bill, Price, View
+from rater.price import Bill, Price, View, find_by_prefix
 from rater.tariff import Account, Book, Span
 from rater.tax import NO_TABLE, TaxRule
 
@@ -56,11 +56,8 @@ def rate(event: Event, book: Book) -> list[Charge] | Parked:
     identity, parties = event.identity(), event.parties()
     charges = []
     for priced in shape.lines:
-        for length, by_prefix in priced.view:
-            price = by_prefix.get(usage.number[:length])
-            if price is not None:
-                break
-        else:
+        price = find_by_prefix(priced.view, usage.number)
+        if price is None:
             return _no_price(account, priced.line, usage.dims, usage.number)
         pricing = priced.pricings.get(id(price))
         if pricing is None:
