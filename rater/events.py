@@ -538,7 +538,7 @@ def decode_all(
 ) -> Sequence[Event | Reject]:
     """`decode` of each, faster where all are well: most is looked at for all of them together."""
     present = [raw for raw in raws if raw]
-    if len(present) == len(raws):
+    if len(present) == len(raws) and max(map(len, present), default=0) <= MAX_RECORD_BYTES:
         try:
             events = list(map(kind.decode, present))
             if _are_well(kind, events, present, received_us):
@@ -551,8 +551,8 @@ def decode_all(
 def _are_well(
     kind: Kind, events: Sequence[Event], raws: Sequence[bytes], received_us: Sequence[int]
 ) -> bool:
-    """Whether `decode` refuses none of them; doubts are a no, as is a UnicodeDecodeError."""
-    if max(map(len, raws)) > MAX_RECORD_BYTES or any(map(_check_of, events)):
+    """Whether `decode` refuses none of them, once read; doubts are a no, as is a UnicodeDecodeError."""
+    if any(map(_check_of, events)):
         return False
     for (first, last), at_us in zip(map(_span_of, events), received_us, strict=True):
         if first < _EPOCH or last > _latest(at_us):
