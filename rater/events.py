@@ -551,7 +551,7 @@ def decode_all(
 def _are_well(
     kind: Kind, events: Sequence[Event], raws: Sequence[bytes], received_us: Sequence[int]
 ) -> bool:
-    """Whether `decode` refuses none of them, once read; doubts are a no, as is a UnicodeDecodeError."""
+    """Whether `decode` refuses none of them; doubts are a no, as is a UnicodeDecodeError."""
     if any(map(_check_of, events)):
         return False
     for (first, last), at_us in zip(map(_span_of, events), received_us, strict=True):
