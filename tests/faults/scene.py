@@ -28,7 +28,7 @@ from tests.support.broker import committed, read_log, wait_until_committed
 from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.workers import environment_of, own_settings, wait_for
 
-SAMPLE_EVERY_S = 1.0
+SAMPLE_EVERY_S = 2.0
 SESSION_TIMEOUT_S = 6  # the least that a broker allows
 INSERT_TIMEOUT_S = 3
 REST_S = 120.0

@@ -1,22 +1,12 @@
 """kill -9 of workers: at each point of a batch's way, at the worst moment, and whenever."""
 
 import signal
-import time
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from streams.embedded.kafka import EmbeddedKafka
 from streams.faults import POINTS
-from streams.settings import Settings
-from tests.conftest import MEASURED
 from tests.faults.actions import kill_at_worst_moment, kill_worker, terminate_at_worst_moment
-from tests.faults.check import stored_ends
-from tests.faults.scene import Scene, open_scene
-from tests.faults.seed import fresh_seed
-from tests.support.clickhouse_http import ClickHouseHttp
-from tests.support.workers import wait_for
+from tests.faults.scene import Scene
 
 WORKERS = ("a", "b", "c")
 
@@ -37,36 +27,3 @@ def test_workers_killed_at_every_point_of_a_batch_at_random_and_at_the_worst_mom
     kill_at_worst_moment(scene)
     terminate_at_worst_moment(scene)
     assert scene.settle() == []
-
-
-@pytest.mark.timeout(180)
-def test_what_a_killed_worker_held_goes_on_with_default_settings(
-    chaos_broker: EmbeddedKafka,
-    chaos_store: ClickHouseHttp,
-    tmp_path: Path,
-    record_property: Callable[[str, object], None],
-) -> None:
-    session_timeout_s = Settings.model_fields["session_timeout_s"].default
-    with open_scene(
-        chaos_broker, chaos_store, tmp_path, seed=fresh_seed(), session_timeout_s=session_timeout_s
-    ) as scene:
-        scene.begin("a", "b")
-        ledger = scene.ledger()
-        wait_for(lambda: len(stored_ends(ledger)[0]) >= 8, "rows of many partitions")
-        held = {place for place in stored_ends(ledger)[0] if scene.holds("a", place)}
-        assert held
-        scene.fleet.kill("a")
-        killed_at = time.monotonic()
-        time.sleep(0.5)  # what the store was doing for the dead is done
-        before = stored_ends(ledger)[0]
-        wait_for(
-            lambda: any(stored_ends(ledger)[0][place] > before[place] for place in held),
-            "a record of a partition that the dead worker held",
-            60,
-        )
-        record_property(MEASURED, f"rated again {time.monotonic() - killed_at:.1f} s after a kill")
-        ledger.close()
-        assert scene.settle() == []
-        # And the comparison sees what is lost, or what is charged twice.
-        scene.execute("ALTER TABLE rated DELETE WHERE line = 'texts' SETTINGS mutations_sync = 2")
-        assert any(difference.startswith("identities of rows") for difference in scene.settle())
