@@ -1,14 +1,13 @@
-"""Usage events: one typed struct per kind, the registry of kinds, and how bytes become one.
+"""Usage events: one typed struct per kind, and the registry of kinds.
 
-A struct says what its event uses (`usages`, priced one by one) or, for the monthly kinds, what
+A struct says what its event uses (`usage`, priced line by line) or, for the monthly kinds, what
 stands (`state`). A new kind is one struct, one entry in KINDS, one table of cases in tests.
 """
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from operator import attrgetter, methodcaller
+from operator import attrgetter
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -19,14 +18,11 @@ from rater.reject import Reason, Reject
 from rater.segments import count_segments
 from rater.tuples import by_fields
 
-MAX_RECORD_BYTES = 1_048_576
 MAX_CALL = timedelta(hours=24)
-MAX_AHEAD = timedelta(minutes=5)
 
 _encode = msgspec.json.Encoder().encode
-_check_of, _span_of = methodcaller("check"), methodcaller("span")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -56,7 +52,7 @@ Segments = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 def to_us(time: datetime) -> int:
     """Microseconds since the Unix epoch, exact (a float of seconds is not)."""
-    return (time - _EPOCH) // _MICROSECOND
+    return (time - EPOCH) // _MICROSECOND
 
 
 # The answers to what a price can match on, in the order of DIMENSIONS; None where it has none.
@@ -180,14 +176,14 @@ class _Dialed(Event, frozen=True, kw_only=True):
         dialed, answered, ended = self.dialed_at, self.answered_at, self.ended_at
         if dialed is None:
             if answered is not None:
-                return _bad_time("answered_at is given without dialed_at: say when it was dialed")
+                return bad_time("answered_at is given without dialed_at: say when it was dialed")
             return None
         if ended < dialed:
-            return _bad_time(f"ended_at {ended} is before dialed_at {dialed}")
+            return bad_time(f"ended_at {ended} is before dialed_at {dialed}")
         if ended - dialed > MAX_CALL:
-            return _bad_time(f"the call lasts {ended - dialed}, longer than 24 h")
+            return bad_time(f"the call lasts {ended - dialed}, longer than 24 h")
         if answered is not None and not dialed <= answered <= ended:
-            return _bad_time(f"answered_at {answered} is outside the call, {dialed} to {ended}")
+            return bad_time(f"answered_at {answered} is outside the call, {dialed} to {ended}")
         return None
 
     def span(self) -> tuple[datetime, datetime]:
@@ -239,6 +235,14 @@ class Dial(_Dialed, frozen=True, kw_only=True):
         return self._usage(("campaign_calls",), "voice")
 
 
+# The fields of a text's content; after them its count of segments.
+TEXT_CONTENT = (
+    "kind", "id", "account_id", "revision", "direction", "media", "from_", "to", "sent_at",
+    "registered", "carrier", "sender",
+)  # fmt: skip
+_text_content = attrgetter(*TEXT_CONTENT)
+
+
 class Text(Event, frozen=True, kw_only=True):
     """An SMS or MMS: its price and its carrier fee are two charges."""
 
@@ -264,13 +268,7 @@ class Text(Event, frozen=True, kw_only=True):
     def content(self) -> bytes:
         # A status update of the same text is neither a new charge nor a conflict.
         # The body counts by its segments alone, so a parked text agrees with its re-send.
-        return _encode(
-            (
-                self.kind, self.id, self.account_id, self.revision, self.direction, self.media,
-                self.from_, self.to, self.sent_at, self.registered, self.carrier, self.sender,
-                self.segment_count(),
-            )
-        )  # fmt: skip
+        return _encode((*_text_content(self), self.segment_count()))
 
     def segment_count(self) -> int:
         """The provider's own count wins; then the body's; an MMS and a text without either is 1."""
@@ -314,9 +312,9 @@ class Amd(Event, frozen=True, kw_only=True):
 
     def check(self) -> Reject | None:
         if self.answered_at is not None and self.answered_at < self.dialed_at:
-            return _bad_time(f"answered_at {self.answered_at} is before dialed_at {self.dialed_at}")
+            return bad_time(f"answered_at {self.answered_at} is before dialed_at {self.dialed_at}")
         if self.answered_at is not None and self.answered_at - self.dialed_at > MAX_CALL:
-            return _bad_time(f"answered_at {self.answered_at} is over 24 h after dialed_at")
+            return bad_time(f"answered_at {self.answered_at} is over 24 h after dialed_at")
         return None
 
     def span(self) -> tuple[datetime, datetime]:
@@ -491,145 +489,7 @@ KINDS = {
 }
 
 
-def decode(kind: Kind, raw: bytes | None, received_us: int) -> Event | Reject:
-    """The event that a record's value is, or why it is none. Never raises on data.
-
-    `received_us` is when the log received the record (the broker's timestamp): an event that
-    happened more than five minutes later than that is refused. Source: domain.md, Bad input.
-    """
-    if not raw:
-        return Reject(Reason.EMPTY, f"the record has no value; send a {kind.name} event as JSON")
-    if len(raw) > MAX_RECORD_BYTES:
-        return Reject(
-            Reason.TOO_LARGE, f"the record has {len(raw)} bytes; at most {MAX_RECORD_BYTES}"
-        )
-    try:
-        if not raw.isascii():
-            raw.decode()  # msgspec reads no text of a field that it skips
-        event = kind.decode(raw)
-        twice = None if _names_once(kind, [event], [raw], raw) else _name_twice(raw)
-    except msgspec.ValidationError as error:
-        return _reject_field(str(error))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Reject(Reason.BAD_JSON, f"not a JSON object: {error}")
-    if twice is not None:
-        return Reject(Reason.DUPLICATE_KEY, f"the name {twice!r} stands twice; send it once")
-    if (reject := event.check()) is not None:
-        return reject
-    first, last = event.span()
-    if first < _EPOCH:
-        return _bad_time(f"{first} is before 1970: check the producer's clock")
-    if last > _latest(received_us):
-        return Reject(
-            Reason.IN_FUTURE,
-            f"{last} is {(to_us(last) - received_us) // 1_000_000} s after the log received it; "
-            "at most 300 s: check the producer's clock",
-        )
-    return event
-
-
-@lru_cache(maxsize=1024)  # records of a batch were received together
-def _latest(received_us: int) -> datetime:
-    return _EPOCH + received_us * _MICROSECOND + MAX_AHEAD
-
-
-def decode_all(
-    kind: Kind, raws: Sequence[bytes | None], received_us: Sequence[int]
-) -> Sequence[Event | Reject]:
-    """`decode` of each, faster where all are well: most is looked at for all of them together."""
-    present = [raw for raw in raws if raw]
-    if len(present) == len(raws) and max(map(len, present), default=0) <= MAX_RECORD_BYTES:
-        try:
-            events = list(map(kind.decode, present))
-            if _are_well(kind, events, present, received_us):
-                return events
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            pass  # which of them it is, and why, is found one by one
-    return [decode(kind, raw, at_us) for raw, at_us in zip(raws, received_us, strict=True)]
-
-
-def _are_well(
-    kind: Kind, events: Sequence[Event], raws: Sequence[bytes], received_us: Sequence[int]
-) -> bool:
-    """Whether `decode` refuses none of them; doubts are a no, as is a UnicodeDecodeError."""
-    if any(map(_check_of, events)):
-        return False
-    for (first, last), at_us in zip(map(_span_of, events), received_us, strict=True):
-        if first < _EPOCH or last > _latest(at_us):
-            return False
-    joined = b"".join(raws)
-    if not joined.isascii():
-        joined.decode()  # msgspec reads no text of a field that it skips
-    return _names_once(kind, events, raws, joined)
-
-
-def decode_line(raw: bytes, received_us: int) -> Event | Reject:
-    """An event from a line of a file, where the event itself says its `kind`."""
-    try:
-        name = _KIND_OF_LINE.decode(raw).kind
-    except msgspec.ValidationError as error:
-        return Reject(Reason.WRONG_KIND, f"{error}; say kind, one of {', '.join(KINDS)}")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Reject(Reason.BAD_JSON, f"not a JSON object: {error}")
-    if name not in KINDS:
-        return Reject(Reason.WRONG_KIND, f"kind {name!r} is none of {', '.join(KINDS)}")
-    return decode(KINDS[name], raw, received_us)
-
-
-class _KindOfLine(msgspec.Struct):
-    kind: str
-
-
-_KIND_OF_LINE = msgspec.json.Decoder(_KindOfLine)
-
-
-def _names_once(kind: Kind, events: Sequence[Event], raws: Sequence[bytes], joined: bytes) -> bool:
-    """A quick look that is never wrong when it says yes; what it doubts, `_name_twice` settles.
-
-    But for escaped ones each quote begins or ends a name or a text, so their number tells: a name
-    that stands twice adds two at least, in whichever record. A field at its default may be said or
-    not. Names that are none of the kind's are doubts too.
-    """
-    if b"\\" in joined:
-        raws = [raw.replace(rb"\\", b"__").replace(rb"\"", b"__") for raw in raws]
-        joined = b"".join(raws)
-    unexplained = joined.count(b'"') - kind.quotes * len(raws)
-    columns = list(zip(*map(kind.defaulted_values, events), strict=True))
-    for field, values in zip(kind.defaulted, columns, strict=True):
-        unexplained -= field.quotes * (len(values) - values.count(field.default))
-    for (name, default, _, quotes), values in zip(kind.defaulted, columns, strict=True):
-        if not unexplained:
-            break
-        for raw, value in zip(raws, values, strict=True):
-            if value == default and name in raw:
-                unexplained -= quotes
-    return not unexplained
-
-
-def _name_twice(raw: bytes) -> str | None:
-    found: str | None = None
-
-    def pairs(items: list[tuple[str, Any]]) -> None:
-        nonlocal found
-        names = set()
-        for name, _ in items:
-            if name in names:
-                found = name
-            names.add(name)
-
-    # Numbers stay text: Python reads no integer of more than 4,300 digits.
-    json.loads(raw, object_pairs_hook=pairs, parse_int=str, parse_float=str)
-    return found
-
-
-def _reject_field(error: str) -> Reject:
-    """msgspec's message names the field and what it expects, and not the value: fit for a log."""
-    if error.endswith("`$.kind`"):
-        return Reject(Reason.WRONG_KIND, f"{error}: the kind disagrees with the topic")
-    return Reject(Reason.BAD_FIELD, error)
-
-
-def _bad_time(message: str) -> Reject:
+def bad_time(message: str) -> Reject:
     return Reject(Reason.BAD_TIME, message)
 
 
@@ -650,7 +510,7 @@ def _check_span(
     start_name: str, start: datetime, end_name: str, end: datetime | None
 ) -> Reject | None:
     if end is not None and end < start:
-        return _bad_time(f"{end_name} {end} is before {start_name} {start}")
+        return bad_time(f"{end_name} {end} is before {start_name} {start}")
     return None
 
 

@@ -14,7 +14,8 @@ from rater.area_codes import STATE_OF_AREA_CODE
 # One pattern for the whole field, so that a number that is no number is refused when it is decoded.
 # `$` alone also matches before a last newline, hence (?!\n).
 E164_PATTERN = r"\+[1-9][0-9]{6,14}"
-PARTY_PATTERN = rf"^({E164_PATTERN}|[0-9]{{3,8}}|client:.+|sips?:.+|anonymous)$(?!\n)"
+PARTY_FORMS = rf"{E164_PATTERN}|[0-9]{{3,8}}|client:.+|sips?:.+|anonymous"
+PARTY_PATTERN = rf"^({PARTY_FORMS})$(?!\n)"
 NUMBER_PATTERN = rf"^({E164_PATTERN}|[0-9]{{3,8}})$(?!\n)"
 
 # A match for what is a party, None for what is none.

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from rater.billable import billed_seconds
 from rater.events import DIMENSIONS, Dims, Usage
+from rater.facts import NEVER, Instants
 from rater.money import ROUNDINGS, format_nanos
 
 SECOND_US = 1_000_000
@@ -125,6 +128,15 @@ class Price(msgspec.Struct, kw_only=True, gc=False):
         if begin_us is None:
             return 0
         raw_us = usage.ended_us - begin_us
+        return (raw_us if self.fraction == "drop" else raw_us + SECOND_US - 1) // SECOND_US
+
+    def raw_seconds_of(
+        self, at_us: Instants, answered_us: Instants, ended_us: Instants
+    ) -> npt.NDArray[np.int64]:
+        """`raw_seconds` of many usages by their instants."""
+        begin_us = at_us if self.start == "dial" else answered_us
+        lasted = (ended_us != NEVER) & (begin_us != NEVER)
+        raw_us = np.where(lasted, ended_us, 0) - np.where(lasted, begin_us, 0)
         return (raw_us if self.fraction == "drop" else raw_us + SECOND_US - 1) // SECOND_US
 
     def why_free(self, usage: Usage) -> str:

@@ -5,16 +5,19 @@ book: their prices, month and taxes until the next edge in time (`Shape`), their
 and what a quantity costs by them (`Pricing`). `find_price` and `Price.bill` say what is remembered.
 """
 
+from collections.abc import Callable, Sequence
 from datetime import date
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 from rater.charge import Charge, Cost, Terms, new_charge
 from rater.events import Dims, Event, Parties, Usage
+from rater.facts import Facts, usage_of
 from rater.months import month_bounds_us, month_of
 from rater.price import Bill, Price, View, find_by_prefix
 from rater.tariff import Account, Book, Span
-from rater.tax import NO_TABLE, TaxRule
+from rater.tax import CALL_LINES, NO_TABLE, TaxRule
 
 
 class Wait(StrEnum):
@@ -59,9 +62,7 @@ def rate(event: Event, book: Book) -> list[Charge] | Parked:
         price = find_by_prefix(priced.view, usage.number)
         if price is None:
             return _no_price(account, priced.line, usage.dims, usage.number)
-        pricing = priced.pricings.get(id(price))
-        if pricing is None:
-            pricing = priced.add(price, book, account, event.kind, usage, shape)
+        pricing = priced.pricing(price, book, account, event.kind, usage, shape)
         charges.append(
             new_charge(
                 (
@@ -87,55 +88,99 @@ class Shape(NamedTuple):
     lines: tuple["PricedLine", ...]
 
 
+Quantity = tuple[int, int]  # raw seconds, segments
+States = tuple[str, str]  # of a usage's origin and its termination
+NO_STATES: States = ("", "")
+
+
 class PricedLine(NamedTuple):
     """A line's prices and taxes for a shape's usages."""
 
     line: str
     view: View
-    tax_rule: TaxRule
+    tax_rule: Callable[[States], TaxRule]
     pricings: dict[int, "Pricing"]  # by the price's id
 
-    def add(
+    def pricing(
         self, price: Price, book: Book, account: Account, kind: str, usage: Usage, shape: Shape
     ) -> "Pricing":
-        """Remembers one more price that usages of the shape were found to have."""
-        book.memo.make_room()
-        terms = terms_of(kind, self.line, usage, shape.month, price, book, account, shape.version)
-        terms = book.memo.terms.setdefault(terms, terms)
-        pricing = self.pricings[id(price)] = Pricing(
-            terms, price, price.why_free(usage), self.tax_rule, book
-        )
+        """What such usages of this price have in common; remembered."""
+        pricing = self.pricings.get(id(price))
+        if pricing is None:
+            book.memo.make_room()
+            terms = terms_of(
+                kind, self.line, usage, shape.month, price, book, account, shape.version
+            )
+            terms = book.memo.terms.setdefault(terms, terms)
+            pricing = self.pricings[id(price)] = Pricing(
+                terms, price, price.why_free(usage), self.tax_rule, book
+            )
         return pricing
 
 
 class Pricing:
     """A shape's usages under one price: their terms, and what a quantity costs."""
 
-    __slots__ = ("_costs", "_counts_segments", "_free", "_memo", "_price", "_tax_rule", "terms")
+    __slots__ = (
+        "_by_states", "_costs", "_counts_segments", "_free", "_memo", "_price", "_tax_rule",
+        "terms",
+    )  # fmt: skip
 
     def __init__(
-        self, terms: Terms, price: Price, free: str, tax_rule: TaxRule, book: Book
+        self,
+        terms: Terms,
+        price: Price,
+        free: str,
+        tax_rule: Callable[[States], TaxRule],
+        book: Book,
     ) -> None:
         self.terms = terms
         self._price = price
         self._free = free
         self._tax_rule = tax_rule
+        self._by_states = book.taxes is not None and terms.line in CALL_LINES
         self._counts_segments = terms.line in TEXT_LINES
         self._memo = book.memo
-        costs_of = (id(price), id(tax_rule), free, self._counts_segments)
-        self._costs: dict[tuple[int, int], Cost] = book.memo.costs.setdefault(costs_of, {})
+        self._costs: dict[States, dict[Quantity, Cost]] = {}
 
     def cost(self, usage: Usage) -> Cost:
         """What follows from a usage's quantity."""
         raw_seconds = self._price.raw_seconds(usage)
+        states = (usage.origin, usage.termination) if self._by_states else NO_STATES
+        costs = self._costs_in(states)
         quantity = (raw_seconds, usage.segments)
-        cost = self._costs.get(quantity)
+        cost = costs.get(quantity)
         if cost is None:
             bill = self._price.bill_unless(self._free, raw_seconds, usage.segments)
             segments = usage.segments if self._counts_segments else 0
             self._memo.make_room()
-            cost = self._costs[quantity] = cost_of(segments, bill, self._tax_rule)
+            cost = costs[quantity] = cost_of(segments, bill, self._tax_rule(states))
         return cost
+
+    def costs(self, facts: Facts, some: Sequence[int]) -> list[Cost]:
+        """`cost` of some of the events, by their numbers."""
+        raw_seconds = self._price.raw_seconds_of(
+            facts.at_us[some], facts.answered_us[some], facts.ended_us[some]
+        )
+        quantities = zip(raw_seconds.tolist(), map(facts.segments.__getitem__, some), strict=True)
+        if self._by_states:
+            tables = map(self._costs_in, map(facts.states.__getitem__, some))
+            costs = list(map(dict.get, tables, quantities))
+        else:
+            costs = list(map(self._costs_in(NO_STATES).get, quantities))
+        return [
+            cost if cost is not None else self.cost(usage_of(facts, number))
+            for number, cost in zip(some, costs, strict=True)
+        ]
+
+    def _costs_in(self, states: States) -> dict[Quantity, Cost]:
+        costs = self._costs.get(states)
+        if costs is None:
+            rule = self._tax_rule(states)
+            key = (id(self._price), id(rule), self._free, self._counts_segments)
+            self._memo.make_room()
+            costs = self._costs[states] = self._memo.costs.setdefault(key, {})
+        return costs
 
 
 def find_shape(book: Book, account: Account, kind: str, usage: Usage) -> Shape | Parked:
@@ -143,7 +188,7 @@ def find_shape(book: Book, account: Account, kind: str, usage: Usage) -> Shape |
     at_us = usage.at_us
     key = (
         id(account), kind, usage.lines, usage.dims, usage.status, usage.dialed,
-        usage.answered_us is None, usage.origin, usage.termination,
+        usage.answered_us is None,
     )  # fmt: skip
     shapes: tuple[Shape, ...] = book.memo.shapes.get(key, ())
     for shape in shapes:
@@ -156,8 +201,9 @@ def find_shape(book: Book, account: Account, kind: str, usage: Usage) -> Shape |
     edges = [(span.from_us, span.until_us), month_bounds_us(month, account.zone)]
     lines = []
     for line in usage.lines:
-        tax_rule = _tax_rule(book, account, line, usage)
-        edges.append((tax_rule.from_us, tax_rule.until_us))
+        tax_rule = partial(_tax_rule, book, account, line, at_us)
+        # The table's edges are the same whatever the states are.
+        edges.append((tax_rule(NO_STATES).from_us, tax_rule(NO_STATES).until_us))
         lines.append(PricedLine(line, span.prices.view(line, usage.dims), tax_rule, {}))
     starts, ends = zip(*edges, strict=True)
     shape = Shape(max(starts), min(ends), month, span.version, tuple(lines))
@@ -204,10 +250,10 @@ def _no_price(account: Account, line: str, dims: Dims, number: str) -> Parked:
     )
 
 
-def _tax_rule(book: Book, account: Account, line: str, usage: Usage) -> TaxRule:
+def _tax_rule(book: Book, account: Account, line: str, at_us: int, states: States) -> TaxRule:
     if book.taxes is None:
         return NO_TABLE
-    return book.taxes.rule(line, usage.at_us, account.address, usage.origin, usage.termination)
+    return book.taxes.rule(line, at_us, account.address, *states)
 
 
 # The parts of a charge
@@ -246,5 +292,5 @@ def charge_of(
         account_id, identity, 0, event_id, *parties,
         usage.at_us, usage.answered_us, usage.ended_us,
         terms_of(kind, line, usage, month, price, book, account, version),
-        cost_of(0, bill, _tax_rule(book, account, line, usage)),
+        cost_of(0, bill, _tax_rule(book, account, line, usage.at_us, NO_STATES)),
     )  # fmt: skip

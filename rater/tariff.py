@@ -1,8 +1,9 @@
 """The tariff book: which account pays by which tariff, and which version holds at an instant."""
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -107,6 +108,10 @@ class Book:
 
     def account(self, account_id: str) -> Account:
         return self.accounts.get(account_id, self._default)
+
+    def accounts_of(self, account_ids: Iterable[str]) -> list[Account]:
+        """`account` of each."""
+        return list(map(self.accounts.get, account_ids, repeat(self._default)))
 
     def label(self) -> str:
         """The newest version of each tariff, for the metric rater_tariff_info."""

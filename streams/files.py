@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
 
-from rater.events import Event, decode_line, to_us
+from rater.decode import decode_line
+from rater.events import Event, to_us
 from rater.months import month_of, next_month
 from rater.reject import Reject
 from rater.tariff import Book

@@ -2,7 +2,8 @@
 
 from datetime import UTC
 
-from rater.events import KINDS, decode, to_us
+from rater.decode import decode
+from rater.events import KINDS, to_us
 from rater.reject import Reject
 from rater.tariff import Book
 from streams.ledger import Ledger

@@ -14,7 +14,8 @@ import msgspec
 from xxhash import xxh3_64_intdigest
 
 from rater.charge import Charge
-from rater.events import Amd, Event, Kind, Text, decode_all
+from rater.decode import decode_all
+from rater.events import Amd, Event, Kind, Text
 from rater.monthly import Telling
 from rater.rate import Parked, rate
 from rater.reject import Reject
@@ -138,7 +139,7 @@ def add_records(
     """Adds the outcome of each record of one stretch of a partition, and the stretch's receipt."""
     before = [len(batch.rated), len(batch.states), len(batch.parked), len(batch.rejected)]
     received_us = [record.timestamp * 1000 for record in records]
-    events = decode_all(kind, [record.value for record in records], received_us)
+    events, _ = decode_all(kind, [record.value for record in records], received_us)
     for record, event in zip(records, events, strict=True):
         place = _place((topic, partition, record.offset, record.timestamp))
         if isinstance(event, Reject):

@@ -11,7 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 import schemas
-from rater.events import KINDS, decode, to_us
+from rater.decode import decode
+from rater.events import KINDS, to_us
 from rater.reject import Reject
 from streams.contracts import contracts
 from streams.simulate import Simulator

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from rater.events import KINDS, Event, decode
+from rater.decode import decode
+from rater.events import KINDS, Event
 from rater.rate import find_price, rate
 from rater.tariff import Book
 from rater.tariff_file import load_book

@@ -19,7 +19,8 @@ from pathlib import Path
 import aiokafka
 from rich.console import Console
 
-from rater.events import KINDS, Event, decode_all
+from rater.decode import decode_all
+from rater.events import KINDS, Event
 from rater.rate import rate
 from rater.tariff_file import load_book
 from streams.ledger import open_ledger
@@ -125,7 +126,7 @@ def measure_steps(events: list[Simulated], folder: Path) -> list[Figure]:
     def decode_records() -> None:
         for kind, of_kind in records.items():
             values = [record.value for record in of_kind]
-            events_of_kind = decode_all(KINDS[kind], values, [received_us] * len(values))
+            events_of_kind, _ = decode_all(KINDS[kind], values, [received_us] * len(values))
             decoded.extend(event for event in events_of_kind if isinstance(event, Event))
         assert len(decoded) == len(events)
 

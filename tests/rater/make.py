@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import HealthCheck, settings
 
 from rater.charge import Charge
-from rater.events import DIMENSIONS, KINDS, Dims, Event, Usage, decode
+from rater.decode import decode
+from rater.events import DIMENSIONS, KINDS, Dims, Event, Usage
 from rater.money import format_nanos
 from rater.monthly import Telling
 from rater.months import FOREVER_US

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rater.events import KINDS, Amd, decode
+from rater.decode import decode
+from rater.events import KINDS, Amd
 from rater.reject import Reject
 from rater.tariff import Book
 from rater.tariff_file import load_book

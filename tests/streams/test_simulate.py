@@ -7,7 +7,8 @@ from itertools import pairwise
 import orjson
 import pytest
 
-from rater.events import KINDS, Event, decode, to_us
+from rater.decode import decode
+from rater.events import KINDS, Event, to_us
 from rater.rate import Parked, rate
 from rater.reject import Reject
 from rater.tariff import Book

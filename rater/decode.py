@@ -1,0 +1,183 @@
+"""From a record's bytes to its event, or to the reason why it is none.
+
+`decode` is the rule, for one record. `decode_all` does the same for many, faster where all of them
+are well: most is then looked at for all together.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import repeat
+from operator import and_, contains, eq, methodcaller
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from rater.events import EPOCH, KINDS, Event, Kind, bad_time, to_us
+from rater.facts import Facts, are_well, facts_of
+from rater.reject import Reason, Reject
+
+MAX_RECORD_BYTES = 1_048_576
+MAX_AHEAD = timedelta(minutes=5)
+ONE_BY_ONE = 64  # records of which one is bad
+
+_MICROSECOND = timedelta(microseconds=1)
+_check_of, _span_of = methodcaller("check"), methodcaller("span")
+
+
+def decode(kind: Kind, raw: bytes | None, received_us: int) -> Event | Reject:
+    """The event that a record's value is, or why it is none. Never raises on data.
+
+    `received_us` is when the log received the record (the broker's timestamp): an event that
+    happened more than five minutes later than that is refused. Source: domain.md, Bad input.
+    """
+    if not raw:
+        return Reject(Reason.EMPTY, f"the record has no value; send a {kind.name} event as JSON")
+    if len(raw) > MAX_RECORD_BYTES:
+        return Reject(
+            Reason.TOO_LARGE, f"the record has {len(raw)} bytes; at most {MAX_RECORD_BYTES}"
+        )
+    try:
+        if not raw.isascii():
+            raw.decode()  # msgspec reads no text of a field that it skips
+        event = kind.decode(raw)
+        twice = None if _names_once(kind, [event], [raw], raw) else _name_twice(raw)
+    except msgspec.ValidationError as error:
+        return _reject_field(str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Reject(Reason.BAD_JSON, f"not a JSON object: {error}")
+    if twice is not None:
+        return Reject(Reason.DUPLICATE_KEY, f"the name {twice!r} stands twice; send it once")
+    if (reject := event.check()) is not None:
+        return reject
+    first, last = event.span()
+    if first < EPOCH:
+        return bad_time(f"{first} is before 1970: check the producer's clock")
+    if last > _latest(received_us):
+        return Reject(
+            Reason.IN_FUTURE,
+            f"{last} is {(to_us(last) - received_us) // 1_000_000} s after the log received it; "
+            "at most 300 s: check the producer's clock",
+        )
+    return event
+
+
+@lru_cache(maxsize=1024)  # records of a batch were received together
+def _latest(received_us: int) -> datetime:
+    return EPOCH + received_us * _MICROSECOND + MAX_AHEAD
+
+
+def decode_all(
+    kind: Kind, raws: Sequence[bytes | None], received_us: Sequence[int]
+) -> tuple[Sequence[Event | Reject], Facts | None]:
+    """`decode` of each; and the facts of all, where all are well and the kind isn't monthly."""
+    if (well := _decode_well(kind, raws, received_us)) is not None:
+        return well
+    if len(raws) <= ONE_BY_ONE:
+        return [
+            decode(kind, raw, at_us) for raw, at_us in zip(raws, received_us, strict=True)
+        ], None
+    # One bad record costs the others a second look, not one each.
+    half = len(raws) // 2
+    first, _ = decode_all(kind, raws[:half], received_us[:half])
+    second, _ = decode_all(kind, raws[half:], received_us[half:])
+    return [*first, *second], None
+
+
+def _decode_well(
+    kind: Kind, raws: Sequence[bytes | None], received_us: Sequence[int]
+) -> tuple[Sequence[Event], Facts | None] | None:
+    """What `decode_all` gives where `decode` refuses none of them; None where there are doubts."""
+    present = [raw for raw in raws if raw]
+    if not present or len(present) < len(raws) or max(map(len, present)) > MAX_RECORD_BYTES:
+        return None
+    try:
+        joined = b"".join(present)
+        if not joined.isascii():
+            joined.decode()  # msgspec reads no text of a field that it skips
+        events = list(map(kind.decode, present))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    facts = None
+    if kind.monthly:
+        good = not any(map(_check_of, events)) and _are_in_time(events, received_us)
+    else:
+        facts = facts_of(kind, events)
+        latest_us = np.array(received_us, np.int64) + MAX_AHEAD // _MICROSECOND
+        good = are_well(kind, facts, latest_us)
+    return (events, facts) if good and _names_once(kind, events, present, joined) else None
+
+
+def _are_in_time(events: Sequence[Event], received_us: Sequence[int]) -> bool:
+    return all(
+        first >= EPOCH and last <= _latest(at_us)
+        for (first, last), at_us in zip(map(_span_of, events), received_us, strict=True)
+    )
+
+
+def decode_line(raw: bytes, received_us: int) -> Event | Reject:
+    """An event from a line of a file, where the event itself says its `kind`."""
+    try:
+        name = _KIND_OF_LINE.decode(raw).kind
+    except msgspec.ValidationError as error:
+        return Reject(Reason.WRONG_KIND, f"{error}; say kind, one of {', '.join(KINDS)}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Reject(Reason.BAD_JSON, f"not a JSON object: {error}")
+    if name not in KINDS:
+        return Reject(Reason.WRONG_KIND, f"kind {name!r} is none of {', '.join(KINDS)}")
+    return decode(KINDS[name], raw, received_us)
+
+
+class _KindOfLine(msgspec.Struct):
+    kind: str
+
+
+_KIND_OF_LINE = msgspec.json.Decoder(_KindOfLine)
+
+
+def _names_once(kind: Kind, events: Sequence[Event], raws: Sequence[bytes], joined: bytes) -> bool:
+    """A quick look that is never wrong when it says yes; what it doubts, `_name_twice` settles.
+
+    But for escaped ones each quote begins or ends a name or a text, so their number tells: a name
+    that stands twice adds two at least, in whichever record. A field at its default may be said or
+    not. Names that are none of the kind's are doubts too.
+    """
+    if b"\\" in joined:
+        raws = [raw.replace(rb"\\", b"__").replace(rb"\"", b"__") for raw in raws]
+        joined = b"".join(raws)
+    unexplained = joined.count(b'"') - kind.quotes * len(raws)
+    columns = list(zip(*map(kind.defaulted_values, events), strict=True))
+    for field, values in zip(kind.defaulted, columns, strict=True):
+        unexplained -= field.quotes * (len(values) - values.count(field.default))
+    for (name, default, _, quotes), values in zip(kind.defaulted, columns, strict=True):
+        if not unexplained:
+            break
+        are_named = map(contains, raws, repeat(name))
+        named_at_default = sum(map(and_, are_named, map(eq, values, repeat(default))))
+        unexplained -= quotes * named_at_default
+    return not unexplained
+
+
+def _name_twice(raw: bytes) -> str | None:
+    found: str | None = None
+
+    def pairs(items: list[tuple[str, Any]]) -> None:
+        nonlocal found
+        names = set()
+        for name, _ in items:
+            if name in names:
+                found = name
+            names.add(name)
+
+    # Numbers stay text: Python reads no integer of more than 4,300 digits.
+    json.loads(raw, object_pairs_hook=pairs, parse_int=str, parse_float=str)
+    return found
+
+
+def _reject_field(error: str) -> Reject:
+    """msgspec's message names the field and what it expects, and not the value: fit for a log."""
+    if error.endswith("`$.kind`"):
+        return Reject(Reason.WRONG_KIND, f"{error}: the kind disagrees with the topic")
+    return Reject(Reason.BAD_FIELD, error)
