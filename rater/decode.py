@@ -154,9 +154,11 @@ def _names_once(kind: Kind, events: Sequence[Event], raws: Sequence[bytes], join
     for (name, default, _, quotes), values in zip(kind.defaulted, columns, strict=True):
         if not unexplained:
             break
-        are_named = map(contains, raws, repeat(name))
-        named_at_default = sum(map(and_, are_named, map(eq, values, repeat(default))))
-        unexplained -= quotes * named_at_default
+        at_default = values.count(default)
+        are_named = list(map(contains, raws, repeat(name)))
+        if at_default and not all(are_named):
+            at_default = sum(map(and_, are_named, map(eq, values, repeat(default))))
+        unexplained -= quotes * at_default
     return not unexplained
 
 

@@ -20,7 +20,7 @@ from rater.tuples import by_fields
 
 MAX_CALL = timedelta(hours=24)
 
-_encode = msgspec.json.Encoder().encode
+encode_content = msgspec.json.Encoder().encode
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -137,7 +137,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     def content(self) -> bytes:
         """What two events with one id must agree in, or they are in conflict."""
-        return _encode(self)
+        return encode_content(self)
 
     def usage(self) -> Usage | None:
         """What is priced, a row for each of its lines; None for the monthly kinds."""
@@ -268,7 +268,7 @@ class Text(Event, frozen=True, kw_only=True):
     def content(self) -> bytes:
         # A status update of the same text is neither a new charge nor a conflict.
         # The body counts by its segments alone, so a parked text agrees with its re-send.
-        return _encode((*_text_content(self), self.segment_count()))
+        return encode_content((*_text_content(self), self.segment_count()))
 
     def segment_count(self) -> int:
         """The provider's own count wins; then the body's; an MMS and a text without either is 1."""

@@ -5,8 +5,10 @@ all of them, and their quantities become costs by tables (`rater.rate`). What ha
 have to, is left to `rate`.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import count
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +21,8 @@ from rater.price import Price, View, find_by_prefix
 from rater.rate import Parked, Shape, find_shape
 from rater.tariff import Account, Book
 
+charge_of, _tax_status_of = attrgetter("charge"), attrgetter("tax_status")
+
 Numbers = npt.NDArray[np.int64]  # events by their place among the facts
 
 
@@ -29,11 +33,17 @@ class RatedLine(NamedTuple):
     costs: list[Cost]
 
 
-def rate_together(kind: Kind, facts: Facts, book: Book) -> tuple[list[RatedLine], list[int]]:
-    """The charges of all events, by line; and the numbers of those that `rate` must rate alone.
+class Rated(NamedTuple):
+    """The charges of all events by line; or the events, by number, that `rate` must rate alone."""
 
-    The lines are those of all the events only where there are no such numbers.
-    """
+    lines: list[RatedLine]
+    alone: list[int]  # where there are any, the lines are not whole
+    charged: Counter[str]  # nanos, by line
+    tax_unknown: int  # charges whose tax no table could tell
+
+
+def rate_together(kind: Kind, facts: Facts, book: Book) -> Rated:
+    """The charges of all the events, where none must be rated alone."""
     work = _Work(kind, facts, book)
     alone = [number for number, revision in enumerate(facts.revisions) if revision]
     waiting = _alike(work.accounts, facts.alike)
@@ -51,7 +61,7 @@ def rate_together(kind: Kind, facts: Facts, book: Book) -> tuple[list[RatedLine]
             waiting.append(group[~holds])
             group = group[holds]
         alone += work.rate(group, shape)
-    return work.lines, alone
+    return Rated(work.lines, alone, work.charged, work.tax_unknown)
 
 
 class _Work:
@@ -61,6 +71,8 @@ class _Work:
         self._kind, self._facts, self._book = kind, facts, book
         self.accounts = book.accounts_of(facts.account_ids)
         self.lines: list[RatedLine] = []
+        self.charged: Counter[str] = Counter()
+        self.tax_unknown = 0
 
     def rate(self, group: Numbers, shape: Shape) -> list[int]:
         """Adds the charges of events of one shape; the numbers of those without a price."""
@@ -77,10 +89,12 @@ class _Work:
                 pricing = priced.pricing(
                     price, self._book, self.accounts[some[0]], self._kind.name, usage, shape
                 )
-                its_terms = pricing.terms
-                for number, cost in zip(some, pricing.costs(self._facts, some), strict=True):
+                its_terms, its_costs = pricing.terms, pricing.costs(self._facts, some)
+                for number, cost in zip(some, its_costs, strict=True):
                     terms[number] = its_terms
                     costs[number] = cost
+                self.charged[priced.line] += sum(map(charge_of, its_costs))
+                self.tax_unknown += list(map(_tax_status_of, its_costs)).count("unknown")
         return unpriced
 
 

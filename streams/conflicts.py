@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from rater.reject import Reason, Reject
 from streams.ledger import Ledger
-from streams.pipeline import Batch, Place, RejectedRow, place_of_version
+from streams.pipeline import Batch, RejectedRow
+from streams.place import Place, place_of_version
 
 # The other content may have any month: what came in these months is looked at in all of them.
 _OF_MONTHS = """

@@ -10,7 +10,8 @@ from rater.months import month_of, next_month
 from rater.reject import Reject
 from rater.tariff import Book
 from streams import freeswitch
-from streams.pipeline import Batch, Place, RejectedRow, add_event
+from streams.pipeline import Batch, RejectedRow, add_event
+from streams.place import Place
 
 MONTHS_MADE_MAX = 120
 

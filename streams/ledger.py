@@ -23,9 +23,11 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 import schemas
 from rater import __version__
 from rater.charge import MONEY, Charge, Cost, Terms
+from rater.facts import NEVER, Instants
 from rater.months import month_of
 from streams import faults
-from streams.pipeline import Batch, ParkedRow, Place, RatedRow, Receipt, RejectedRow, StateRow
+from streams.pipeline import Batch, Block, ParkedRow, RatedRow, Receipt, RejectedRow, StateRow
+from streams.place import Place
 from streams.settings import Settings, read_secret
 
 TABLES = ("rated", "states", "parked", "rejected", "receipts")
@@ -127,10 +129,14 @@ class Ledger:
         now = datetime.now(UTC)
         with self._write_lock:
             self._written_months.update(row.charge.terms.month for row in batch.rated)
+            for block in batch.blocks:
+                for line in block.lines:
+                    self._written_months.update(terms.month for terms in line.terms)
             self._written_months.update(
                 month_of(row.telling.state.from_us, ZoneInfo("UTC")) for row in batch.states
             )
             self._insert("rated", _rated_columns(batch.rated))
+            self._insert("rated", _block_columns(batch.blocks))
             faults.reach("in_insert")
             self._insert("states", _state_columns(batch.states))
             self._insert("parked", _parked_columns(batch.parked, now))
@@ -285,6 +291,51 @@ def _rated_columns(rows: Sequence[RatedRow]) -> dict[str, pa.Array] | None:
     return columns | _place_columns(places) | {"version": _versions(versions)}
 
 
+def _block_columns(blocks: Sequence[Block]) -> dict[str, pa.Array] | None:
+    """As `_rated_columns`; what the lines of an event share is made once."""
+    if not blocks:
+        return None
+    own = [columns for block in blocks for columns in [_own_columns(block)] * len(block.lines)]
+    lines = [line for block in blocks for line in block.lines]
+    terms = [terms for line in lines for terms in line.terms]
+    costs = [cost for line in lines for cost in line.costs]
+    columns = {name: pa.concat_arrays([one[name] for one in own]) for name in own[0]}
+    columns["topic"] = columns["topic"].dictionary_encode()
+    return columns | _shared_columns(Terms._fields, terms) | _shared_columns(Cost._fields, costs)
+
+
+def _own_columns(block: Block) -> dict[str, pa.Array]:
+    """A row for each event, without what its charges share with others."""
+    facts, places = block.facts, block.places
+    count = len(facts.ids)
+    return {
+        "account_id": pa.array(facts.account_ids),
+        "identity": pa.array(facts.identities),
+        "revision": pa.array(facts.revisions),
+        "event_id": pa.array(facts.ids),
+        "from_number": pa.array(facts.from_),
+        "to_number": pa.array(facts.to),
+        "group_id": pa.array(facts.group_ids),
+        "campaign_id": pa.array(facts.campaign_ids),
+        "call_id": pa.array(facts.call_ids),
+        "occurred_at": _times(facts.at_us),
+        "answered_at": _times(facts.answered_us),
+        "ended_at": _times(facts.ended_us),
+        "content_hash": pa.array(block.content_hashes),
+        "topic": pa.repeat(places.topic, count),
+        "partition": pa.array(places.partitions.astype(np.int32)),
+        "offset": pa.array(places.offsets),
+        "logged_at": pa.array(places.logged_ms).view(pa.timestamp("ms", tz="UTC")),
+        "version": pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(16), count, [None, pa.py_buffer(block.versions)]
+        ),
+    }
+
+
+def _times(at_us: Instants) -> pa.Array:
+    return pa.array(at_us, mask=at_us == NEVER).view(pa.timestamp("us", tz="UTC"))
+
+
 def _columns_of(names: Iterable[str], columns: Iterable[Sequence[Any]]) -> dict[str, pa.Array]:
     made = {}
     for name, values in zip(names, columns, strict=True):
@@ -303,16 +354,10 @@ def _shared_columns(names: Iterable[str], parts: Sequence[tuple[Any, ...]]) -> d
 
     Texts are dictionaries, as LowCardinality columns want them; no value may stand twice in one.
     """
-    numbers: dict[int, int] = {}
-    distinct: list[tuple[Any, ...]] = []
-    indices = []
-    for part in parts:
-        number = numbers.get(id(part))
-        if number is None:
-            number = numbers[id(part)] = len(distinct)
-            distinct.append(part)
-        indices.append(number)
-    taken = pa.array(indices, pa.int32())
+    by_id = dict(zip(map(id, parts), parts, strict=True))
+    numbered = pa.array(map(id, parts), pa.int64(), size=len(parts)).dictionary_encode()
+    distinct = [by_id[one] for one in numbered.dictionary.to_pylist()]
+    taken = numbered.indices
     made = _columns_of(names, zip(*distinct, strict=True))
     for column, values in made.items():
         made[column] = (

@@ -1,7 +1,5 @@
 """Our metrics: one prefix, base units, `_total` on counters, never an account as a label."""
 
-from operator import attrgetter
-
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from rater import __version__
@@ -87,10 +85,6 @@ def show_audit(audit: Audit, *, at_s: float) -> None:
     AUDITED_AT.set(at_s)
 
 
-_line_and_cost = attrgetter("charge.terms.line", "charge.cost")
-_logged_ms = attrgetter("place.logged_ms")
-
-
 def count_batch(batch: Batch, *, written_s: float, insert_s: float) -> None:
     """Counts a batch once it is in the store; `written_s` is now in Unix seconds."""
     BATCHES.inc()
@@ -106,13 +100,8 @@ def count_batch(batch: Batch, *, written_s: float, insert_s: float) -> None:
         REJECTED.labels(rejected.reject.reason.value).inc()
     for parked in batch.parked:
         PARKED.labels(parked.parked.reason.value).inc()
-    charged: dict[str, int] = {}
-    unknown = 0
-    for line, cost in map(_line_and_cost, batch.rated):
-        charged[line] = charged.get(line, 0) + cost.charge
-        unknown += cost.tax_status == "unknown"
-    TAX_UNKNOWN.inc(unknown)
-    for line, nanos in charged.items():
+    TAX_UNKNOWN.inc(batch.tax_unknown)
+    for line, nanos in batch.charged.items():
         CHARGED.labels(line).inc(nanos / NANOS)
-    if batch.rated:
-        AGE.observe(max(0.0, written_s - min(map(_logged_ms, batch.rated)) / 1000))
+    if batch.oldest_ms is not None:
+        AGE.observe(max(0.0, written_s - batch.oldest_ms / 1000))

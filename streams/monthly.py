@@ -13,7 +13,8 @@ from rater.events import KINDS, State, to_us
 from rater.monthly import Telling, charge_month
 from rater.tariff import Book
 from streams.ledger import Ledger
-from streams.pipeline import Batch, Place, monthly_row
+from streams.pipeline import Batch, monthly_row
+from streams.place import Place
 
 # Rows of one account come together, so an account's month is made from all of its things.
 _TELLINGS = """

@@ -7,7 +7,8 @@ from rater.events import KINDS, to_us
 from rater.reject import Reject
 from rater.tariff import Book
 from streams.ledger import Ledger
-from streams.pipeline import Batch, Place, add_event
+from streams.pipeline import Batch, add_event
+from streams.place import Place
 
 RETRIED_AT_ONCE = 10_000
 

@@ -11,23 +11,23 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
-from rater.charge import Charge
+from rater.charge import Charge, Cost
 from rater.decode import decode_all
-from rater.events import Amd, Event, Kind, Text
+from rater.events import Amd, Event, Kind, Text, encode_content
+from rater.facts import NEVER, Facts, facts_of
 from rater.monthly import Telling
 from rater.rate import Parked, rate
 from rater.reject import Reject
 from rater.tariff import Book
+from rater.together import RatedLine, charge_of, rate_together
 from rater.tuples import by_fields
+from streams.place import Place, Places, Versions
 
 RAW_KEPT_BYTES = 65_536  # of a dead letter; more could exceed a topic's limit
-
-# A version falls as the log position rises, so that ReplacingMergeTree keeps the first record.
-# The top bit is above every position: what carries it stands over what does not.
-_POSITION_BITS = 127
-_PREFERRED = 1 << _POSITION_BITS
 
 
 class Record(Protocol):
@@ -45,22 +45,7 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
-class Place(NamedTuple):
-    """Where in the log a record lies; its timestamp is the broker's, in milliseconds."""
-
-    topic: str
-    partition: int
-    offset: int
-    logged_ms: int
-
-    def position(self) -> int:
-        """The order of the log as one integer: timestamp, then partition, then offset."""
-        return self.logged_ms << 80 | self.partition << 64 | self.offset
-
-    @classmethod
-    def at(cls, topic: str, position: int) -> "Place":
-        """The place that has a position."""
-        return cls(topic, position >> 64 & 0xFFFF, position & 0xFFFF_FFFF_FFFF_FFFF, position >> 80)
+Stretch = tuple[int, Sequence[Record]]  # of a partition, in order
 
 
 class RatedRow(NamedTuple):
@@ -71,6 +56,16 @@ class RatedRow(NamedTuple):
 
 
 _place, _row = by_fields(Place), by_fields(RatedRow)
+
+
+class Block(NamedTuple):
+    """Rated rows by column: of events of one kind, one row of each for each of its lines."""
+
+    facts: Facts
+    lines: Sequence[RatedLine]
+    content_hashes: npt.NDArray[np.uint64]
+    places: Places
+    versions: Versions
 
 
 class StateRow(NamedTuple):
@@ -123,32 +118,133 @@ class Receipt(NamedTuple):
 
 @dataclass
 class Batch:
-    """The rows of some stretches of the log, in the order of the records."""
+    """The rows of some stretches of the log. Those of the ledger are in `blocks` and in `rated`."""
 
+    blocks: list[Block] = field(default_factory=list)
     rated: list[RatedRow] = field(default_factory=list)
     states: list[StateRow] = field(default_factory=list)
     parked: list[ParkedRow] = field(default_factory=list)
     rejected: list[RejectedRow] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     events: Counter[str] = field(default_factory=Counter)  # with an outcome of their own, by kind
+    charged: Counter[str] = field(default_factory=Counter)  # nanos, by line
+    tax_unknown: int = 0  # rated rows whose tax no table could tell
+    oldest_ms: int | None = None  # the broker's timestamp of the oldest record
 
 
 def add_records(
     batch: Batch, kind: Kind, topic: str, partition: int, records: Sequence[Record], book: Book
 ) -> None:
     """Adds the outcome of each record of one stretch of a partition, and the stretch's receipt."""
-    before = [len(batch.rated), len(batch.states), len(batch.parked), len(batch.rejected)]
+    outcomes, _ = _decode(kind, records)
+    _add_alone(batch, kind, topic, partition, records, outcomes, book)
+
+
+def add_together(
+    batch: Batch,
+    kind: Kind,
+    topic: str,
+    stretches: Sequence[Stretch],
+    book: Book,
+) -> None:
+    """As `add_records` of each stretch of one topic, sooner: what can be is rated together."""
+    if kind.monthly:
+        for partition, records in stretches:
+            add_records(batch, kind, topic, partition, records, book)
+        return
+    records = [record for _, some in stretches for record in some]
+    outcomes, facts = _decode(kind, records)
+    together = np.arange(len(records))  # the numbers of those that are
+    if facts is None:
+        together = np.flatnonzero([not isinstance(outcome, Reject) for outcome in outcomes])
+        facts = _facts_of_some(kind, outcomes, together)
+    rated = rate_together(kind, facts, book) if facts else None
+    if rated and rated.alone:
+        together = np.delete(together, rated.alone)
+        facts = _facts_of_some(kind, outcomes, together)
+        rated = rate_together(kind, facts, book) if facts else None
+    lines: Sequence[RatedLine] = ()
+    if facts and rated:
+        lines = rated.lines
+        places = _places_of(topic, stretches).some(together)
+        batch.blocks.append(_block(kind, facts, lines, places))
+        batch.events[kind.name] += len(together)
+        batch.charged += rated.charged
+        batch.tax_unknown += rated.tax_unknown
+    alone: list[Event | Reject | None] = list(outcomes)
+    for number in together.tolist():
+        alone[number] = None
+    first = 0
+    for partition, some in stretches:
+        end = first + len(some)
+        begin, until = np.searchsorted(together, (first, end)).tolist()
+        costs = [cost for line in lines for cost in line.costs[begin:until]]
+        _add_alone(batch, kind, topic, partition, some, alone[first:end], book, costs)
+        first = end
+
+
+def _decode(kind: Kind, records: Sequence[Record]) -> tuple[Sequence[Event | Reject], Facts | None]:
     received_us = [record.timestamp * 1000 for record in records]
-    events, _ = decode_all(kind, [record.value for record in records], received_us)
-    for record, event in zip(records, events, strict=True):
+    return decode_all(kind, [record.value for record in records], received_us)
+
+
+def _facts_of_some(
+    kind: Kind, outcomes: Sequence[Event | Reject], numbers: npt.NDArray[np.int64]
+) -> Facts | None:
+    events = [event for number in numbers.tolist() if isinstance(event := outcomes[number], Event)]
+    return facts_of(kind, events) if events else None
+
+
+def _places_of(topic: str, stretches: Sequence[Stretch]) -> Places:
+    records = [record for _, some in stretches for record in some]
+    return Places(
+        topic,
+        np.array([partition for partition, some in stretches for _ in some], np.int64),
+        np.array([record.offset for record in records], np.int64),
+        np.array([record.timestamp for record in records], np.int64),
+    )
+
+
+def _block(kind: Kind, facts: Facts, lines: Sequence[RatedLine], places: Places) -> Block:
+    hashes = map(xxh3_64_intdigest, map(encode_content, facts.contents))
+    return Block(
+        facts,
+        lines,
+        np.fromiter(hashes, np.uint64, len(facts.ids)),
+        places,
+        # Where the events of one call disagree, one that was answered counts.
+        places.versions(np.bool_(kind.struct is Amd) & (facts.answered_us != NEVER)),
+    )
+
+
+def _add_alone(
+    batch: Batch,
+    kind: Kind,
+    topic: str,
+    partition: int,
+    records: Sequence[Record],
+    outcomes: Sequence[Event | Reject | None],
+    book: Book,
+    together: Sequence[Cost] = (),
+) -> None:
+    """Adds what was not added together with others (None), and the stretch's receipt for all."""
+    before = [len(batch.rated), len(batch.states), len(batch.parked), len(batch.rejected)]
+    for record, outcome in zip(records, outcomes, strict=True):
+        if outcome is None:
+            continue
         place = _place((topic, partition, record.offset, record.timestamp))
-        if isinstance(event, Reject):
+        if isinstance(outcome, Reject):
             value, headers = record.value or b"", record.headers
-            batch.rejected.append(RejectedRow(place, kind.name, event, record.key, value, headers))
+            batch.rejected.append(
+                RejectedRow(place, kind.name, outcome, record.key, value, headers)
+            )
         else:
-            add_event(batch, event, place, book)
+            add_event(batch, outcome, place, book)
     after = [len(batch.rated), len(batch.states), len(batch.parked), len(batch.rejected)]
     rated, states, parked, rejected = map(int.__sub__, after, before)
+    costs = [row.charge.cost for row in batch.rated[before[0] :]]
+    oldest_ms = min(record.timestamp for record in records)
+    batch.oldest_ms = oldest_ms if batch.oldest_ms is None else min(oldest_ms, batch.oldest_ms)
     batch.receipts.append(
         Receipt(
             topic,
@@ -157,11 +253,11 @@ def add_records(
             records[-1].offset,
             len(records),
             len(records) - states - parked - rejected,
-            rated,
+            rated + len(together),
             states,
             parked,
             rejected,
-            sum(row.charge.cost.charge for row in batch.rated[before[0] :]),
+            sum(map(charge_of, costs)) + sum(map(charge_of, together)),
         )
     )
 
@@ -176,16 +272,17 @@ def add_event(batch: Batch, event: Event, place: Place, book: Book) -> None:
         return
     batch.events[event.kind] += 1
     content_hash = xxh3_64_intdigest(event.content())
-    version = _PREFERRED - 1 - place.position()
+    # Where the events of one call disagree, one that was answered counts.
+    preferred = isinstance(event, Amd) and event.answered_at is not None
+    version = place.version(preferred=preferred)
     state = event.state()
     if state is not None:
         telling = Telling(event.account_id, event.kind, event.id, place.position(), state)
         batch.states.append(StateRow(telling, event.revision, content_hash, place, version))
-    if isinstance(event, Amd) and event.answered_at is not None:
-        # Where the events of one call disagree, one that was answered counts.
-        version |= _PREFERRED
     for charge in outcome:
         batch.rated.append(_row((charge, content_hash, place, version)))
+        batch.charged[charge.terms.line] += charge.cost.charge
+        batch.tax_unknown += charge.cost.tax_status == "unknown"
 
 
 def monthly_row(charge: Charge, telling: Telling, topic: str, read_us: int) -> RatedRow:
@@ -195,11 +292,6 @@ def monthly_row(charge: Charge, telling: Telling, topic: str, read_us: int) -> R
     last knew most, whatever order two makers write in.
     """
     return RatedRow(charge, 0, Place.at(topic, telling.position), read_us)
-
-
-def place_of_version(topic: str, version: int) -> Place:
-    """Where the record of an event's row lies, from the row's version."""
-    return Place.at(topic, _PREFERRED - 1 - version % _PREFERRED)
 
 
 def _without_body(event: Event) -> bytes:

@@ -18,7 +18,7 @@ from rater.events import Kind
 from rater.tariff import Book
 from streams import faults, metrics
 from streams.ledger import Ledger, StoreErrors
-from streams.pipeline import Batch, Record, RejectedRow, add_records
+from streams.pipeline import Batch, Record, RejectedRow, add_together
 from streams.settings import Settings
 
 _URL = re.compile(r"with url: .*?(?= \(Caused by|$)", re.DOTALL)
@@ -143,8 +143,11 @@ class Writer:
     def _rate(self, stretches: list[Stretch]) -> Batch:
         batch = Batch()
         book = self._book()
+        of_topic: dict[tuple[Kind, str], list[tuple[int, Sequence[Record]]]] = {}
         for kind, topic, partition, records, _ in stretches:
-            add_records(batch, kind, topic, partition, records, book)
+            of_topic.setdefault((kind, topic), []).append((partition, records))
+        for (kind, topic), some in of_topic.items():
+            add_together(batch, kind, topic, some, book)
         return batch
 
     async def _insert(self, batch: Batch) -> float:

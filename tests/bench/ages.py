@@ -42,7 +42,7 @@ def note_batches(path: str) -> None:
 
     def count_and_note(batch: Batch, *, written_s: float, insert_s: float) -> None:
         count_batch(batch, written_s=written_s, insert_s=insert_s)
-        logged = Counter(row.place.logged_ms for row in batch.rated)
+        logged = Counter(ms for block in batch.blocks for ms in block.places.logged_ms.tolist())
         logged.update(row.place.logged_ms for row in batch.states)
         noted = {
             "written_ms": written_s * 1000,

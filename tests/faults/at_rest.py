@@ -27,7 +27,8 @@ from streams.audit import audit_ledger
 from streams.conflicts import find_conflicts, settle_conflicts
 from streams.ledger import Ledger
 from streams.monthly import make_month
-from streams.pipeline import Place, RejectedRow, place_of_version
+from streams.pipeline import RejectedRow
+from streams.place import Place, place_of_version
 from streams.settings import load_settings
 from streams.usage import read_statement
 from streams.web.app import create_app

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from streams.ledger import Ledger
-from streams.pipeline import place_of_version
+from streams.place import place_of_version
 from tests.faults.store import Breakable
 
 # What became of a record, as long as the ledger lives: copies merge, a conflict's loser goes.

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 import schemas
 from streams import audit, conflicts, ledger, monthly, parked
-from streams.pipeline import place_of_version
+from streams.place import place_of_version
 from tests import conftest
 
 Row = dict[str, Any]

@@ -80,17 +80,13 @@ def rejects_that_are_not_kept(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_row_named_by_its_offset(patch: pytest.MonkeyPatch) -> None:
-    add = pipeline.add_event
+    block = pipeline._block
 
-    def by_offset(batch: Batch, event: Any, place: pipeline.Place, book: Book) -> None:
-        before = len(batch.rated)
-        add(batch, event, place, book)
-        batch.rated[before:] = [
-            row._replace(charge=row.charge._replace(identity=f"{place.offset}"))
-            for row in batch.rated[before:]
-        ]
+    def by_offset(kind: Kind, facts: Any, lines: Any, places: Any) -> pipeline.Block:
+        named = facts._replace(identities=[str(offset) for offset in places.offsets])
+        return block(kind, named, lines, places)
 
-    patch.setattr(pipeline, "add_event", by_offset)
+    patch.setattr(pipeline, "_block", by_offset)
 
 
 SIMULATED: list[Mutate] = [

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from rater.reject import Reject
 from rater.tariff import Book
 from streams.files import months_touched, rate_file, read_lines
-from streams.pipeline import Batch, Place
+from streams.pipeline import Batch
+from streams.place import Place
 from tests.conftest import Event, Log, call, number, recording, text
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

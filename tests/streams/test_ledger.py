@@ -21,7 +21,8 @@ from rater.statement import statement_to_json
 from rater.tariff import Book
 from streams.ledger import TABLES, Ledger, StoreErrors, StoreHeldError, open_ledger
 from streams.monthly import make_month
-from streams.pipeline import Batch, ParkedRow, Place, RatedRow, Receipt, RejectedRow, StateRow
+from streams.pipeline import Batch, ParkedRow, RatedRow, Receipt, RejectedRow, StateRow
+from streams.place import Place
 from streams.settings import Settings
 from streams.usage import read_charge, read_months, read_statement
 from tests.conftest import LOGGED_MS, Log, MakeLedger, amd, call, number, recording, text

@@ -18,7 +18,8 @@ from streams import operate
 from streams.console import FAILED, WRONG_USE, Stop
 from streams.ledger import Ledger
 from streams.letters import Selection, choose, list_letters, printable, read_letter, show_bytes
-from streams.pipeline import Batch, ParkedRow, Place, RejectedRow
+from streams.pipeline import Batch, ParkedRow, RejectedRow
+from streams.place import Place
 from tests.conftest import Done, Log, environment, number, text
 
 CALLS, TEXTS = "usage.call.v1", "usage.text.v1"

@@ -17,7 +17,8 @@ from rater.reject import Reject
 from rater.tariff import Book
 from rater.tariff_file import load_book
 from schemas import SAMPLE_TARIFF
-from streams.pipeline import RAW_KEPT_BYTES, Batch, Place, RatedRow, add_event, add_records
+from streams.pipeline import RAW_KEPT_BYTES, Batch, RatedRow, add_event, add_records
+from streams.place import Place
 from tests.conftest import LOGGED_MS, SAMPLES, Log, Logged, amd, call, number, text
 
 BOOK = load_book(SAMPLE_TARIFF)

@@ -27,7 +27,8 @@ from streams.console import FAILED, WITH_REJECTS, WRONG_USE, Stop
 from streams.embedded.kafka import EmbeddedKafka
 from streams.ledger import Ledger, open_ledger
 from streams.log import Chunk, Reader, Span
-from streams.pipeline import Batch, ParkedRow, Place, RejectedRow, add_records
+from streams.pipeline import Batch, ParkedRow, RejectedRow, add_records
+from streams.place import Place
 from streams.reconcile import Difference, Report, What
 from streams.settings import Settings, load_settings
 from streams.topics import (

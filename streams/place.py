@@ -1,0 +1,65 @@
+"""Where in the log a record lies, and the version of its rows: the first in the log stands.
+
+A version falls as the log position rises, so that ReplacingMergeTree keeps the first record.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+_POSITION_BITS = 127
+# The top bit is above every position: what carries it stands over what does not.
+PREFERRED = 1 << _POSITION_BITS
+
+Integers = npt.NDArray[np.int64]
+Versions = npt.NDArray[np.uint64]  # a pair for each: the low half, then the high half
+
+
+class Place(NamedTuple):
+    """Where in the log a record lies; its timestamp is the broker's, in milliseconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    logged_ms: int
+
+    def position(self) -> int:
+        """The order of the log as one integer: timestamp, then partition, then offset."""
+        return self.logged_ms << 80 | self.partition << 64 | self.offset
+
+    def version(self, *, preferred: bool = False) -> int:
+        """The version of the rows of this record's event."""
+        return PREFERRED * (1 + preferred) - 1 - self.position()
+
+    @classmethod
+    def at(cls, topic: str, position: int) -> "Place":
+        """The place that has a position."""
+        return cls(topic, position >> 64 & 0xFFFF, position & 0xFFFF_FFFF_FFFF_FFFF, position >> 80)
+
+
+class Places(NamedTuple):
+    """The places of many records of one topic, by column."""
+
+    topic: str
+    partitions: Integers
+    offsets: Integers
+    logged_ms: Integers
+
+    def some(self, numbers: Integers) -> "Places":
+        """Of some of the records."""
+        columns = (column[numbers] for column in self[1:])
+        return Places(self.topic, *columns)
+
+    def versions(self, preferred: npt.NDArray[np.bool_]) -> Versions:
+        """`Place.version` of each. A position has no bit where 2**127 - 1 has none: no borrow."""
+        versions = np.empty((len(self.offsets), 2), np.uint64)
+        versions[:, 0] = ~self.offsets.astype(np.uint64)
+        high = (self.logged_ms << 16 | self.partitions).astype(np.uint64)
+        versions[:, 1] = np.where(preferred, np.uint64(2**64 - 1), np.uint64(2**63 - 1)) - high
+        return versions
+
+
+def place_of_version(topic: str, version: int) -> Place:
+    """Where the record of an event's row lies, from the row's version."""
+    return Place.at(topic, PREFERRED - 1 - version % PREFERRED)
