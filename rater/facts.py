@@ -6,7 +6,7 @@ Of the kinds that are priced by event. An event's struct says the same of it alo
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from itertools import repeat
 from operator import attrgetter, is_, is_not, sub
@@ -22,7 +22,7 @@ from rater.events import EPOCH, MAX_CALL, TEXT_CONTENT, Call, Dial, Event, Kind,
 
 Instants = npt.NDArray[np.int64]  # microseconds since the epoch
 NEVER = np.iinfo(np.int64).min  # in place of an instant that an event does not have
-MAX_CALL_US = int(MAX_CALL.total_seconds()) * 1_000_000
+MAX_CALL_US = MAX_CALL // timedelta(microseconds=1)
 
 # Where usages differ though they are priced alike: their names, numbers and quantities. A field
 # that is not here tells usages apart, and so do the forms of their parties' numbers.

@@ -103,7 +103,7 @@ OWNERS = [
     # library               who may import it
     ("clickhouse_connect",  {"streams/ledger.py"}),
     ("chdb",                set()),
-    ("pyarrow",             {"streams/ledger.py"}),
+    ("pyarrow",             {"streams/ledger.py", "rater/facts.py"}),  # columns, in memory
     ("aiokafka",            {"streams/batches.py", "streams/topics.py", "streams/produce.py",
                              "streams/log.py"}),
     ("faust",               {"streams/app.py", "streams/agents.py", "streams/batches.py",
@@ -130,7 +130,7 @@ def test_a_library_has_its_owner(library: str, owners: set[str]) -> None:
 
 SHELL = {
     "streams", "schemas", "clickhouse_connect", "chdb", "faust", "aiokafka", "fastapi",
-    "starlette", "uvicorn", "pyarrow", "pydantic", "pydantic_settings", "structlog", "typer",
+    "starlette", "uvicorn", "pydantic", "pydantic_settings", "structlog", "typer",
     "rich", "prometheus_client", "asyncio", "threading", "socket", "subprocess", "os", "random",
     "time", "secrets", "uuid", "logging", "urllib", "http",
 }  # fmt: skip
