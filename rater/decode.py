@@ -72,7 +72,10 @@ def _latest(received_us: int) -> datetime:
 def decode_all(
     kind: Kind, raws: Sequence[bytes | None], received_us: Sequence[int]
 ) -> tuple[Sequence[Event | Reject], Facts | None]:
-    """`decode` of each; and the facts of all, where all are well and the kind isn't monthly."""
+    """`decode` of each; and the facts of all, where all were well at the first look.
+
+    Never of a monthly kind. Facts that are None say nothing of the events.
+    """
     if (well := _decode_well(kind, raws, received_us)) is not None:
         return well
     if len(raws) <= ONE_BY_ONE:

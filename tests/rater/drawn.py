@@ -1,0 +1,150 @@
+"""Events of every kind as hypothesis draws them, about all the edges that a price can have."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from hypothesis import strategies as st
+
+PARTIES = st.sampled_from(
+    [
+        "+12125550100", "+16465550111", "+13105550100", "+14155550100", "+17135550100",
+        "+13055550100", "+12065550100", "+12025550100", "+14165550100", "+12425550100",
+        "+18765550100", "+17875550100", "+18005550100", "+18885550100", "+18225550100",
+        "+442079460000", "+447700900123", "+448001111111", "+33612345678", "+551155501234",
+        "+88212345678", "+4915112345678", "87121", "911", "client:ann", "sip:ann@example.com",
+        "anonymous",
+    ]
+)  # fmt: skip
+NUMBERS = st.sampled_from(["+12125550100", "+13105550100", "+18005550100", "87121"])
+ACCOUNTS = st.sampled_from(["acme", "someone"])
+
+# Where something changes: versions, fees, tax quarters, months in UTC and in New York, clocks.
+EDGES = [
+    datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC),
+    datetime(2026, 1, 16, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC),
+    datetime(2026, 2, 1, 5, tzinfo=UTC), datetime(2026, 3, 8, 7, tzinfo=UTC),
+    datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, 4, tzinfo=UTC),
+    datetime(2026, 11, 1, 6, tzinfo=UTC), datetime(2028, 2, 29, tzinfo=UTC),
+]  # fmt: skip
+AROUND = st.integers(-3, 3).map(lambda steps: timedelta(microseconds=steps))
+INSTANTS = st.one_of(
+    st.builds(lambda edge, around: edge + around, st.sampled_from(EDGES), AROUND),
+    st.datetimes(
+        datetime(2024, 12, 25), datetime(2029, 1, 1), timezones=st.just(UTC)
+    ),
+)  # fmt: skip
+# Seconds to the microsecond, often about a whole minute, and at most a day.
+LENGTHS = st.one_of(
+    st.builds(
+        lambda minutes, around: max(timedelta(minutes=minutes) + around, timedelta(0)),
+        st.integers(0, 5),
+        st.sampled_from([timedelta(0), timedelta(microseconds=1), -timedelta(microseconds=1)]),
+    ),
+    st.timedeltas(timedelta(0), timedelta(hours=24)),
+)
+
+
+def _written(draw: st.DrawFn, instant: datetime) -> str:
+    """The instant in one of the offsets a producer may write it in."""
+    zone = draw(st.sampled_from([UTC, ZoneInfo("America/New_York")]))
+    return instant.astimezone(zone).isoformat()
+
+
+def _optional(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> Any:
+    return draw(st.none() | values)
+
+
+@st.composite
+def calls(draw: st.DrawFn, kind: str = "call") -> dict[str, Any]:
+    dialed, length = draw(INSTANTS), draw(LENGTHS)
+    ended = dialed + length
+    event: dict[str, Any] = {
+        "kind": kind, "id": draw(st.uuids(version=4)).hex, "account_id": draw(ACCOUNTS),
+        "direction": draw(st.sampled_from(["inbound", "outbound"])), "from": draw(PARTIES),
+        "to": draw(PARTIES), "ended_at": _written(draw, ended),
+        "status": draw(st.sampled_from(["completed", "busy", "no-answer", "failed", "canceled"])),
+        "device": _optional(draw, st.sampled_from(["web", "cell"])),
+        "group_id": _optional(draw, st.just("g")),
+    }  # fmt: skip
+    if draw(st.integers(0, 9)):  # one in ten was refused before dialing
+        event["dialed_at"] = _written(draw, dialed)
+        if draw(st.booleans()):
+            share = draw(st.integers(0, 4))
+            event["answered_at"] = _written(draw, dialed + length * share / 4)
+    if kind == "dial":
+        event["campaign_id"] = "spring"
+    elif draw(st.booleans()):
+        event["media"] = draw(st.sampled_from(["voice", "video"]))
+    return event
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> dict[str, Any]:
+    carriers = ["AT&T", "at&t", "T-Mobile", "tmobile", "Verizon", "US Cellular", "Dish", "", "&"]
+    return {
+        "kind": "text", "id": draw(st.uuids(version=4)).hex, "account_id": draw(ACCOUNTS),
+        "direction": draw(st.sampled_from(["inbound", "outbound"])),
+        "media": draw(st.sampled_from(["sms", "mms"])), "from": draw(PARTIES),
+        "to": draw(PARTIES), "sent_at": _written(draw, draw(INSTANTS)),
+        "status": draw(
+            st.sampled_from(["sent", "delivered", "received", "failed", "undelivered"])
+        ),
+        "registered": draw(st.booleans()), "carrier": _optional(draw, st.sampled_from(carriers)),
+        "sender": _optional(draw, st.sampled_from(["10dlc", "tollfree", "shortcode"])),
+        "segments": _optional(draw, st.integers(1, 255)),
+        "body": _optional(draw, st.text(alphabet="aé€ж😀^ ", max_size=400)),
+    }  # fmt: skip
+
+
+@st.composite
+def detections(draw: st.DrawFn) -> dict[str, Any]:
+    dialed = draw(INSTANTS)
+    answered = _optional(draw, st.timedeltas(timedelta(0), timedelta(hours=1)))
+    return {
+        "kind": "amd", "id": draw(st.uuids(version=4)).hex, "account_id": draw(ACCOUNTS),
+        "call_id": draw(st.uuids(version=4)).hex, "dialed_at": _written(draw, dialed),
+        "answered_at": None if answered is None else _written(draw, dialed + answered),
+        "verdict": draw(st.sampled_from(["human", "machine", "fax", "unknown"])),
+    }  # fmt: skip
+
+
+EVENTS = st.one_of(calls(), calls(kind="dial"), texts(), detections())
+
+
+@st.composite
+def things(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Tellings of a few numbers, recordings and subscriptions, some of them sent again."""
+    told: list[dict[str, Any]] = []
+    for place in range(draw(st.integers(1, 7))):
+        start = draw(INSTANTS)
+        end = _optional(draw, st.timedeltas(timedelta(0), timedelta(days=80)))
+        since = _written(draw, start)
+        until = None if end is None else _written(draw, start + end)
+        base: dict[str, Any] = {"id": f"e{place}", "account_id": draw(ACCOUNTS)}
+        match draw(st.sampled_from(["number", "recording", "subscription", "again"])):
+            case "number":
+                owned = draw(NUMBERS)
+                base |= {
+                    "kind": "number", "number": owned, "acquired_at": since, "released_at": until,
+                    # one type a number: which of two would go first is nobody's rule
+                    "number_type": "tollfree" if owned == "+18005550100" else "local",
+                }  # fmt: skip
+            case "recording":
+                base |= {
+                    "kind": "recording", "recording_id": draw(st.sampled_from("QR")),
+                    "stored_at": since, "deleted_at": until,
+                    "duration_s": draw(st.integers(0, 200)),
+                }  # fmt: skip
+            case "subscription":
+                base |= {
+                    "kind": "subscription", "subscription_id": draw(st.sampled_from("ST")),
+                    "started_at": since, "ended_at": until,
+                    "product": draw(st.sampled_from(["power-dialer", "seat"])),
+                }  # fmt: skip
+            case _:
+                if not told:
+                    continue
+                base = draw(st.sampled_from(told))
+        told.append(base)
+    return told
