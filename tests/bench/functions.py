@@ -5,7 +5,7 @@ Each figure is of one thread on this machine; compare the rows of one run. 200 p
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import cycle
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +19,8 @@ from rater.rate import find_price, rate
 from rater.tariff import Book
 from rater.tariff_file import load_book
 from schemas import SAMPLE_TARIFF
-from streams.ledger import _rated_columns
-from streams.pipeline import Batch, add_records
+from streams.ledger import _block_columns
+from streams.pipeline import Batch, Stretch, add_together
 from tests.bench.traffic import RECEIVED_MS, make_events, records_of
 
 Benchmark = Callable[..., Any]  # pytest-benchmark's fixture: takes a function and its arguments
@@ -85,6 +85,8 @@ def sample() -> Book:
 
 
 KIND_NAMES = ("call", "text", "dial", "amd", "recording", "number")
+TOGETHER = ("call", "text", "dial", "amd")  # those that are priced by event
+TOGETHER_EVENTS = 1_000
 
 
 @pytest.mark.parametrize("kind", KIND_NAMES)
@@ -105,15 +107,30 @@ def test_rate(
     assert isinstance(benchmark(lambda: rate(next(events), sample)), list)
 
 
-def test_columns_of_a_batch(
-    benchmark: Benchmark, records: dict[str, list[SimpleNamespace]], sample: Book
+@pytest.mark.parametrize("kind", TOGETHER)
+def test_rated_together(
+    benchmark: Benchmark, records: dict[str, list[SimpleNamespace]], sample: Book, kind: str
 ) -> None:
-    """A batch of all the events to Arrow's columns."""
+    """A thousand events of the kind, as the worker takes them: from bytes to a block of rows."""
+    stretches = [(0, records[kind][:TOGETHER_EVENTS])]
+    batch = benchmark(lambda: _batch_of(kind, stretches, sample))
+    assert sum(len(block.facts.ids) for block in batch.blocks) == TOGETHER_EVENTS
+
+
+@pytest.mark.parametrize("kind", TOGETHER)
+def test_columns(
+    benchmark: Benchmark, records: dict[str, list[SimpleNamespace]], sample: Book, kind: str
+) -> None:
+    """The rows of a thousand events of the kind to Arrow's columns."""
+    batch = _batch_of(kind, [(0, records[kind][:TOGETHER_EVENTS])], sample)
+    columns = benchmark(_block_columns, batch.blocks)
+    assert len(columns["charge"]) >= TOGETHER_EVENTS
+
+
+def _batch_of(kind: str, stretches: Sequence[Stretch], book: Book) -> Batch:
     batch = Batch()
-    for kind, of_kind in records.items():
-        add_records(batch, KINDS[kind], f"usage.{kind}.v1", 0, of_kind, sample)
-    columns = benchmark(_rated_columns, batch.rated)
-    assert len(columns["charge"]) == len(batch.rated)
+    add_together(batch, KINDS[kind], f"usage.{kind}.v1", stretches, book)
+    return batch
 
 
 @pytest.mark.parametrize("count", [200, 200_000])

@@ -20,11 +20,12 @@ import aiokafka
 from rich.console import Console
 
 from rater.decode import decode_all
-from rater.events import KINDS, Event
-from rater.rate import rate
+from rater.events import KINDS
+from rater.facts import Facts
 from rater.tariff_file import load_book
+from rater.together import rate_together
 from streams.ledger import open_ledger
-from streams.pipeline import Batch, add_records
+from streams.pipeline import Batch, add_together
 from streams.settings import Settings, load_settings
 from streams.simulate import Simulated
 from tests.bench.ceiling import rate_by_sql, write_lines
@@ -120,23 +121,24 @@ def measure_steps(events: list[Simulated], folder: Path) -> list[Figure]:
     book = load_book(settings.tariff)
     records = records_of(events)
     received_us = RECEIVED_MS * 1_000
-    decoded: list[Event] = []
+    decoded: dict[str, Facts] = {}
     batch = Batch()
 
     def decode_records() -> None:
         for kind, of_kind in records.items():
             values = [record.value for record in of_kind]
-            events_of_kind, _ = decode_all(KINDS[kind], values, [received_us] * len(values))
-            decoded.extend(event for event in events_of_kind if isinstance(event, Event))
-        assert len(decoded) == len(events)
+            outcomes, facts = decode_all(KINDS[kind], values, [received_us] * len(values))
+            assert len(outcomes) == len(values)
+            if facts:
+                decoded[kind] = facts
 
     def rate_all() -> None:
-        for event in decoded:
-            rate(event, book)
+        for kind, facts in decoded.items():
+            assert not rate_together(KINDS[kind], facts, book).alone
 
     def line() -> None:
         for kind, of_kind in records.items():
-            add_records(batch, KINDS[kind], f"usage.{kind}.v1", 0, of_kind, book)
+            add_together(batch, KINDS[kind], f"usage.{kind}.v1", [(0, of_kind)], book)
 
     ledger = open_ledger(settings, migrate=True)
     try:

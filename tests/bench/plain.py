@@ -45,8 +45,8 @@ def make_app() -> faust.App:
                     )
                     for value in values
                 ]
-                work.rate(topic, 0, records)
-                work.write()
+                work.take(topic, 0, records)
+                work.rate_and_write()
                 yield
 
         return rate

@@ -45,8 +45,8 @@ class LedgerPartition(StatelessSinkPartition):  # type: ignore[misc]
                     Message(of.offset, of.timestamp[1], of.key, of.value, of.headers)
                 )
             for (topic, partition), records in stretches.items():
-                self._work.rate(topic, partition, records)
-            self._work.write()
+                self._work.take(topic, partition, records)
+            self._work.rate_and_write()
 
 
 class LedgerSink(DynamicSink):  # type: ignore[misc]

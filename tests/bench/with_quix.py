@@ -1,8 +1,8 @@
 """The same work in Quix Streams: a batching sink, flushed and committed with each checkpoint.
 
 Run as a process by `tests.bench.rivals`. Values pass as bytes, so that our decoder alone decodes.
-The library hands over each partition's batch by itself; their rows go into one insert, since a
-checkpoint has dozens of partitions of several topics.
+The library hands over each partition's batch by itself; they are rated together into one insert,
+since a checkpoint has dozens of partitions of several topics.
 """
 
 from quixstreams import Application
@@ -14,19 +14,19 @@ COMMIT_INTERVAL_S = 2.0  # longer than TOGETHER takes, so that the count alone d
 
 
 class LedgerSink(BatchingSink):  # type: ignore[misc]
-    """Rates the batch of each partition, then writes the rows of all."""
+    """Takes the batch of each partition, then rates and writes all of them."""
 
     def __init__(self, work: Work) -> None:
         super().__init__()
         self._work = work
 
     def write(self, batch: SinkBatch) -> None:
-        self._work.rate(batch.topic, batch.partition, list(batch))
+        self._work.take(batch.topic, batch.partition, list(batch))
 
     def flush(self) -> None:
         if self._batches:
             super().flush()
-            self._work.write()
+            self._work.rate_and_write()
 
 
 def main() -> None:

@@ -1,12 +1,13 @@
 """What every rival does with its records: the same decode, the same rating, the same insert."""
 
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 
 from rater.events import KINDS
 from rater.tariff_file import load_book
 from streams.ledger import open_ledger
-from streams.pipeline import Batch, Record, add_records
+from streams.pipeline import Batch, Record, Stretch, add_together
 from streams.services import calm_collector
 from streams.settings import load_settings
 
@@ -26,7 +27,7 @@ class Work:
         self._ledger = open_ledger(self.settings, migrate=True) if inserts else None
         self._book = load_book(self.settings.tariff)
         self._kinds = {self.settings.topic(kind.topic): kind for kind in KINDS.values()}
-        self._batch = Batch()
+        self._taken: defaultdict[str, list[Stretch]] = defaultdict(list)
         self._done = 0
         calm_collector()  # As our worker does: a rival gets what isn't the library's own to do.
 
@@ -34,13 +35,16 @@ class Work:
     def topics(self) -> list[str]:
         return list(self._kinds)
 
-    def rate(self, topic: str, partition: int, records: Sequence[Record]) -> None:
-        """Adds the rows of one partition's records to the batch."""
-        add_records(self._batch, self._kinds[topic], topic, partition, records, self._book)
+    def take(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        """Keeps one partition's records until they are rated and written."""
+        self._taken[topic].append((partition, records))
 
-    def write(self) -> None:
-        """Writes what was rated since the last time; when it returns, the rows are durable."""
-        batch, self._batch = self._batch, Batch()
+    def rate_and_write(self) -> None:
+        """Rates what was taken since the last time; when it returns, the rows are durable."""
+        batch = Batch()
+        for topic, stretches in self._taken.items():
+            add_together(batch, self._kinds[topic], topic, stretches, self._book)
+        self._taken.clear()
         if self._ledger is not None:
             self._ledger.write(batch)
         self._done += sum(receipt.records for receipt in batch.receipts)
