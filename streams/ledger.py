@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import clickhouse_connect
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
@@ -238,9 +239,9 @@ def _statements(path: Path) -> Iterator[str]:
 # Columns: integers become decimals and instants by their buffers, without an object for each.
 
 
-def _decimals(nanos: Sequence[int]) -> pa.Array:
+def _decimals(nanos: npt.ArrayLike) -> pa.Array:
     """Decimal(18, 9) from nanos: 128-bit little-endian integers, sign-extended."""
-    low = np.fromiter(nanos, dtype=np.int64, count=len(nanos))
+    low = np.asarray(nanos, np.int64)
     words = np.empty((len(low), 2), dtype=np.int64)
     words[:, 0] = low
     words[:, 1] = low >> 63
@@ -285,7 +286,11 @@ def _rated_columns(rows: Sequence[RatedRow]) -> dict[str, pa.Array] | None:
         return None
     charges, hashes, places, versions = zip(*rows, strict=True)
     *own, terms, costs = zip(*charges, strict=True)
-    columns = _columns_of(Charge._fields[:-2], own)
+    columns = {}
+    for name, values in zip(Charge._fields[:-2], own, strict=True):
+        columns[_CHARGE_NAMES.get(name, name)] = (
+            _instants(values) if name.endswith("_us") else pa.array(values)
+        )
     columns |= _shared_columns(Terms._fields, terms) | _shared_columns(Cost._fields, costs)
     columns["content_hash"] = pa.array(hashes, pa.uint64())
     return columns | _place_columns(places) | {"version": _versions(versions)}
@@ -336,34 +341,33 @@ def _times(at_us: Instants) -> pa.Array:
     return pa.array(at_us, mask=at_us == NEVER).view(pa.timestamp("us", tz="UTC"))
 
 
-def _columns_of(names: Iterable[str], columns: Iterable[Sequence[Any]]) -> dict[str, pa.Array]:
-    made = {}
-    for name, values in zip(names, columns, strict=True):
-        column = _CHARGE_NAMES.get(name, name)
-        if name in MONEY:
-            made[column] = _decimals(values)
-        elif name.endswith("_us"):
-            made[column] = _instants(values)
-        else:
-            made[column] = pa.array(values)
-    return made
-
-
 def _shared_columns(names: Iterable[str], parts: Sequence[tuple[Any, ...]]) -> dict[str, pa.Array]:
-    """Columns of what many rows share: made once for each object, then taken by its number.
-
-    Texts are dictionaries, as LowCardinality columns want them; no value may stand twice in one.
-    """
-    by_id = dict(zip(map(id, parts), parts, strict=True))
-    numbered = pa.array(map(id, parts), pa.int64(), size=len(parts)).dictionary_encode()
-    distinct = [by_id[one] for one in numbered.dictionary.to_pylist()]
-    taken = numbered.indices
-    made = _columns_of(names, zip(*distinct, strict=True))
-    for column, values in made.items():
-        made[column] = (
-            values.dictionary_encode() if pa.types.is_string(values.type) else values
-        ).take(taken)
+    """Columns of what many rows share: made once for each object, then taken by its number."""
+    ids = pa.array(map(id, parts), pa.int64(), size=len(parts)).dictionary_encode()
+    taken = ids.indices.to_numpy()
+    one_of = np.empty(len(ids.dictionary), np.int64)
+    one_of[taken] = np.arange(len(parts))
+    distinct = zip(*map(parts.__getitem__, one_of.tolist()), strict=True)
+    made = {}
+    for name, values in zip(names, distinct, strict=True):
+        if name in MONEY:
+            made[name] = _decimals(np.array(values, np.int64)[taken])
+        elif isinstance(values[0], str):
+            made[name] = _dictionary(values, taken)
+        else:
+            made[name] = pa.array(_numbers(values)[taken])
     return made
+
+
+def _dictionary(values: Sequence[str], taken: npt.NDArray[np.int32]) -> pa.Array:
+    """As LowCardinality columns want texts; no value may stand twice in the dictionary."""
+    codes = dict(zip(dict.fromkeys(values), range(len(values)), strict=False))
+    of_values = np.fromiter(map(codes.__getitem__, values), np.int32, len(values))
+    return pa.DictionaryArray.from_arrays(pa.array(of_values[taken]), pa.array(codes))
+
+
+def _numbers(values: Sequence[int | date]) -> npt.NDArray[Any]:
+    return np.array(values, "datetime64[D]" if isinstance(values[0], date) else np.int64)
 
 
 def _state_columns(rows: Sequence[StateRow]) -> dict[str, pa.Array] | None:

@@ -13,8 +13,10 @@ from rater.events import KINDS, State, to_us
 from rater.monthly import Telling, charge_month
 from rater.tariff import Book
 from streams.ledger import Ledger
-from streams.pipeline import Batch, monthly_row
+from streams.pipeline import Batch, RatedRow, monthly_row
 from streams.place import Place
+
+ROWS_TOGETHER = 20_000  # of one insert, whole accounts
 
 # Rows of one account come together, so an account's month is made from all of its things.
 _TELLINGS = """
@@ -58,23 +60,22 @@ def make_month(
     for untold in sorted(charged - {(row[0], row[3], row[5]) for row in rows}):
         ledger.void_monthly(month, untold, read_us=rows[0][-1] if rows else charged_us)
     made = unpriced = 0
+    waiting: list[RatedRow] = []
     for _, group in groupby(rows, key=lambda row: row[0]):
         charges, without_price = charge_month(
             [_telling(row) for row in group], month, book, as_of_us=to_us(as_of), charged=charged
         )
         unpriced += len(without_price)
         made += len(charges)
-        if charges:
-            ledger.write(
-                Batch(
-                    rated=[
-                        monthly_row(
-                            charge, telling, topic_prefix + KINDS[telling.kind].topic, rows[0][-1]
-                        )
-                        for charge, telling in charges
-                    ]
-                )
-            )
+        waiting += [
+            monthly_row(charge, telling, topic_prefix + KINDS[telling.kind].topic, rows[0][-1])
+            for charge, telling in charges
+        ]
+        if len(waiting) >= ROWS_TOGETHER:
+            ledger.write(Batch(rated=waiting))
+            waiting = []
+    if waiting:
+        ledger.write(Batch(rated=waiting))
     return made, unpriced
 
 
