@@ -20,7 +20,7 @@ def make_app(settings: Settings) -> faust.App:
         broker=[f"kafka://{address}" for address in settings.kafka_bootstrap.split(",")],
         broker_credentials=_credentials(settings),
         broker_session_timeout=settings.session_timeout_s,
-        broker_heartbeat_interval=settings.session_timeout_s / 4,
+        broker_heartbeat_interval=settings.session_timeout_s / 8,
         broker_rebalance_timeout=30,
         broker_request_timeout=max(40.0, settings.session_timeout_s + 10),
         broker_max_poll_interval=300,

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from streams.embedded.kafka import EmbeddedKafka
-from streams.settings import Settings
 from tests.conftest import MEASURED
 from tests.faults.check import stored_ends
 from tests.faults.scene import open_scene
@@ -23,10 +22,7 @@ def test_what_a_killed_worker_held_goes_on_with_default_settings(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    session_timeout_s = Settings.model_fields["session_timeout_s"].default
-    with open_scene(
-        chaos_broker, chaos_store, tmp_path, seed=fresh_seed(), session_timeout_s=session_timeout_s
-    ) as scene:
+    with open_scene(chaos_broker, chaos_store, tmp_path, seed=fresh_seed(), more={}) as scene:
         scene.begin("a", "b")
         ledger = scene.ledger()
         wait_for(lambda: len(stored_ends(ledger)[0]) >= 8, "rows of many partitions")

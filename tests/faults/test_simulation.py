@@ -203,7 +203,7 @@ def test_no_order_of_steps_breaks_a_law() -> None:
     run_state_machine_as_test(
         Schedules,
         settings=settings(
-            max_examples=500,
+            max_examples=300,
             stateful_step_count=40,
             deadline=None,
             database=None,
