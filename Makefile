@@ -16,8 +16,9 @@ SEED ?=
 demo: $(VENV)/embedded.stamp  ## Kafka, engine, store, traffic and page on this machine
 	@exec $(BIN)/rater demo $(DEMO_ARGS)
 
+# In the order of the folders: the files of tests/faults are the longest, so they go first.
 test: check  ## Format, types, lint and all tests, real Kafka included
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 bench: $(VENV)/bench.stamp  ## Tables of this machine; BENCH_ARGS="--only line,ages --write"
 	$(BIN)/python -m tests.bench.run $(BENCH_ARGS)
