@@ -9,8 +9,10 @@ import pytest
 from rater.months import parse_month
 from rater.statement import statement_to_json
 from rater.tariff import Book
+from streams import monthly
 from streams.ledger import Ledger
 from streams.monthly import make_month
+from streams.pipeline import Batch
 from streams.usage import read_statement
 from tests import oracle
 from tests.conftest import (
@@ -186,6 +188,27 @@ def test_a_month_that_has_not_begun_for_the_account_has_no_lines(
     make_month(ledger, book, SEPTEMBER, as_of=between)
     rows = ledger.query("SELECT account_id, month FROM rated_rows")
     assert rows == [("globex", SEPTEMBER)]
+
+
+@pytest.mark.parametrize(("together", "sizes"), [(20_000, [5]), (2, [2, 2, 1])])
+def test_accounts_are_written_together(
+    ledger: Ledger, book: Book, monkeypatch: pytest.MonkeyPatch, together: int, sizes: list[int]
+) -> None:
+    """One insert for each account would be as many inserts as there are accounts."""
+    events = [number(id=f"n{n}", account_id=f"account-{n}") for n in range(5)]
+    ledger.write(Log(events).batch(book))
+    written: list[int] = []
+
+    def write(self: Ledger, batch: Batch) -> None:
+        written.append(len(batch.rated))
+        put(self, batch)
+
+    put = Ledger.write
+    monkeypatch.setattr(Ledger, "write", write)
+    monkeypatch.setattr(monthly, "ROWS_TOGETHER", together)
+    assert make_month(ledger, book, AUGUST, as_of=AS_OF) == (5, 0)
+    assert written == sizes
+    assert len(rows_of(ledger)) == 5
 
 
 def test_only_the_accounts_that_are_named_are_made(ledger: Ledger, book: Book) -> None:
