@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import repeat
-from operator import and_, contains, eq, methodcaller
+from operator import and_, contains, eq
 from typing import Any
 
 import msgspec
@@ -24,7 +24,6 @@ MAX_AHEAD = timedelta(minutes=5)
 ONE_BY_ONE = 64  # records of which one is bad
 
 _MICROSECOND = timedelta(microseconds=1)
-_check_of, _span_of = methodcaller("check"), methodcaller("span")
 
 
 def decode(kind: Kind, raw: bytes | None, received_us: int) -> Event | Reject:
@@ -76,9 +75,9 @@ def decode_all(
 
     Never of a monthly kind. Facts that are None say nothing of the events.
     """
-    if (well := _decode_well(kind, raws, received_us)) is not None:
+    if not kind.monthly and (well := _decode_well(kind, raws, received_us)) is not None:
         return well
-    if len(raws) <= ONE_BY_ONE:
+    if kind.monthly or len(raws) <= ONE_BY_ONE:
         return [
             decode(kind, raw, at_us) for raw, at_us in zip(raws, received_us, strict=True)
         ], None
@@ -91,7 +90,7 @@ def decode_all(
 
 def _decode_well(
     kind: Kind, raws: Sequence[bytes | None], received_us: Sequence[int]
-) -> tuple[Sequence[Event], Facts | None] | None:
+) -> tuple[Sequence[Event], Facts] | None:
     """What `decode_all` gives where `decode` refuses none of them; None where there are doubts."""
     present = [raw for raw in raws if raw]
     if not present or len(present) < len(raws) or max(map(len, present)) > MAX_RECORD_BYTES:
@@ -103,21 +102,10 @@ def _decode_well(
         events = list(map(kind.decode, present))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    facts = None
-    if kind.monthly:
-        good = not any(map(_check_of, events)) and _are_in_time(events, received_us)
-    else:
-        facts = facts_of(kind, events)
-        latest_us = np.array(received_us, np.int64) + MAX_AHEAD // _MICROSECOND
-        good = are_well(kind, facts, latest_us)
-    return (events, facts) if good and _names_once(kind, events, present, joined) else None
-
-
-def _are_in_time(events: Sequence[Event], received_us: Sequence[int]) -> bool:
-    return all(
-        first >= EPOCH and last <= _latest(at_us)
-        for (first, last), at_us in zip(map(_span_of, events), received_us, strict=True)
-    )
+    facts = facts_of(kind, events)
+    latest_us = np.array(received_us, np.int64) + MAX_AHEAD // _MICROSECOND
+    good = are_well(kind, facts, latest_us) and _names_once(kind, events, present, joined)
+    return (events, facts) if good else None
 
 
 def decode_line(raw: bytes, received_us: int) -> Event | Reject:

@@ -202,8 +202,8 @@ def find_shape(book: Book, account: Account, kind: str, usage: Usage) -> Shape |
     lines = []
     for line in usage.lines:
         tax_rule = partial(_tax_rule, book, account, line, at_us)
-        # The table's edges are the same whatever the states are.
-        edges.append((tax_rule(NO_STATES).from_us, tax_rule(NO_STATES).until_us))
+        any_rule = tax_rule(NO_STATES)  # the table's edges are the same whatever the states are
+        edges.append((any_rule.from_us, any_rule.until_us))
         lines.append(PricedLine(line, span.prices.view(line, usage.dims), tax_rule, {}))
     starts, ends = zip(*edges, strict=True)
     shape = Shape(max(starts), min(ends), month, span.version, tuple(lines))

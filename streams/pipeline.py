@@ -45,7 +45,7 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
-Stretch = tuple[int, Sequence[Record]]  # of a partition, in order
+PartitionRecords = tuple[int, Sequence[Record]]  # a stretch of a partition, in order
 
 
 class RatedRow(NamedTuple):
@@ -144,7 +144,7 @@ def add_together(
     batch: Batch,
     kind: Kind,
     topic: str,
-    stretches: Sequence[Stretch],
+    stretches: Sequence[PartitionRecords],
     book: Book,
 ) -> None:
     """As `add_records` of each stretch of one topic, sooner: what can be is rated together."""
@@ -166,7 +166,7 @@ def add_together(
     lines: Sequence[RatedLine] = ()
     if facts and rated:
         lines = rated.lines
-        places = _places_of(topic, stretches).some(together)
+        places = _places_of(topic, stretches, records).some(together)
         batch.blocks.append(_block(kind, facts, lines, places))
         batch.events[kind.name] += len(together)
         batch.charged += rated.charged
@@ -195,8 +195,9 @@ def _facts_of_some(
     return facts_of(kind, events) if events else None
 
 
-def _places_of(topic: str, stretches: Sequence[Stretch]) -> Places:
-    records = [record for _, some in stretches for record in some]
+def _places_of(
+    topic: str, stretches: Sequence[PartitionRecords], records: Sequence[Record]
+) -> Places:
     return Places(
         topic,
         np.array([partition for partition, some in stretches for _ in some], np.int64),

@@ -18,7 +18,7 @@ from rater.events import Kind
 from rater.tariff import Book
 from streams import faults, metrics
 from streams.ledger import Ledger, StoreErrors
-from streams.pipeline import Batch, Record, RejectedRow, add_together
+from streams.pipeline import Batch, PartitionRecords, Record, RejectedRow, add_together
 from streams.settings import Settings
 
 _URL = re.compile(r"with url: .*?(?= \(Caused by|$)", re.DOTALL)
@@ -143,7 +143,7 @@ class Writer:
     def _rate(self, stretches: list[Stretch]) -> Batch:
         batch = Batch()
         book = self._book()
-        of_topic: dict[tuple[Kind, str], list[tuple[int, Sequence[Record]]]] = {}
+        of_topic: dict[tuple[Kind, str], list[PartitionRecords]] = {}
         for kind, topic, partition, records, _ in stretches:
             of_topic.setdefault((kind, topic), []).append((partition, records))
         for (kind, topic), some in of_topic.items():

@@ -20,7 +20,7 @@ from rater.tariff import Book
 from rater.tariff_file import load_book
 from schemas import SAMPLE_TARIFF
 from streams.ledger import _block_columns
-from streams.pipeline import Batch, Stretch, add_together
+from streams.pipeline import Batch, PartitionRecords, add_together
 from tests.bench.traffic import RECEIVED_MS, make_events, records_of
 
 Benchmark = Callable[..., Any]  # pytest-benchmark's fixture: takes a function and its arguments
@@ -127,7 +127,7 @@ def test_columns(
     assert len(columns["charge"]) >= TOGETHER_EVENTS
 
 
-def _batch_of(kind: str, stretches: Sequence[Stretch], book: Book) -> Batch:
+def _batch_of(kind: str, stretches: Sequence[PartitionRecords], book: Book) -> Batch:
     batch = Batch()
     add_together(batch, KINDS[kind], f"usage.{kind}.v1", stretches, book)
     return batch

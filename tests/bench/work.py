@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rater.events import KINDS
 from rater.tariff_file import load_book
 from streams.ledger import open_ledger
-from streams.pipeline import Batch, Record, Stretch, add_together
+from streams.pipeline import Batch, PartitionRecords, Record, add_together
 from streams.services import calm_collector
 from streams.settings import load_settings
 
@@ -27,7 +27,7 @@ class Work:
         self._ledger = open_ledger(self.settings, migrate=True) if inserts else None
         self._book = load_book(self.settings.tariff)
         self._kinds = {self.settings.topic(kind.topic): kind for kind in KINDS.values()}
-        self._taken: defaultdict[str, list[Stretch]] = defaultdict(list)
+        self._taken: defaultdict[str, list[PartitionRecords]] = defaultdict(list)
         self._done = 0
         calm_collector()  # As our worker does: a rival gets what isn't the library's own to do.
 

@@ -16,7 +16,7 @@ from rater.facts import NEVER, facts_of
 from rater.price import Price
 from rater.tariff import Memo
 from streams.ledger import _block_columns, _rated_columns
-from streams.pipeline import Batch, Stretch, add_records, add_together
+from streams.pipeline import Batch, PartitionRecords, add_records, add_together
 from streams.place import Place, Places, place_of_version
 from tests.conftest import LOGGED_MS, Logged, text
 from tests.rater.drawn import calls, detections, texts
@@ -46,8 +46,8 @@ def values(draw: st.DrawFn, kind: str) -> bytes | None:
 
 
 @st.composite
-def stretches_of(draw: st.DrawFn, kind: str) -> list[Stretch]:
-    made: list[Stretch] = []
+def stretches_of(draw: st.DrawFn, kind: str) -> list[PartitionRecords]:
+    made: list[PartitionRecords] = []
     for _ in range(draw(st.integers(1, 4))):
         partition, first = draw(st.integers(0, 2)), draw(st.integers(0, 2**40))
         records = [
