@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 
 import clickhouse_connect
 import numpy as np
-import numpy.typing as npt
 import orjson
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
@@ -239,7 +238,7 @@ def _statements(path: Path) -> Iterator[str]:
 # Columns: integers become decimals and instants by their buffers, without an object for each.
 
 
-def _decimals(nanos: npt.ArrayLike) -> pa.Array:
+def _decimals(nanos: Sequence[int]) -> pa.Array:
     """Decimal(18, 9) from nanos: 128-bit little-endian integers, sign-extended."""
     low = np.asarray(nanos, np.int64)
     words = np.empty((len(low), 2), dtype=np.int64)
@@ -342,32 +341,21 @@ def _times(at_us: Instants) -> pa.Array:
 
 
 def _shared_columns(names: Iterable[str], parts: Sequence[tuple[Any, ...]]) -> dict[str, pa.Array]:
-    """Columns of what many rows share: made once for each object, then taken by its number."""
+    """Columns of what many rows share: made once for each object, then taken by its number.
+
+    Texts are dictionaries, as LowCardinality columns want them; no value may stand twice in one.
+    """
     ids = pa.array(map(id, parts), pa.int64(), size=len(parts)).dictionary_encode()
-    taken = ids.indices.to_numpy()
     one_of = np.empty(len(ids.dictionary), np.int64)
-    one_of[taken] = np.arange(len(parts))
+    one_of[ids.indices.to_numpy()] = np.arange(len(parts))
     distinct = zip(*map(parts.__getitem__, one_of.tolist()), strict=True)
     made = {}
     for name, values in zip(names, distinct, strict=True):
-        if name in MONEY:
-            made[name] = _decimals(np.array(values, np.int64)[taken])
-        elif isinstance(values[0], str):
-            made[name] = _dictionary(values, taken)
-        else:
-            made[name] = pa.array(_numbers(values)[taken])
+        column = _decimals(values) if name in MONEY else pa.array(values)
+        if pa.types.is_string(column.type):
+            column = column.dictionary_encode()
+        made[name] = column.take(ids.indices)
     return made
-
-
-def _dictionary(values: Sequence[str], taken: npt.NDArray[np.int32]) -> pa.Array:
-    """As LowCardinality columns want texts; no value may stand twice in the dictionary."""
-    codes = dict(zip(dict.fromkeys(values), range(len(values)), strict=False))
-    of_values = np.fromiter(map(codes.__getitem__, values), np.int32, len(values))
-    return pa.DictionaryArray.from_arrays(pa.array(of_values[taken]), pa.array(codes))
-
-
-def _numbers(values: Sequence[int | date]) -> npt.NDArray[Any]:
-    return np.array(values, "datetime64[D]" if isinstance(values[0], date) else np.int64)
 
 
 def _state_columns(rows: Sequence[StateRow]) -> dict[str, pa.Array] | None:
