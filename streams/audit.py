@@ -194,8 +194,8 @@ SELECT topic, partition, uniqExact(offset) FROM (
            toInt64(bitAnd(position, toUInt128('18446744073709551615'))) AS offset
     FROM (
         SELECT topic, toUInt128('170141183460469231731687303715884105727')
-            - bitAnd(record.2, toUInt128('170141183460469231731687303715884105727')) AS position
-        FROM identities ARRAY JOIN records AS record
+            - bitAnd(version, toUInt128('170141183460469231731687303715884105727')) AS position
+        FROM accepted
         WHERE startsWith(topic, {{prefix:String}})
           AND (empty({{months:Array(Date)}}) OR month IN {{months:Array(Date)}})
     )

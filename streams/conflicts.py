@@ -1,6 +1,6 @@
 """Conflicts: one event id, two contents. The first in the log stands, the others are dead letters.
 
-Found from an aggregate that no replay can disturb, never by a look-up on the hot path. Within a
+Found from a set of records that no replay can disturb, never by a look-up on the hot path. Within a
 month and line the ledger's own key keeps the first; where the other content has another month or
 line, its row is named a loser and left out of every reading of money. So are the rows of a call's
 other detections that have another month.
@@ -17,15 +17,14 @@ from streams.place import Place, place_of_version
 
 # The other content may have any month: what came in these months is looked at in all of them.
 _OF_MONTHS = """
-FROM identities
+FROM accepted
 WHERE empty({months:Array(Date)}) OR (account_id, kind, event_id, revision) IN (
-    SELECT account_id, kind, event_id, revision FROM identities WHERE month IN {months:Array(Date)})
+    SELECT account_id, kind, event_id, revision FROM accepted WHERE month IN {months:Array(Date)})
 GROUP BY account_id, kind, event_id, revision
-HAVING min(min_hash) != max(max_hash)
+HAVING min(content_hash) != max(content_hash)
 """
 _CONFLICTS = f"""
-SELECT account_id, kind, event_id, max(stands),
-       groupArrayArray(arrayMap(record -> (topic, record.1, record.2), records))
+SELECT account_id, kind, event_id, max(version), groupArray((topic, content_hash, version))
 {_OF_MONTHS}
 """
 _ROWS = f"""

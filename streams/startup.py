@@ -36,8 +36,10 @@ TABLES = {
     "receipts": Table(
         "ReplacingMergeTree(written_at)", "", "topic, partition, first_offset, last_offset"
     ),
-    "identities": Table(
-        "AggregatingMergeTree", MONTHLY, "account_id, kind, event_id, revision, month, topic"
+    "accepted": Table(
+        "ReplacingMergeTree",
+        MONTHLY,
+        "account_id, kind, event_id, revision, topic, content_hash, version",
     ),
     "losers": Table(
         "ReplacingMergeTree(found_at)",
@@ -45,8 +47,8 @@ TABLES = {
         "account_id, month, line, identity, revision, version",
     ),
     "replays": Table("ReplacingMergeTree(replayed_at)", "", "origin, attempt"),
-    "identities_of": Table("MaterializedView", "", ""),
-    "identities_of_states": Table("MaterializedView", "", ""),
+    "accepted_of_rated": Table("MaterializedView", "", ""),
+    "accepted_of_states": Table("MaterializedView", "", ""),
     "rated_rows": Table("View", "", ""),
     "statement_lines": Table("View", "", ""),
     "statement_totals": Table("View", "", ""),

@@ -222,9 +222,7 @@ class Rest:
         """Each record of the log is in exactly one of the tables that hold outcomes."""
         rated = {
             place_of_version(topic, version)[:3]
-            for topic, version in self.ledger.query(
-                "SELECT topic, record.2 FROM identities ARRAY JOIN records AS record"
-            )
+            for topic, version in self.ledger.query("SELECT topic, version FROM accepted")
         }
         waiting = "SELECT topic, partition, offset FROM parked FINAL WHERE resolved = 0"
         letters = "SELECT topic, partition, offset FROM rejected FINAL WHERE reason != 'conflict'"

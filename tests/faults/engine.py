@@ -12,8 +12,8 @@ from tests.faults.store import Breakable
 
 # What became of a record, as long as the ledger lives: copies merge, a conflict's loser goes.
 _OUTCOMES = """
-SELECT topic, kind IN ('recording', 'number', 'subscription') ? 'states' : 'rated', record.2
-FROM identities ARRAY JOIN records AS record
+SELECT topic, kind IN ('recording', 'number', 'subscription') ? 'states' : 'rated', version
+FROM accepted
 """
 _OTHERS = """
 SELECT topic, partition, offset, 'parked' FROM parked
@@ -28,7 +28,7 @@ class EngineStore(Breakable):
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()
         self.ledger = ledger
-        for table in ("rated", "states", "parked", "rejected", "receipts", "identities", "losers"):
+        for table in ("rated", "states", "parked", "rejected", "receipts", "accepted", "losers"):
             ledger._writer.command(f"TRUNCATE TABLE {table}")
 
     def client(self) -> "EngineClient":

@@ -22,11 +22,12 @@ Row = dict[str, Any]
 Key = tuple[Any, ...]
 
 MONTHLY_LINES = ("phone_numbers", "recording_storage", "subscriptions")
-NOT_IN_IDENTITIES = ("carrier_fees", *MONTHLY_LINES)
+NOT_ACCEPTED_AGAIN = ("carrier_fees", *MONTHLY_LINES)
 
 _TABLE = re.compile(
     r"CREATE TABLE IF NOT EXISTS (\w+)\n\(((?:(?!\n\)\n).)*)\n\)\n"
-    r"ENGINE = ReplacingMergeTree\((\w+)\)\n(PARTITION BY toYYYYMM\(month\)\n)?ORDER BY \((.*?)\);",
+    r"ENGINE = ReplacingMergeTree\((\w+)\)\n(PARTITION BY toYYYYMM\(month\)\n)?"
+    r"ORDER BY \((.*?)\)[;\n]",
     re.DOTALL,
 )
 
@@ -110,7 +111,7 @@ class Store(Breakable):
     def __init__(self) -> None:
         super().__init__()
         self.copies: dict[str, dict[Key, list[Row]]] = {name: {} for name in SHAPES}
-        self.identities: dict[Key, set[tuple[int, int]]] = {}
+        self.accepted: dict[Key, set[tuple[int, int]]] = {}
         self.outcomes: dict[tuple[str, int, int], set[str]] = {}
         self.inserts: list[tuple[str, list[Row]]] = []  # what was written, in order
         self._clock_us = conftest.LOGGED_MS * 1000
@@ -139,16 +140,16 @@ class Store(Breakable):
                 self._note(name, row["topic"], row["partition"], row["offset"])
 
     def _write_views(self, table: str, rows: Iterable[Row]) -> None:
-        """The materialized views of the identities."""
+        """The materialized views of what is accepted."""
         for row in rows:
-            if table == "rated" and row["line"] not in NOT_IN_IDENTITIES:
+            if table == "rated" and row["line"] not in NOT_ACCEPTED_AGAIN:
                 month = row["month"]
             elif table == "states":
                 month = row["from_at"].date().replace(day=1)
             else:
                 continue
             key = (*_event(row), month, row["topic"])
-            self.identities.setdefault(key, set()).add((row["content_hash"], row["version"]))
+            self.accepted.setdefault(key, set()).add((row["content_hash"], row["version"]))
             self._note(table, row["topic"], row["partition"], row["offset"])
 
     def _note(self, outcome: str, *place: Any) -> None:
@@ -252,8 +253,8 @@ def _answers() -> dict[str, Answer]:
 def _in_conflict(store: Store, months: list[date]) -> dict[Key, list[tuple[str, int, int]]]:
     """The records of each event with two contents that has one of the months."""
     events: dict[Key, list[tuple[str, int, int]]] = {}
-    touched = {tuple(event) for *event, month, _ in store.identities if month in months}
-    for (*event, _, topic), records in store.identities.items():
+    touched = {tuple(event) for *event, month, _ in store.accepted if month in months}
+    for (*event, _, topic), records in store.accepted.items():
         if not months or tuple(event) in touched:
             events.setdefault(tuple(event), []).extend((topic, *record) for record in records)
     return {
@@ -376,7 +377,7 @@ def _outcomes(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ..
     for topic, partition, first, _ in _receipts(store, parameters):
         starts[topic, partition] = min(starts.get((topic, partition), first), first)
     places: set[tuple[str, int, int]] = set()
-    for (*_event, month, topic), records in store.identities.items():
+    for (*_event, month, topic), records in store.accepted.items():
         if not parameters["months"] or month in parameters["months"]:
             places |= {place_of_version(topic, version)[:3] for _, version in records}
     places |= {_place(row) for name in ("parked", "rejected") for row in store.all_copies(name)}

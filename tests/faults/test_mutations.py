@@ -268,9 +268,8 @@ def tokens(patch: pytest.MonkeyPatch, folder: Path) -> None:
     change_migrations(
         patch,
         folder,
-        "ORDER BY (account_id, month, line, identity, revision);",
-        "ORDER BY (account_id, month, line, identity, revision)\n"
-        "SETTINGS non_replicated_deduplication_window = 1000;",
+        "SETTINGS index_granularity = 2048;",
+        "SETTINGS index_granularity = 2048, non_replicated_deduplication_window = 1000;",
     )
 
     insert = Ledger._insert

@@ -69,11 +69,11 @@ FAULTS = [
     ("ALTER TABLE receipts DELETE WHERE first_offset = 5",                     []),
     ("ALTER TABLE receipts DELETE WHERE first_offset = 8",
      [("committed", f"{CALLS} 0")]),
-    ("ALTER TABLE identities DELETE WHERE event_id = 'c2'",
+    ("ALTER TABLE accepted DELETE WHERE event_id = 'c2'",
      [("outcomes", f"{CALLS} 0")]),
     ("ALTER TABLE parked DELETE WHERE 1",
      [("outcomes", f"{CALLS} 0")]),
-    ("ALTER TABLE identities DELETE WHERE kind IN ('number', 'text')",
+    ("ALTER TABLE accepted DELETE WHERE kind IN ('number', 'text')",
      [("outcomes", "usage.number.v1 0"), ("outcomes", "usage.text.v1 0")]),
 ]  # fmt: skip
 
@@ -122,12 +122,12 @@ def test_what_was_written_lately_is_joined_to_what_was_there_before(
     assert lately() == (0, [])
     ledger.write(log.batch(book, [[9, 10]]))
     assert lately() == (4, [])  # with the stretch before it
-    run(ledger, "ALTER TABLE identities DELETE WHERE event_id = 'c1'")
+    run(ledger, "ALTER TABLE accepted DELETE WHERE event_id = 'c1'")
     assert lately() == (4, [])
     ledger.write(log.batch(book, [[4, 5]]))  # some worker read it again
     records, findings = lately()
     assert (records >= 7, findings) == (True, [])
-    run(ledger, "ALTER TABLE identities DELETE WHERE event_id = 'c10'")
+    run(ledger, "ALTER TABLE accepted DELETE WHERE event_id = 'c10'")
     assert lately()[1] == [("outcomes", f"{CALLS} 0")]
     run(ledger, "ALTER TABLE receipts DELETE WHERE first_offset = 7")
     assert ("gap", f"{CALLS} 0") in lately()[1]
@@ -186,7 +186,7 @@ def test_the_gauges_show_each_checks_findings_and_when(ledger: Ledger, book: Boo
         }
 
     assert shown() == dict.fromkeys(CHECKS, 0)
-    run(ledger, "ALTER TABLE identities DELETE WHERE event_id = 'c5'")
+    run(ledger, "ALTER TABLE accepted DELETE WHERE event_id = 'c5'")
     assert shown() == dict.fromkeys(CHECKS, 0) | {"outcomes": 1}
     assert REGISTRY.get_sample_value("rater_audit_timestamp_seconds") == 1_000_000_000
     message = every_way(ledger)[1].findings[0].message

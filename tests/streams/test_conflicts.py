@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from datetime import date
+from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import pyarrow as pa
@@ -10,13 +12,26 @@ import pytest
 import schemas
 from rater.tariff import Book
 from streams import worker
+from streams.audit import audit_ledger
 from streams.books import BookFile
 from streams.conflicts import settle_conflicts
 from streams.ledger import Ledger
 from streams.settings import Settings
+from streams.startup import check_tables
 from streams.worker import Worker
 from tests import oracle
-from tests.conftest import Event, Log, amd, assert_rows, call, rows_by_oracle, rows_of, text
+from tests.conftest import (
+    Event,
+    Log,
+    MakeLedger,
+    amd,
+    assert_rows,
+    call,
+    number,
+    rows_by_oracle,
+    rows_of,
+    text,
+)  # fmt: skip
 
 OCTOBER, NOVEMBER = date(2026, 10, 1), date(2026, 11, 1)
 LONG_AGO = {"dialed_at": "2013-03-01T12:00:00Z", "answered_at": None}
@@ -91,6 +106,30 @@ async def test_a_worker_settles_what_late_events_were_written_to(
     assert charged(ledger) == [("2026-08", "calls")]
 
 
+@pytest.fixture
+def old_ledger(make_ledger: MakeLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    """A ledger as it was when an aggregate kept the identities; its next migration is ours."""
+    old = tmp_path / "old"
+    old.mkdir()
+    for path in schemas.MIGRATIONS.glob("000[1-4]*.sql"):
+        copy(path, old)
+    monkeypatch.setattr(schemas, "MIGRATIONS", old)
+    return make_ledger()
+
+
+def test_what_was_accepted_before_a_migration_is_in_conflict_after_it(
+    old_ledger: Ledger, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old_ledger.write(Log([call(), call(**LONG_AGO, ended_at=ONCE), number()]).batch(book))
+    monkeypatch.undo()
+    assert old_ledger.migrate() == ["0005_accepted.sql", "0006_no_identities.sql"]
+    check_tables(old_ledger)
+    (conflict,) = settle_conflicts(old_ledger, [])
+    assert (conflict.event_id, [place.offset for place in conflict.lost]) == ("call-1", [1])
+    assert charged(old_ledger) == [("2026-08", "calls")]
+    assert audit_ledger(old_ledger, []).findings == []
+
+
 def test_identical_inserts_stay_even_where_a_table_would_swallow_them(ledger: Ledger) -> None:
     ledger._writer.command(
         "CREATE TABLE window (a UInt8) ENGINE = MergeTree ORDER BY a"
@@ -143,5 +182,5 @@ def test_one_is_charged_in_either_order_of_writing(
                 ledger._writer.command("OPTIMIZE TABLE rated FINAL")
             settle_conflicts(ledger, [])
         assert_rows(rows_of(ledger), expected)
-        for table in ("rated", "identities", "losers"):
+        for table in ("rated", "accepted", "losers"):
             ledger._writer.command(f"TRUNCATE TABLE {table}")

@@ -63,7 +63,7 @@ def test_a_table_that_is_another_way_is_refused_in_one_line(
 def test_a_setting_that_was_altered_is_refused_and_good_again_when_it_is_reset(
     ledger: Ledger,
 ) -> None:
-    for table in ("receipts", "identities"):
+    for table in ("receipts", "accepted"):
         run(ledger, f"ALTER TABLE {table} MODIFY SETTING non_replicated_deduplication_window = 1")
         with pytest.raises(StartupError, match=f"ALTER TABLE {table} RESET SETTING"):
             check_tables(ledger)
@@ -81,9 +81,9 @@ def test_a_table_or_view_that_is_missing_is_refused(ledger: Ledger, name: str) -
 
 
 def test_a_view_in_a_tables_place_is_refused(ledger: Ledger) -> None:
-    run(ledger, "DROP TABLE identities_of")
-    run(ledger, "CREATE VIEW identities_of AS SELECT 1")
-    with pytest.raises(StartupError, match="identities_of has engine 'View', and must have 'Mat"):
+    run(ledger, "DROP TABLE accepted_of_rated")
+    run(ledger, "CREATE VIEW accepted_of_rated AS SELECT 1")
+    with pytest.raises(StartupError, match="accepted_of_rated has engine 'View', and must"):
         check_tables(ledger)
 
 
