@@ -35,7 +35,10 @@ from mode.utils.futures import notify
 from streams import faults
 
 WRITTEN_FOR = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
+# A broker answers a fetch when it has so much, or after so long: a few large fetches, where each
+# record batch would be one, cost half of the event loop's time at 10,000 events a second.
 FETCH_WAIT_MS = 100
+FETCH_MIN_BYTES = 1_048_576
 # A broker that has just woken may tell of no broker at all, and that is lived by until the next
 # question: in aiokafka's default 5 minutes.
 METADATA_MAX_AGE_MS = 5_000
@@ -100,6 +103,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             max_partition_fetch_bytes=conf.consumer_max_fetch_size,
+            fetch_min_bytes=FETCH_MIN_BYTES,
             fetch_max_wait_ms=FETCH_WAIT_MS,
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
             request_timeout_ms=int(conf.broker_request_timeout * 1000),

@@ -127,6 +127,13 @@ class Ledger:
         Raises one of StoreErrors when the store does not take it: nothing may be acknowledged.
         """
         now = datetime.now(UTC)
+        rated = [_rated_columns(batch.rated), _block_columns(batch.blocks)]
+        others = {
+            "states": _state_columns(batch.states),
+            "parked": _parked_columns(batch.parked, now),
+            "rejected": _rejected_columns(batch.rejected, now),
+            "receipts": _receipt_columns(batch.receipts, now),
+        }
         with self._write_lock:
             self._written_months.update(row.charge.terms.month for row in batch.rated)
             for block in batch.blocks:
@@ -135,13 +142,11 @@ class Ledger:
             self._written_months.update(
                 month_of(row.telling.state.from_us, ZoneInfo("UTC")) for row in batch.states
             )
-            self._insert("rated", _rated_columns(batch.rated))
-            self._insert("rated", _block_columns(batch.blocks))
+            for columns in rated:
+                self._insert("rated", columns)
             faults.reach("in_insert")
-            self._insert("states", _state_columns(batch.states))
-            self._insert("parked", _parked_columns(batch.parked, now))
-            self._insert("rejected", _rejected_columns(batch.rejected, now))
-            self._insert("receipts", _receipt_columns(batch.receipts, now))
+            for table, more in others.items():
+                self._insert(table, more)
 
     def take_written_months(self) -> set[date]:
         """The months that were written to since this was asked last."""
