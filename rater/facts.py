@@ -74,8 +74,8 @@ def facts_of(kind: Kind, events: Sequence[Event]) -> Facts:
     from_, to, states = no_text, no_text, [("", "")] * count
     if has_parties(kind):
         from_, to = column["from_"], column["to"]
-        from_forms, origins = zip(*map(numbers.face, from_), strict=True)
-        to_forms, terminations = zip(*map(numbers.face, to), strict=True)
+        from_forms, origins = zip(*numbers.faces(from_), strict=True)
+        to_forms, terminations = zip(*numbers.faces(to), strict=True)
         states = list(zip(origins, terminations, strict=True))
         alike += [from_forms, to_forms]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from enum import StrEnum
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from rater.charge import Charge, Cost, Terms, new_charge
 from rater.events import Dims, Event, Parties, Usage
@@ -157,17 +157,18 @@ class Pricing:
             cost = costs[quantity] = cost_of(segments, bill, self._tax_rule(states))
         return cost
 
-    def costs(self, facts: Facts, some: Sequence[int]) -> list[Cost]:
-        """`cost` of some of the events, by their numbers."""
-        raw_seconds = self._price.raw_seconds_of(
-            facts.at_us[some], facts.answered_us[some], facts.ended_us[some]
-        )
-        quantities = zip(raw_seconds.tolist(), map(facts.segments.__getitem__, some), strict=True)
+    def costs(
+        self, facts: Facts, quantities: Sequence[Quantity], some: Sequence[int]
+    ) -> list[Cost]:
+        """`cost` of some of the events, by their numbers; the facts and quantities are of all."""
+        wanted = map(quantities.__getitem__, some)
         if self._by_states:
             tables = map(self._costs_in, map(facts.states.__getitem__, some))
-            costs = list(map(dict.get, tables, quantities))
+            costs = list(map(dict.get, tables, wanted))
         else:
-            costs = list(map(self._costs_in(NO_STATES).get, quantities))
+            costs = list(map(self._costs_in(NO_STATES).get, wanted))
+        if None not in costs:
+            return cast("list[Cost]", costs)
         return [
             cost if cost is not None else self.cost(usage_of(facts, number))
             for number, cost in zip(some, costs, strict=True)

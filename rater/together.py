@@ -18,7 +18,7 @@ from rater.charge import Cost, Terms
 from rater.events import Kind
 from rater.facts import Facts, usage_of
 from rater.price import Price, View, find_by_prefix
-from rater.rate import Parked, Shape, find_shape
+from rater.rate import Parked, Quantity, Shape, find_shape
 from rater.tariff import Account, Book
 
 charge_of, _tax_status_of = attrgetter("charge"), attrgetter("tax_status")
@@ -73,6 +73,7 @@ class _Work:
         self.lines: list[RatedLine] = []
         self.charged: Counter[str] = Counter()
         self.tax_unknown = 0
+        self._quantities: dict[tuple[str, str], list[Quantity]] = {}
 
     def rate(self, group: Numbers, shape: Shape) -> list[int]:
         """Adds the charges of events of one shape; the numbers of those without a price."""
@@ -89,13 +90,25 @@ class _Work:
                 pricing = priced.pricing(
                     price, self._book, self.accounts[some[0]], self._kind.name, usage, shape
                 )
-                its_terms, its_costs = pricing.terms, pricing.costs(self._facts, some)
+                its_terms = pricing.terms
+                its_costs = pricing.costs(self._facts, self._quantities_by(price), some)
                 for number, cost in zip(some, its_costs, strict=True):
                     terms[number] = its_terms
                     costs[number] = cost
                 self.charged[priced.line] += sum(map(charge_of, its_costs))
                 self.tax_unknown += list(map(_tax_status_of, its_costs)).count("unknown")
         return unpriced
+
+    def _quantities_by(self, price: Price) -> list[Quantity]:
+        """The quantities of all the events: made once for each way in which prices measure time."""
+        way = (price.start, price.fraction)
+        quantities = self._quantities.get(way)
+        if quantities is None:
+            facts = self._facts
+            seconds = price.raw_seconds_of(facts.at_us, facts.answered_us, facts.ended_us)
+            quantities = list(zip(seconds.tolist(), facts.segments, strict=True))
+            self._quantities[way] = quantities
+        return quantities
 
 
 def _unrated(events: int) -> RatedLine:

@@ -47,7 +47,7 @@ def read_products(ledger: Ledger, account_id: str, month: date) -> list[dict[str
         " ON things.account_id = rated_rows.account_id AND things.thing = rated_rows.identity"
         " AND things.event_id = rated_rows.event_id"
         " WHERE rated_rows.account_id = {account:String} AND month = {month:Date}"
-        " AND line = 'subscriptions' ORDER BY product, identity",
+        " AND line = 'subscriptions' AND status != 'voided' ORDER BY product, identity",
         {"account": account_id, "month": month},
     )
     return [

@@ -67,7 +67,10 @@ class Reads:
     def _statement(self, account: str, month: date | None) -> dict[str, Any]:
         month = month or self.this_month(account)
         statement = usage.read_statement(self._ledger, self._book(), account, month)
-        products = usage.read_products(self._ledger, account, month)
+        has_products = any(
+            line.form.line == "subscriptions" and line.rows for line in statement.lines
+        )
+        products = usage.read_products(self._ledger, account, month) if has_products else []
         return statement_to_json(statement) | {"products": products}
 
     def _live_statement(self, account: str, month: date | None) -> dict[str, Any]:

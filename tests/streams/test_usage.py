@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from rater.events import to_us
 from rater.months import parse_month
 from rater.statement import statement_to_json
 from rater.tariff import Book
@@ -249,6 +250,15 @@ def test_a_subscription_that_changed_its_product_is_one_product(ledger: Ledger, 
     assert read_products(ledger, "acme", date(2026, 8, 1)) == [
         {"product": "power-dialer", "subscription_id": "S", "charge": "49"},
     ]
+
+
+def test_a_subscription_that_was_voided_is_no_product(ledger: Ledger, book: Book) -> None:
+    ledger.write(Log([subscription()]).batch(book))
+    make_months(ledger, book)
+    month = date(2026, 8, 1)
+    later_us = to_us(datetime.now(UTC) + timedelta(hours=1))
+    ledger.void_monthly(month, ("acme", "subscriptions", "S"), read_us=later_us)
+    assert read_products(ledger, "acme", month) == []
 
 
 def test_a_charge_explains_itself(ledger: Ledger, book: Book) -> None:
