@@ -12,7 +12,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
+from shutil import copytree
 
 import aiokafka
 import pytest
@@ -408,6 +411,73 @@ def test_what_has_no_price_is_parked_and_rated_when_the_price_arrives(site: Site
         wait_for(lambda: ledger.query(count) == [(0,)], "parked events rated")
         ledger.close()
         assert_equal_to_oracle(site, logged)
+
+
+PREFIXES = 50_000
+SAY_WHEN_LOADING = """
+import time
+from streams import books
+load = books.load_book
+def load_and_say(path):
+    print(f"loading since {time.time()}", flush=True)
+    return load(path)
+books.load_book = load_and_say
+"""
+
+
+def publish(settings: Settings) -> None:
+    """More prefixes beside the calls' own, as one file in place of the other."""
+    deck = settings.tariff.parent / "sample-calls.csv"
+    more = "".join(
+        f"+999{number},0.0{number},Nowhere\n" for number in range(PREFIXES, 2 * PREFIXES)
+    )
+    new = deck.with_suffix(".new")
+    new.write_text(deck.read_text() + more)
+    new.replace(deck)
+
+
+@pytest.mark.timeout(180)
+def test_a_tariff_published_under_load_drops_nothing_and_stops_nothing(
+    site: Site, tmp_path: Path
+) -> None:
+    events = iter(events_over_two_months(51, 20_000))
+    nowhere = b"""{"id":"late","account_id":"late","direction":"outbound","media":"voice",
+        "device":"web","from":"+12125550100","to":"+99975001234","status":"completed",
+        "dialed_at":"2026-10-01T12:00:00Z","answered_at":"2026-10-01T12:00:05Z",
+        "ended_at":"2026-10-01T12:01:01Z"}"""
+    before = tmp_path / "before"  # prices these events alike, and the oracle looks at each prefix
+    copytree(site.settings.tariff.parent, before, ignore=lambda *_: [before.name])
+    with site.worker() as worker:
+        worker.start(first=SAY_WHEN_LOADING)
+        send(site.settings, list(islice(events, 500)))
+        publish(site.settings)
+        while '"event": "tariff_loaded"' not in worker.log():
+            some = list(islice(events, 100))
+            assert some, worker.log()
+            send(site.settings, some)
+        send(site.settings, list(islice(events, 500)))
+        as_before = site.settings.model_copy(update={"tariff": before / site.settings.tariff.name})
+        logged = site.wait_until_all_committed()
+        assert_equal_to_oracle(Site(as_before, site.folder, site.store), logged)
+        send(site.settings, [Simulated("call", "late", nowhere)])
+        site.wait_until_all_committed()
+        said = [json.loads(line) for line in worker.log().splitlines() if line.startswith("{")]
+        (loaded,) = (line["timestamp"] for line in said if line["event"] == "tariff_loaded")
+        loading = re.findall(r"loading since (\S+)", worker.log())[-1]
+        ledger = site.ledger()
+        ((meanwhile,),) = ledger.query(
+            "SELECT count() FROM receipts WHERE written_at > {began:DateTime64(3, 'UTC')}"
+            " AND written_at < {ended:DateTime64(3, 'UTC')}",
+            {
+                "began": datetime.fromtimestamp(float(loading), UTC),
+                "ended": datetime.fromisoformat(loaded),
+            },
+        )
+        charge = "SELECT charge FROM rated_rows WHERE account_id = 'late'"
+        assert ledger.query(charge) == [(Decimal("0.150002"),)]
+        ledger.close()
+        assert meanwhile, "batches were written while the tariff was loaded"
+        assert worker.process.poll() is None
 
 
 @pytest.mark.timeout(60)
