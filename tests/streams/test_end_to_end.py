@@ -474,6 +474,7 @@ def test_a_tariff_published_under_load_drops_nothing_and_stops_nothing(
             },
         )
         charge = "SELECT charge FROM rated_rows WHERE account_id = 'late'"
+        # 2 minutes at $0.075001, the price of +99975001.
         assert ledger.query(charge) == [(Decimal("0.150002"),)]
         ledger.close()
         assert meanwhile, "batches were written while the tariff was loaded"
