@@ -22,7 +22,7 @@ from tests.bench.tables import Table
 from tests.bench.traffic import make_events, records_of
 from tests.bench.watch import quantile
 
-MILLIONS = "1,10"
+MILLIONS = "1,10,50"
 STATEMENTS = 200
 SEED_EVENTS = 20_000
 ACCOUNT_COPIES = 10  # so many accounts for each of the seed's
