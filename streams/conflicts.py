@@ -24,7 +24,7 @@ GROUP BY account_id, kind, event_id, revision
 HAVING min(content_hash) != max(content_hash)
 """
 _CONFLICTS = f"""
-SELECT account_id, kind, event_id, max(version), groupArray((topic, content_hash, version))
+SELECT account_id, kind, event_id, max(version), groupUniqArray((topic, content_hash, version))
 {_OF_MONTHS}
 """
 _ROWS = f"""
