@@ -31,7 +31,7 @@ from tests.conftest import (
     rows_by_oracle,
     rows_of,
     text,
-)  # fmt: skip
+)
 
 OCTOBER, NOVEMBER = date(2026, 10, 1), date(2026, 11, 1)
 LONG_AGO = {"dialed_at": "2013-03-01T12:00:00Z", "answered_at": None}
