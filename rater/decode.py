@@ -8,15 +8,13 @@ import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from itertools import repeat
-from operator import and_, contains, eq
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from rater.events import EPOCH, KINDS, Event, Kind, bad_time, to_us
-from rater.facts import Facts, are_well, facts_of
+from rater.facts import Facts, Instants, are_in_time, facts_of, read
 from rater.reject import Reason, Reject
 
 MAX_RECORD_BYTES = 1_048_576
@@ -42,7 +40,7 @@ def decode(kind: Kind, raw: bytes | None, received_us: int) -> Event | Reject:
         if not raw.isascii():
             raw.decode()  # msgspec reads no text of a field that it skips
         event = kind.decode(raw)
-        twice = None if _names_once(kind, [event], [raw], raw) else _name_twice(raw)
+        twice = _name_twice(raw)
     except msgspec.ValidationError as error:
         return _reject_field(str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -69,7 +67,7 @@ def _latest(received_us: int) -> datetime:
 
 
 def decode_all(
-    kind: Kind, raws: Sequence[bytes | None], received_us: Sequence[int]
+    kind: Kind, raws: Sequence[bytes | None], received_us: Sequence[int] | Instants
 ) -> tuple[Sequence[Event | Reject], Facts | None]:
     """`decode` of each; and the facts of all, where all were well at the first look.
 
@@ -79,7 +77,7 @@ def decode_all(
         return well
     if kind.monthly or len(raws) <= ONE_BY_ONE:
         return [
-            decode(kind, raw, at_us) for raw, at_us in zip(raws, received_us, strict=True)
+            decode(kind, raw, int(at_us)) for raw, at_us in zip(raws, received_us, strict=True)
         ], None
     # One bad record costs the others a second look, not one each.
     half = len(raws) // 2
@@ -89,23 +87,22 @@ def decode_all(
 
 
 def _decode_well(
-    kind: Kind, raws: Sequence[bytes | None], received_us: Sequence[int]
+    kind: Kind, raws: Sequence[bytes | None], received_us: Sequence[int] | Instants
 ) -> tuple[Sequence[Event], Facts] | None:
     """What `decode_all` gives where `decode` refuses none of them; None where there are doubts."""
     present = [raw for raw in raws if raw]
     if not present or len(present) < len(raws) or max(map(len, present)) > MAX_RECORD_BYTES:
         return None
     try:
-        joined = b"".join(present)
-        if not joined.isascii():
-            joined.decode()  # msgspec reads no text of a field that it skips
         events = list(map(kind.decode, present))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    facts = facts_of(kind, events)
-    latest_us = np.array(received_us, np.int64) + MAX_AHEAD // _MICROSECOND
-    good = are_well(kind, facts, latest_us) and _names_once(kind, events, present, joined)
-    return (events, facts) if good else None
+    table = read(kind, present)
+    if table is None:
+        return None
+    facts = facts_of(kind, events, table)
+    latest_us = np.asarray(received_us, np.int64) + MAX_AHEAD // _MICROSECOND
+    return (events, facts) if are_in_time(facts, latest_us) else None
 
 
 def decode_line(raw: bytes, received_us: int) -> Event | Reject:
@@ -126,31 +123,6 @@ class _KindOfLine(msgspec.Struct):
 
 
 _KIND_OF_LINE = msgspec.json.Decoder(_KindOfLine)
-
-
-def _names_once(kind: Kind, events: Sequence[Event], raws: Sequence[bytes], joined: bytes) -> bool:
-    """A quick look that is never wrong when it says yes; what it doubts, `_name_twice` settles.
-
-    But for escaped ones each quote begins or ends a name or a text, so their number tells: a name
-    that stands twice adds two at least, in whichever record. A field at its default may be said or
-    not. Names that are none of the kind's are doubts too.
-    """
-    if b"\\" in joined:
-        raws = [raw.replace(rb"\\", b"__").replace(rb"\"", b"__") for raw in raws]
-        joined = b"".join(raws)
-    unexplained = joined.count(b'"') - kind.quotes * len(raws)
-    columns = list(zip(*map(kind.defaulted_values, events), strict=True))
-    for field, values in zip(kind.defaulted, columns, strict=True):
-        unexplained -= field.quotes * (len(values) - values.count(field.default))
-    for (name, default, _, quotes), values in zip(kind.defaulted, columns, strict=True):
-        if not unexplained:
-            break
-        at_default = values.count(default)
-        are_named = list(map(contains, raws, repeat(name)))
-        if at_default and not all(are_named):
-            at_default = sum(map(and_, are_named, map(eq, values, repeat(default))))
-        unexplained -= quotes * at_default
-    return not unexplained
 
 
 def _name_twice(raw: bytes) -> str | None:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
-from types import UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -426,15 +425,6 @@ class Subscription(Event, frozen=True, kw_only=True):
         )
 
 
-class Defaulted(NamedTuple):
-    """A field that has a default, and the quotes JSON has for it: its name's and a text's."""
-
-    name: bytes
-    default: object
-    quotes: int
-    quotes_at_default: int
-
-
 class Kind(NamedTuple):
     """An entry of the registry: its struct, its topic (before any prefix), its decoder."""
 
@@ -442,37 +432,11 @@ class Kind(NamedTuple):
     struct: type[Event]
     topic: str
     decode: Callable[[bytes], Event]
-    quotes: int  # of the fields that have no default
-    defaulted: tuple[Defaulted, ...]  # first what is most often said at its default
-    defaulted_values: Callable[[Event], tuple[object, ...]]
     monthly: bool = False
 
 
 def _kind(name: str, struct: type[Event], *, monthly: bool = False) -> Kind:
-    """The entry of a kind. Two quotes are a name's, and two a value's that is text."""
-    required, defaulted = 0, []
-    for field in msgspec.structs.fields(struct):
-        text = 2 * (not {int, bool} & set(_plain_types(field.type)))
-        if field.required:
-            required += 2 + text
-            continue
-        at_default = 2 + text * (field.default is not None)
-        named = f'"{field.encode_name}":'.encode()
-        defaulted.append((field.name, Defaulted(named, field.default, 2 + text, at_default)))
-    defaulted.sort(key=lambda pair: -pair[1].quotes_at_default)
-    names, fields = zip(*defaulted, strict=True)
-    decode = msgspec.json.Decoder(struct).decode
-    topic = f"usage.{name}.v1"
-    return Kind(name, struct, topic, decode, required, fields, attrgetter(*names), monthly)
-
-
-def _plain_types(hint: Any) -> list[Any]:
-    """The types that a field's annotation allows, without what is said about them."""
-    if get_origin(hint) is Annotated:
-        return _plain_types(get_args(hint)[0])
-    if get_origin(hint) in (Union, UnionType):
-        return [one for part in get_args(hint) for one in _plain_types(part)]
-    return [hint]
+    return Kind(name, struct, f"usage.{name}.v1", msgspec.json.Decoder(struct).decode, monthly)
 
 
 KINDS = {

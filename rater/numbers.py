@@ -5,7 +5,6 @@ a short code (`87121`), `client:NAME`, `sip:USER@HOST`, or `anonymous`.
 """
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 
 import phonenumbers
@@ -75,9 +74,3 @@ def face(party: str) -> tuple[str, str]:
     if len(party) == 12 and (known := _FACES.get(party[:5])) is not None:
         return known
     return form(party), us_state(party)
-
-
-def faces(parties: Iterable[str]) -> list[tuple[str, str]]:
-    """`face` of each, sooner."""
-    known = _FACES.get
-    return [(len(party) == 12 and known(party[:5])) or face(party) for party in parties]

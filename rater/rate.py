@@ -5,15 +5,14 @@ book: their prices, month and taxes until the next edge in time (`Shape`), their
 and what a quantity costs by them (`Pricing`). `find_price` and `Price.bill` say what is remembered.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date
 from enum import StrEnum
 from functools import partial
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from rater.charge import Charge, Cost, Terms, new_charge
 from rater.events import Dims, Event, Parties, Usage
-from rater.facts import Facts, usage_of
 from rater.months import month_bounds_us, month_of
 from rater.price import Bill, Price, View, find_by_prefix
 from rater.tariff import Account, Book, Span
@@ -122,8 +121,7 @@ class Pricing:
     """A shape's usages under one price: their terms, and what a quantity costs."""
 
     __slots__ = (
-        "_by_states", "_costs", "_counts_segments", "_free", "_memo", "_price", "_tax_rule",
-        "terms",
+        "_costs", "_counts_segments", "_free", "_memo", "_tax_rule", "by_states", "price", "terms",
     )  # fmt: skip
 
     def __init__(
@@ -135,50 +133,34 @@ class Pricing:
         book: Book,
     ) -> None:
         self.terms = terms
-        self._price = price
+        self.price = price
         self._free = free
         self._tax_rule = tax_rule
-        self._by_states = book.taxes is not None and terms.line in CALL_LINES
+        self.by_states = book.taxes is not None and terms.line in CALL_LINES
         self._counts_segments = terms.line in TEXT_LINES
         self._memo = book.memo
         self._costs: dict[States, dict[Quantity, Cost]] = {}
 
     def cost(self, usage: Usage) -> Cost:
         """What follows from a usage's quantity."""
-        raw_seconds = self._price.raw_seconds(usage)
-        states = (usage.origin, usage.termination) if self._by_states else NO_STATES
-        costs = self._costs_in(states)
+        raw_seconds = self.price.raw_seconds(usage)
+        states = (usage.origin, usage.termination) if self.by_states else NO_STATES
+        costs = self.costs(states)
         quantity = (raw_seconds, usage.segments)
         cost = costs.get(quantity)
         if cost is None:
-            bill = self._price.bill_unless(self._free, raw_seconds, usage.segments)
+            bill = self.price.bill_unless(self._free, raw_seconds, usage.segments)
             segments = usage.segments if self._counts_segments else 0
             self._memo.make_room()
             cost = costs[quantity] = cost_of(segments, bill, self._tax_rule(states))
         return cost
 
-    def costs(
-        self, facts: Facts, quantities: Sequence[Quantity], some: Sequence[int]
-    ) -> list[Cost]:
-        """`cost` of some of the events, by their numbers; the facts and quantities are of all."""
-        wanted = map(quantities.__getitem__, some)
-        if self._by_states:
-            tables = map(self._costs_in, map(facts.states.__getitem__, some))
-            costs = list(map(dict.get, tables, wanted))
-        else:
-            costs = list(map(self._costs_in(NO_STATES).get, wanted))
-        if None not in costs:
-            return cast("list[Cost]", costs)
-        return [
-            cost if cost is not None else self.cost(usage_of(facts, number))
-            for number, cost in zip(some, costs, strict=True)
-        ]
-
-    def _costs_in(self, states: States) -> dict[Quantity, Cost]:
+    def costs(self, states: States) -> dict[Quantity, Cost]:
+        """What is remembered of quantities, by the states of a usage's parties if they matter."""
         costs = self._costs.get(states)
         if costs is None:
             rule = self._tax_rule(states)
-            key = (id(self._price), id(rule), self._free, self._counts_segments)
+            key = (id(self.price), id(rule), self._free, self._counts_segments)
             self._memo.make_room()
             costs = self._costs[states] = self._memo.costs.setdefault(key, {})
         return costs

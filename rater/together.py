@@ -1,138 +1,215 @@
 """Rating events of one kind together: the same charges as `rate` gives one by one, sooner.
 
 Events that are priced alike are found first; what they have in common is then looked up once for
-all of them, and their quantities become costs by tables (`rater.rate`). What has to wait, or may
-have to, is left to `rate`.
+all of them, and what a quantity costs once for all whose quantities are equal (`rater.rate`). What
+has to wait, or may have to, is left to `rate`.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import count
-from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from rater.charge import Cost, Terms
+from rater.codes import (
+    Codes,
+    Numbers,
+    codes_of,
+    codes_of_heads,
+    codes_of_keys,
+    firsts_of,
+    pair,
+    pick,
+)
 from rater.events import Kind
-from rater.facts import Facts, usage_of
-from rater.price import Price, View, find_by_prefix
-from rater.rate import Parked, Quantity, Shape, find_shape
+from rater.facts import Facts, states_of, usage_of
+from rater.months import FOREVER_US
+from rater.price import Price, find_by_prefix
+from rater.rate import NO_STATES, Parked, PricedLine, Pricing, Quantity, Shape, find_shape
 from rater.tariff import Account, Book
-
-charge_of, _tax_status_of = attrgetter("charge"), attrgetter("tax_status")
-
-Numbers = npt.NDArray[np.int64]  # events by their place among the facts
 
 
 class RatedLine(NamedTuple):
-    """One line's charges, in the order of the events."""
+    """One line's charges, in the order of the events: its terms and cost by their places."""
 
     terms: list[Terms]
     costs: list[Cost]
+    terms_of: Codes
+    costs_of: Codes
+    charges: list[int]  # nanos
+
+    def charged(self) -> Counter[str]:
+        """The nanos of all charges by line: calls and video calls are of one kind."""
+        charged: Counter[str] = Counter()
+        charges = np.array(self.charges)
+        for line in {terms.line for terms in self.terms}:
+            is_line = pick([terms.line == line for terms in self.terms], self.terms_of)
+            charged[line] = sum(charges[is_line > 0].tolist())
+        return charged
+
+    def tax_unknown(self) -> int:
+        """How many charges have a tax that no table could tell."""
+        return int(pick([cost.tax_status == "unknown" for cost in self.costs], self.costs_of).sum())
 
 
 class Rated(NamedTuple):
-    """The charges of all events by line; or the events, by number, that `rate` must rate alone."""
+    """The charges of all the events by line; or the events, by number, to be rated alone."""
 
     lines: list[RatedLine]
     alone: list[int]  # where there are any, the lines are not whole
-    charged: Counter[str]  # nanos, by line
-    tax_unknown: int  # charges whose tax no table could tell
 
 
 def rate_together(kind: Kind, facts: Facts, book: Book) -> Rated:
     """The charges of all the events, where none must be rated alone."""
     work = _Work(kind, facts, book)
-    alone = [number for number, revision in enumerate(facts.revisions) if revision]
-    waiting = _alike(work.accounts, facts.alike)
-    while waiting:
-        group = waiting.pop()
-        first = int(group[0])
-        usage = usage_of(facts, first)
-        shape = find_shape(book, work.accounts[first], kind.name, usage)
-        if isinstance(shape, Parked):
-            alone += group.tolist()
-            continue
-        at_us = facts.at_us[group]
-        holds = (at_us >= shape.from_us) & (at_us < shape.until_us)
-        if not holds.all():
-            waiting.append(group[~holds])
-            group = group[holds]
-        alone += work.rate(group, shape)
-    return Rated(work.lines, alone, work.charged, work.tax_unknown)
+    shapes, shape_of = work.find_shapes()
+    is_alone = (facts.revisions > 0) | (shape_of < 0)
+    lines = []
+    if not is_alone.any():
+        for of_shapes in zip(*(shape.lines for shape in shapes), strict=True):
+            pricings, pricing_of = work.find_pricings(shapes, of_shapes, shape_of)
+            is_alone |= pricing_of < 0
+            if not is_alone.any():
+                lines.append(work.cost(pricings, pricing_of))
+    return Rated(lines, np.flatnonzero(is_alone).tolist())
 
 
 class _Work:
-    """The charges as they come to be."""
+    """What is found of the events, step by step."""
 
     def __init__(self, kind: Kind, facts: Facts, book: Book) -> None:
         self._kind, self._facts, self._book = kind, facts, book
-        self.accounts = book.accounts_of(facts.account_ids)
-        self.lines: list[RatedLine] = []
-        self.charged: Counter[str] = Counter()
-        self.tax_unknown = 0
-        self._quantities: dict[tuple[str, str], list[Quantity]] = {}
+        codes, account_ids = codes_of(facts.account_ids)
+        accounts = book.accounts_of(account_ids.to_pylist())
+        self._accounts = list({id(account): account for account in accounts}.values())
+        places = {id(account): place for place, account in enumerate(self._accounts)}
+        self._account_of = pick([places[id(account)] for account in accounts], codes)
 
-    def rate(self, group: Numbers, shape: Shape) -> list[int]:
-        """Adds the charges of events of one shape; the numbers of those without a price."""
-        unpriced = []
-        for index, priced in enumerate(shape.lines):
-            if index == len(self.lines):
-                self.lines.append(_unrated(len(self.accounts)))
-            terms, costs = self.lines[index]
-            for price, some in _by_price(priced.view, self._facts.to, group):
-                if price is None:
-                    unpriced += some
+    def _account(self, number: int) -> Account:
+        return self._accounts[int(self._account_of[number])]
+
+    def find_shapes(self) -> tuple[list[Shape], Codes]:
+        """What events share, and which each has; -1 where an event may have to wait."""
+        at_us = self._facts.at_us
+        alike = pair(self._facts.alike, self._account_of)
+        shapes: list[Shape] = []
+        shape_of = np.full(len(alike), -1)
+        waiting = np.arange(len(alike))
+        while len(waiting):  # once, or again for those beyond an edge in time
+            groups = codes_of_keys(alike[waiting])
+            places, from_us, until_us = [], [], []
+            for number in waiting[firsts_of(groups)].tolist():
+                usage = usage_of(self._facts, number)
+                shape = find_shape(self._book, self._account(number), self._kind.name, usage)
+                if isinstance(shape, Parked):
+                    places.append(-1)
+                    from_us.append(-FOREVER_US)
+                    until_us.append(FOREVER_US)
                     continue
-                usage = usage_of(self._facts, some[0])
-                pricing = priced.pricing(
-                    price, self._book, self.accounts[some[0]], self._kind.name, usage, shape
+                places.append(len(shapes))
+                from_us.append(shape.from_us)
+                until_us.append(shape.until_us)
+                shapes.append(shape)
+            waiting_us = at_us[waiting]
+            holds = (waiting_us >= pick(from_us, groups)) & (waiting_us < pick(until_us, groups))
+            shape_of[waiting[holds]] = pick(places, groups)[holds]
+            waiting = waiting[~holds]
+        return shapes, shape_of
+
+    def find_pricings(
+        self, shapes: Sequence[Shape], lines: Sequence[PricedLine], shape_of: Codes
+    ) -> tuple[list[Pricing], Codes]:
+        """How events are priced on a line, by `lines` of the shapes; -1 where there is no price."""
+        alike = self._by_head(lines, shape_of)
+        firsts = firsts_of(alike)
+        numbers = self._facts.to.take(firsts).to_pylist()
+        place_of: dict[tuple[int, int], int] = {}
+        pricings: list[Pricing] = []
+        places = []
+        for first, number in zip(firsts.tolist(), numbers, strict=True):
+            shape = int(shape_of[first])
+            price = find_by_prefix(lines[shape].view, number)
+            if price is None:
+                places.append(-1)
+                continue
+            place = place_of.setdefault((shape, id(price)), len(pricings))
+            if place == len(pricings):
+                pricings.append(
+                    lines[shape].pricings.get(id(price))
+                    or self._new_pricing(lines[shape], price, shapes[shape], first)
                 )
-                its_terms = pricing.terms
-                its_costs = pricing.costs(self._facts, self._quantities_by(price), some)
-                for number, cost in zip(some, its_costs, strict=True):
-                    terms[number] = its_terms
-                    costs[number] = cost
-                self.charged[priced.line] += sum(map(charge_of, its_costs))
-                self.tax_unknown += list(map(_tax_status_of, its_costs)).count("unknown")
-        return unpriced
+            places.append(place)
+        return pricings, pick(places, alike)
 
-    def _quantities_by(self, price: Price) -> list[Quantity]:
-        """The quantities of all the events: made once for each way in which prices measure time."""
-        way = (price.start, price.fraction)
-        quantities = self._quantities.get(way)
-        if quantities is None:
-            facts = self._facts
-            seconds = price.raw_seconds_of(facts.at_us, facts.answered_us, facts.ended_us)
-            quantities = list(zip(seconds.tolist(), facts.segments, strict=True))
-            self._quantities[way] = quantities
-        return quantities
+    def _new_pricing(self, line: PricedLine, price: Price, shape: Shape, number: int) -> Pricing:
+        usage, account = usage_of(self._facts, number), self._account(number)
+        return line.pricing(price, self._book, account, self._kind.name, usage, shape)
 
+    def _by_head(self, lines: Sequence[PricedLine], shape_of: Codes) -> Codes:
+        """The shapes; each in parts by how numbers begin, as far as its prefixes reach."""
+        longest = [max((length for length, _ in line.view), default=0) for line in lines]
+        some = np.flatnonzero(pick(longest, shape_of))
+        if not len(some):
+            return shape_of
+        heads = np.zeros(len(shape_of), np.int64)
+        heads[some] = codes_of_heads(self._facts.to.take(some), max(longest))
+        return codes_of_keys(pair(shape_of, heads))
 
-def _unrated(events: int) -> RatedLine:
-    nothing: list[Any] = [None] * events
-    return RatedLine(nothing, nothing.copy())
+    def cost(self, pricings: Sequence[Pricing], pricing_of: Codes) -> RatedLine:
+        """The charges of a line whose pricings are known."""
+        seconds = self._raw_seconds(pricings, pricing_of)
+        tables, table_of = self._tables(pricings, pricing_of)
+        alike = codes_of_keys(pair(pair(table_of, seconds), self._facts.segments))
+        firsts = firsts_of(alike)
+        quantities: zip[Quantity] = zip(
+            seconds[firsts].tolist(), self._facts.segments[firsts].tolist(), strict=True
+        )
+        costs = [
+            tables[table].get(quantity) or self._cost(pricings[pricing], number)
+            for table, quantity, pricing, number in zip(
+                table_of[firsts].tolist(),
+                quantities,
+                pricing_of[firsts].tolist(),
+                firsts.tolist(),
+                strict=True,
+            )
+        ]
+        charges = pick([cost.charge for cost in costs], alike).tolist()
+        terms = [pricing.terms for pricing in pricings]
+        return RatedLine(terms, costs, pricing_of, alike, charges)
 
+    def _cost(self, pricing: Pricing, number: int) -> Cost:
+        return pricing.cost(usage_of(self._facts, number))
 
-def _alike(accounts: Sequence[Account], alike: Sequence[tuple[object, ...]]) -> list[Numbers]:
-    """The events in groups that differ by nothing but numbers, quantities and time."""
-    first_of: dict[tuple[object, ...], int] = {}
-    keys = zip(map(id, accounts), alike, strict=True)
-    firsts = np.fromiter(map(first_of.setdefault, keys, count()), np.int64, len(alike))
-    order = np.argsort(firsts, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(firsts[order])) + 1)
+    def _raw_seconds(self, pricings: Sequence[Pricing], pricing_of: Codes) -> Numbers:
+        """Of each event, as its price measures time."""
+        facts = self._facts
+        seconds = np.zeros(len(pricing_of), np.int64)
+        ways = [(pricing.price.start, pricing.price.fraction) for pricing in pricings]
+        for way in set(ways):
+            price = pricings[ways.index(way)].price
+            of_way = price.raw_seconds_of(facts.at_us, facts.answered_us, facts.ended_us)
+            seconds = np.where(pick([one == way for one in ways], pricing_of), of_way, seconds)
+        return seconds
 
-
-def _by_price(
-    view: View, numbers: Sequence[str], group: Numbers
-) -> list[tuple[Price | None, list[int]]]:
-    """The events by the price that goes first for their number; None where nothing matches."""
-    if view and not view[0][0]:  # no prefix, so it matches all
-        return [(view[0][1][""], group.tolist())]
-    found: dict[int, tuple[Price | None, list[int]]] = {}
-    for number in group.tolist():
-        price = find_by_prefix(view, numbers[number])
-        found.setdefault(id(price), (price, []))[1].append(number)
-    return list(found.values())
+    def _tables(
+        self, pricings: Sequence[Pricing], pricing_of: Codes
+    ) -> tuple[list[dict[Quantity, Cost]], Codes]:
+        """What is remembered of quantities, and which of it is for each event."""
+        alike = pricing_of
+        if any(pricing.by_states for pricing in pricings):
+            by_states = pick([pricing.by_states for pricing in pricings], pricing_of)
+            alike = codes_of_keys(pair(pricing_of, by_states * self._facts.states))
+        place_of: dict[int, int] = {}
+        tables: list[dict[Quantity, Cost]] = []
+        places = []
+        for first in firsts_of(alike).tolist():
+            pricing = pricings[pricing_of[first]]
+            states = states_of(int(self._facts.states[first])) if pricing.by_states else NO_STATES
+            table = pricing.costs(states)
+            place = place_of.setdefault(id(table), len(tables))
+            if place == len(tables):
+                tables.append(table)
+            places.append(place)
+        return tables, pick(places, alike)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -23,6 +23,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 import schemas
 from rater import __version__
 from rater.charge import MONEY, Charge, Cost, Terms
+from rater.codes import Codes
 from rater.facts import NEVER, Instants
 from rater.months import month_of
 from streams import faults
@@ -43,6 +44,7 @@ INSERT_SETTINGS = {
 }
 
 StoreErrors = (ClickHouseError, OSError)
+T = TypeVar("T")
 
 _VOID = """
 INSERT INTO rated SELECT * REPLACE (
@@ -138,7 +140,7 @@ class Ledger:
             self._written_months.update(row.charge.terms.month for row in batch.rated)
             for block in batch.blocks:
                 for line in block.lines:
-                    self._written_months.update(terms.month for terms in line.terms)
+                    self._written_months.update({terms.month for terms in line.terms})
             self._written_months.update(
                 month_of(row.telling.state.from_us, ZoneInfo("UTC")) for row in batch.states
             )
@@ -295,7 +297,9 @@ def _rated_columns(rows: Sequence[RatedRow]) -> dict[str, pa.Array] | None:
         columns[_CHARGE_NAMES.get(name, name)] = (
             _instants(values) if name.endswith("_us") else pa.array(values)
         )
-    columns |= _shared_columns(Terms._fields, terms) | _shared_columns(Cost._fields, costs)
+    each = np.arange(len(rows))
+    columns |= _shared_columns(Terms._fields, terms, each)
+    columns |= _shared_columns(Cost._fields, costs, each)
     columns["content_hash"] = pa.array(hashes, pa.uint64())
     return columns | _place_columns(places) | {"version": _versions(versions)}
 
@@ -306,11 +310,22 @@ def _block_columns(blocks: Sequence[Block]) -> dict[str, pa.Array] | None:
         return None
     own = [columns for block in blocks for columns in [_own_columns(block)] * len(block.lines)]
     lines = [line for block in blocks for line in block.lines]
-    terms = [terms for line in lines for terms in line.terms]
-    costs = [cost for line in lines for cost in line.costs]
+    terms, terms_of = _chained([(line.terms, line.terms_of) for line in lines])
+    costs, costs_of = _chained([(line.costs, line.costs_of) for line in lines])
     columns = {name: pa.concat_arrays([one[name] for one in own]) for name in own[0]}
     columns["topic"] = columns["topic"].dictionary_encode()
-    return columns | _shared_columns(Terms._fields, terms) | _shared_columns(Cost._fields, costs)
+    columns |= _shared_columns(Terms._fields, terms, terms_of)
+    return columns | _shared_columns(Cost._fields, costs, costs_of)
+
+
+def _chained(parts: Sequence[tuple[Sequence[T], Codes]]) -> tuple[list[T], Codes]:
+    """What rows share and which of it each has, one part's rows after another's."""
+    shared: list[T] = []
+    numbers = []
+    for some, numbers_of_some in parts:
+        numbers.append(numbers_of_some + len(shared))
+        shared += some
+    return shared, np.concatenate(numbers)
 
 
 def _own_columns(block: Block) -> dict[str, pa.Array]:
@@ -318,15 +333,15 @@ def _own_columns(block: Block) -> dict[str, pa.Array]:
     facts, places = block.facts, block.places
     count = len(facts.ids)
     return {
-        "account_id": pa.array(facts.account_ids),
-        "identity": pa.array(facts.identities),
+        "account_id": facts.account_ids,
+        "identity": facts.identities,
         "revision": pa.array(facts.revisions),
-        "event_id": pa.array(facts.ids),
-        "from_number": pa.array(facts.from_),
-        "to_number": pa.array(facts.to),
-        "group_id": pa.array(facts.group_ids),
-        "campaign_id": pa.array(facts.campaign_ids),
-        "call_id": pa.array(facts.call_ids),
+        "event_id": facts.ids,
+        "from_number": facts.from_,
+        "to_number": facts.to,
+        "group_id": facts.group_ids,
+        "campaign_id": facts.campaign_ids,
+        "call_id": facts.call_ids,
         "occurred_at": _times(facts.at_us),
         "answered_at": _times(facts.answered_us),
         "ended_at": _times(facts.ended_us),
@@ -345,21 +360,20 @@ def _times(at_us: Instants) -> pa.Array:
     return pa.array(at_us, mask=at_us == NEVER).view(pa.timestamp("us", tz="UTC"))
 
 
-def _shared_columns(names: Iterable[str], parts: Sequence[tuple[Any, ...]]) -> dict[str, pa.Array]:
-    """Columns of what many rows share: made once for each object, then taken by its number.
+def _shared_columns(
+    names: Iterable[str], shared: Sequence[tuple[Any, ...]], numbers: Codes
+) -> dict[str, pa.Array]:
+    """Columns of what many rows share, made once for each of it; each row has one, by its number.
 
     Texts are dictionaries, as LowCardinality columns want them; no value may stand twice in one.
     """
-    ids = pa.array(map(id, parts), pa.int64(), size=len(parts)).dictionary_encode()
-    one_of = np.empty(len(ids.dictionary), np.int64)
-    one_of[ids.indices.to_numpy()] = np.arange(len(parts))
-    distinct = zip(*map(parts.__getitem__, one_of.tolist()), strict=True)
+    taken = pa.array(numbers)
     made = {}
-    for name, values in zip(names, distinct, strict=True):
+    for name, values in zip(names, zip(*shared, strict=True), strict=True):
         column = _decimals(values) if name in MONEY else pa.array(values)
         if pa.types.is_string(column.type):
             column = column.dictionary_encode()
-        made[name] = column.take(ids.indices)
+        made[name] = column.take(taken)
     return made
 
 

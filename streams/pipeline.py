@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
-from rater.charge import Charge, Cost
-from rater.decode import decode_all
+from rater.charge import Charge
+from rater.decode import decode, decode_all
 from rater.events import Amd, Event, Kind, Text, encode_content
 from rater.facts import NEVER, Facts, facts_of
 from rater.monthly import Telling
 from rater.rate import Parked, rate
 from rater.reject import Reject
 from rater.tariff import Book
-from rater.together import RatedLine, charge_of, rate_together
+from rater.together import RatedLine, rate_together
 from rater.tuples import by_fields
 from streams.place import Place, Places, Versions
 
@@ -136,8 +136,9 @@ def add_records(
     batch: Batch, kind: Kind, topic: str, partition: int, records: Sequence[Record], book: Book
 ) -> None:
     """Adds the outcome of each record of one stretch of a partition, and the stretch's receipt."""
-    outcomes, _ = _decode(kind, records)
-    _add_alone(batch, kind, topic, partition, records, outcomes, book)
+    alone = [(record, decode(kind, record.value, record.timestamp * 1000)) for record in records]
+    oldest_ms = min(record.timestamp for record in records)
+    _add_alone(batch, kind, topic, partition, records, alone, book, oldest_ms=oldest_ms)
 
 
 def add_together(
@@ -149,11 +150,14 @@ def add_together(
 ) -> None:
     """As `add_records` of each stretch of one topic, sooner: what can be is rated together."""
     if kind.monthly:
-        for partition, records in stretches:
-            add_records(batch, kind, topic, partition, records, book)
+        for partition, some in stretches:
+            add_records(batch, kind, topic, partition, some, book)
         return
     records = [record for _, some in stretches for record in some]
-    outcomes, facts = _decode(kind, records)
+    places = _places_of(topic, stretches, records)
+    outcomes, facts = decode_all(
+        kind, [record.value for record in records], places.logged_ms * 1000
+    )
     together = np.arange(len(records))  # the numbers of those that are
     if facts is None:
         together = np.flatnonzero([not isinstance(outcome, Reject) for outcome in outcomes])
@@ -166,26 +170,30 @@ def add_together(
     lines: Sequence[RatedLine] = ()
     if facts and rated:
         lines = rated.lines
-        places = _places_of(topic, stretches, records).some(together)
-        batch.blocks.append(_block(kind, facts, lines, places))
+        batch.blocks.append(_block(kind, facts, lines, places.some(together)))
         batch.events[kind.name] += len(together)
-        batch.charged += rated.charged
-        batch.tax_unknown += rated.tax_unknown
-    alone: list[Event | Reject | None] = list(outcomes)
-    for number in together.tolist():
-        alone[number] = None
+        for line in lines:
+            batch.charged += line.charged()
+            batch.tax_unknown += line.tax_unknown()
+    alone = np.delete(np.arange(len(records)), together)
     first = 0
     for partition, some in stretches:
         end = first + len(some)
+        numbers = alone[slice(*np.searchsorted(alone, (first, end)))].tolist()
         begin, until = np.searchsorted(together, (first, end)).tolist()
-        costs = [cost for line in lines for cost in line.costs[begin:until]]
-        _add_alone(batch, kind, topic, partition, some, alone[first:end], book, costs)
+        _add_alone(
+            batch,
+            kind,
+            topic,
+            partition,
+            some,
+            [(records[number], outcomes[number]) for number in numbers],
+            book,
+            oldest_ms=int(places.logged_ms[first:end].min()),
+            rows=len(lines) * (until - begin),
+            charge=sum(sum(line.charges[begin:until]) for line in lines),
+        )
         first = end
-
-
-def _decode(kind: Kind, records: Sequence[Record]) -> tuple[Sequence[Event | Reject], Facts | None]:
-    received_us = [record.timestamp * 1000 for record in records]
-    return decode_all(kind, [record.value for record in records], received_us)
 
 
 def _facts_of_some(
@@ -200,7 +208,7 @@ def _places_of(
 ) -> Places:
     return Places(
         topic,
-        np.array([partition for partition, some in stretches for _ in some], np.int64),
+        np.repeat([partition for partition, _ in stretches], [len(some) for _, some in stretches]),
         np.array([record.offset for record in records], np.int64),
         np.array([record.timestamp for record in records], np.int64),
     )
@@ -224,15 +232,19 @@ def _add_alone(
     topic: str,
     partition: int,
     records: Sequence[Record],
-    outcomes: Sequence[Event | Reject | None],
+    alone: Sequence[tuple[Record, Event | Reject]],
     book: Book,
-    together: Sequence[Cost] = (),
+    *,
+    oldest_ms: int,
+    rows: int = 0,
+    charge: int = 0,
 ) -> None:
-    """Adds what was not added together with others (None), and the stretch's receipt for all."""
+    """Adds those of a stretch that were not rated together with others, and its receipt.
+
+    `rows` and `charge` are of those that were.
+    """
     before = [len(batch.rated), len(batch.states), len(batch.parked), len(batch.rejected)]
-    for record, outcome in zip(records, outcomes, strict=True):
-        if outcome is None:
-            continue
+    for record, outcome in alone:
         place = _place((topic, partition, record.offset, record.timestamp))
         if isinstance(outcome, Reject):
             value, headers = record.value or b"", record.headers
@@ -243,8 +255,6 @@ def _add_alone(
             add_event(batch, outcome, place, book)
     after = [len(batch.rated), len(batch.states), len(batch.parked), len(batch.rejected)]
     rated, states, parked, rejected = map(int.__sub__, after, before)
-    costs = [row.charge.cost for row in batch.rated[before[0] :]]
-    oldest_ms = min(record.timestamp for record in records)
     batch.oldest_ms = oldest_ms if batch.oldest_ms is None else min(oldest_ms, batch.oldest_ms)
     batch.receipts.append(
         Receipt(
@@ -254,11 +264,11 @@ def _add_alone(
             records[-1].offset,
             len(records),
             len(records) - states - parked - rejected,
-            rated + len(together),
+            rated + rows,
             states,
             parked,
             rejected,
-            sum(map(charge_of, costs)) + sum(map(charge_of, together)),
+            sum(row.charge.cost.charge for row in batch.rated[before[0] :]) + charge,
         )
     )
 

@@ -103,7 +103,8 @@ OWNERS = [
     # library               who may import it
     ("clickhouse_connect",  {"streams/ledger.py"}),
     ("chdb",                set()),
-    ("pyarrow",             {"streams/ledger.py", "rater/facts.py"}),  # columns, in memory
+    ("pyarrow",             {"streams/ledger.py",
+                             "rater/facts.py", "rater/codes.py"}),  # columns, in memory
     ("aiokafka",            {"streams/batches.py", "streams/topics.py", "streams/produce.py",
                              "streams/log.py"}),
     ("faust",               {"streams/app.py", "streams/agents.py", "streams/batches.py",

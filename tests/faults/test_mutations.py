@@ -83,7 +83,9 @@ def a_row_named_by_its_offset(patch: pytest.MonkeyPatch) -> None:
     block = pipeline._block
 
     def by_offset(kind: Kind, facts: Any, lines: Any, places: Any) -> pipeline.Block:
-        named = facts._replace(identities=[str(offset) for offset in places.offsets])
+        named = facts._replace(
+            identities=pa.array(map(str, places.offsets), size=len(places.offsets))
+        )
         return block(kind, named, lines, places)
 
     patch.setattr(pipeline, "_block", by_offset)

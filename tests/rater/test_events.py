@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rater.decode import MAX_RECORD_BYTES, _names_once, decode, decode_all, decode_line
+from rater.decode import MAX_RECORD_BYTES, decode, decode_all, decode_line
 from rater.events import DIMENSIONS, KINDS, Amd, Event, Text, normal_carrier
+from rater.facts import read
 from rater.rate import Parked, rate
 from rater.reject import Reason, Reject
 from tests.rater.make import (
@@ -445,11 +446,11 @@ def test_records_together_are_decoded_as_each_alone(
 
 @modest
 @given(_own_names())
-def test_a_quick_look_tells_names_that_stand_twice(made: tuple[str, bytes, bool]) -> None:
-    """Of a kind's own names, whichever of those at their default are said: no doubt is left."""
+def test_a_name_that_stands_twice_is_told(made: tuple[str, bytes, bool]) -> None:
+    """Of a kind's own names, whichever of those at their default are said; by both ways to read."""
     name, raw, twice = made
     kind = KINDS[name]
-    assert _names_once(kind, [kind.decode(raw)], [raw], raw) is not twice
+    assert (read(kind, [raw]) is None) == twice
     result = decode(kind, raw, us(RECEIVED))
     assert (isinstance(result, Reject) and result.reason is TWICE) == twice
 

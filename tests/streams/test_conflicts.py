@@ -122,7 +122,8 @@ def test_what_was_accepted_before_a_migration_is_in_conflict_after_it(
 ) -> None:
     old_ledger.write(Log([call(), call(**LONG_AGO, ended_at=ONCE), number()]).batch(book))
     monkeypatch.undo()
-    assert old_ledger.migrate() == ["0005_accepted.sql", "0006_no_identities.sql"]
+    migrations = [path.name for path in sorted(schemas.MIGRATIONS.glob("*.sql"))]
+    assert old_ledger.migrate() == migrations[4:]
     check_tables(old_ledger)
     (conflict,) = settle_conflicts(old_ledger, [])
     assert (conflict.event_id, [place.offset for place in conflict.lost]) == ("call-1", [1])

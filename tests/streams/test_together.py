@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rater import numbers
 from rater.decode import decode, decode_all
 from rater.events import KINDS, Call, Dial, Event
-from rater.facts import NEVER, facts_of
+from rater.facts import NEVER, facts_of, states_of
 from rater.price import Price
 from rater.tariff import Memo
 from streams.ledger import _block_columns, _rated_columns
@@ -104,6 +105,41 @@ def test_well_events_are_rated_together_where_the_kind_is_not_monthly(kind: str)
     assert batch.rated == []
 
 
+ODDLY = [
+    # a call's field, and how it is written
+    ('"revision": 0',    '"revision": 0.0'),
+    ('"revision": 0',    '"revision": -0'),
+    ('"revision": 0',    '"revision": 0, "spare": {"of": [1, "}\\n{"]}'),
+    ('"media": "voice"', '"media": "\\u0076oice"'),
+    ('"media": "voice"', '"m\\u0065dia": "voice"'),
+    ('"id": "odd"',      '"id": "\\"\\\\\\ud83d\\ude00\\u0000\\n"'),
+    ('"id": "odd"',      '\n\t"id"\r\n :"odd"'),
+    ('"group_id": null', '"device": null'),
+    ('00:30Z"',          '00:30.1234567Z"'),
+    ('00:30Z"',          '00:30.12z"'),
+    ('T00:00:30Z"',      't02:00:30+02:00"'),
+    ('T00:00:30Z"',      ' 00:00:30-00:00"'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("usual", "odd"), ODDLY)
+def test_what_is_written_oddly_is_rated_as_what_is_not(usual: str, odd: str) -> None:
+    written = (
+        '{"id": "odd", "account_id": "acme", "revision": 0, "media": "voice", "group_id": null,'
+        ' "direction": "outbound", "from": "+14155550100", "to": "+12125550100", "status":'
+        ' "completed", "dialed_at": "2026-02-03T00:00:00Z", "ended_at": "2026-02-03T00:00:30Z"}'
+    )
+    assert usual in written
+    raws = [written.replace(usual, odd).encode(), written.replace('"odd"', '"usual"').encode()]
+    records = [Logged(n, LOGGED_MS, None, raw) for n, raw in enumerate(raws)]
+    alone, together = Batch(), Batch()
+    add_records(alone, KINDS["call"], "usage.call.v1", 0, records, SAMPLE)
+    add_together(together, KINDS["call"], "usage.call.v1", [(0, records)], SAMPLE)
+    assert rows_of(together) == rows_of(alone)
+    assert [len(block.facts.ids) for block in together.blocks] == [len(alone.rated)]
+    assert all_else(together) == all_else(alone)
+
+
 def test_one_that_must_wait_leaves_the_others_together() -> None:
     good, revised = text(id="a"), text(id="b", revision=1)
     records = [Logged(n, LOGGED_MS, None, json.dumps(e).encode())
@@ -131,20 +167,42 @@ def test_the_facts_of_many_are_what_each_says_of_itself(kind: str, data: st.Data
     for number, event in enumerate(events):
         usage = event.usage()
         assert usage is not None
-        assert facts.ids[number] == event.id
-        assert facts.identities[number] == event.identity()
+        assert facts.ids[number].as_py() == event.id
+        assert facts.identities[number].as_py() == event.identity()
         assert facts.at_us[number] == usage.at_us
         assert _us_or_none(facts.answered_us[number]) == usage.answered_us
         assert _us_or_none(facts.ended_us[number]) == usage.ended_us
         assert facts.dialed[number] == usage.dialed
         assert facts.segments[number] == usage.segments
         if isinstance(event, Call | Dial):
-            assert facts.states[number] == (usage.origin, usage.termination)
-        parties = (
-            facts.from_[number], facts.to[number], facts.group_ids[number],
-            facts.campaign_ids[number], facts.call_ids[number],
+            assert states_of(int(facts.states[number])) == (usage.origin, usage.termination)
+        columns = (
+            facts.from_, facts.to, facts.group_ids, facts.campaign_ids, facts.call_ids,
         )  # fmt: skip
-        assert parties == event.parties()
+        assert tuple(column[number].as_py() for column in columns) == event.parties()
+
+
+PARTIES = [
+    "+14155550100", "+12125550100", "+18005550100", "+10125550100", "+1415555010", "+447911123456",
+    "+44791112345", "+448001111111", "87121", "client:ann", "client:+1415", "sip:a@b.cde",
+    "sips:é@b.cd", "anonymous",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("from_", PARTIES)
+@pytest.mark.parametrize("to", PARTIES)
+def test_forms_and_states_of_many_numbers_are_those_of_each(from_: str, to: str) -> None:
+    """Whatever stands beside it: a form that another has makes no two alike."""
+    made = [{"from": from_, "to": to}, {"from": to, "to": from_}, {"from": to, "to": to}]
+    facts = facts_of(KINDS["text"], [decoded(text(**parties)) for parties in made])
+    faces = [(numbers.face(one["from"]), numbers.face(one["to"])) for one in made]
+    for state, (origin, termination) in zip(facts.states.tolist(), faces, strict=True):
+        assert states_of(state) == (origin[1], termination[1])
+    forms = [(origin[0], termination[0]) for origin, termination in faces]
+    alike = facts.alike.tolist()
+    assert [[one == other for other in alike] for one in alike] == [
+        [one == other for other in forms] for one in forms
+    ]
 
 
 def _us_or_none(at_us: np.int64) -> int | None:
