@@ -19,7 +19,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +39,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from streams.embedded.children import spawn_child
+from streams.embedded.memory import memory_file
 from streams.embedded.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -154,12 +154,11 @@ def query(connection: Any, statement: Statement) -> Answer:
 
 def insert_data(connection: Any, statement: Statement, insert: re.Match[bytes]) -> Answer:
     """Run an insert whose rows follow it, by way of a file: inline data is cut off at 256 KB."""
-    with tempfile.NamedTemporaryFile(prefix="insert-") as file:
-        file.write(memoryview(statement.sql)[insert.end() :])
-        file.flush()
+    with memory_file() as path:
+        Path(path).write_bytes(memoryview(statement.sql)[insert.end() :])
         sql = b"%s FROM INFILE %s %s FORMAT %s" % (
             insert["into"],
-            quote(file.name, "'").encode(),
+            quote(path, "'").encode(),
             insert["settings"] or b"",
             insert["format"],
         )
