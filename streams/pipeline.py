@@ -59,7 +59,10 @@ _place, _row = by_fields(Place), by_fields(RatedRow)
 
 
 class Block(NamedTuple):
-    """Rated rows by column: of events of one kind, one row of each for each of its lines."""
+    """Rated rows by column: of events of one kind, one row of each for each of its lines.
+
+    The facts are without the events themselves.
+    """
 
     facts: Facts
     lines: Sequence[RatedLine]
@@ -217,7 +220,7 @@ def _places_of(
 def _block(kind: Kind, facts: Facts, lines: Sequence[RatedLine], places: Places) -> Block:
     hashes = map(xxh3_64_intdigest, map(encode_content, facts.contents))
     return Block(
-        facts,
+        facts._replace(events=(), contents=()),
         lines,
         np.fromiter(hashes, np.uint64, len(facts.ids)),
         places,

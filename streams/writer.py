@@ -1,8 +1,9 @@
 """The writer: stretches of the log in, rated and written together, then acknowledged in order.
 
-Agents put stretches; while one batch is being written the next one is gathered and rated, so a busy
-topic moves in large blocks and a quiet one waits no longer than `batch_wait_s`. Acknowledge last: a
-crash before that line re-reads the batch, and row identity absorbs the copies.
+Agents put stretches; while one batch is being written the next one is gathered, so a busy topic
+moves in large blocks and a quiet one waits no longer than `batch_wait_s`. Where a whole batch comes
+meanwhile, it is rated meanwhile too. Acknowledge last: a crash before that line re-reads the batch,
+and row identity absorbs the copies.
 """
 
 import asyncio
@@ -34,12 +35,15 @@ class StoreDownError(RuntimeError):
 
 
 class Stretch(NamedTuple):
-    """Records of one partition in order, and how to acknowledge all of them."""
+    """Records of one partition in order, and how to acknowledge all of them.
+
+    The list is emptied once its records are rated.
+    """
 
     kind: Kind
     topic: str
     partition: int
-    records: Sequence[Record]
+    records: list[Record]
     acknowledge: Callable[[], object]
 
 
@@ -62,6 +66,8 @@ class Writer:
         # event loop free for the web and the group.
         self._rating = ThreadPoolExecutor(1, thread_name_prefix="rating")
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="writing")
+        self._idle = asyncio.Event()  # nothing that was rated waits to be written
+        self._idle.set()
         self.changed_accounts: set[str] = set()  # whose monthly things changed
         self.progressed_at = time.monotonic()
 
@@ -90,12 +96,15 @@ class Writer:
         while True:
             stretches = await self._gather()
             batch = await loop.run_in_executor(self._rating, self._rate, stretches)
+            self._idle.clear()
             await rated.put((stretches, batch))
 
     async def _write_all(self, rated: asyncio.Queue[tuple[list[Stretch], Batch]]) -> None:
         while True:
             stretches, batch = await rated.get()
             await self._write(stretches, batch)
+            if rated.empty():
+                self._idle.set()
             for _ in stretches:
                 self._queue.task_done()
 
@@ -108,22 +117,38 @@ class Writer:
             thread.shutdown(wait=False, cancel_futures=True)
 
     async def _gather(self) -> list[Stretch]:
-        """The waiting stretches: up to batch_rows records, none older than batch_wait_s."""
+        """What comes for `batch_wait_s` and until nothing is being written: `batch_rows` at most.
+
+        What is rated sooner would wait to be written, and be in a batch of its own.
+        """
         stretches = [await self._queue.get()]
         rows = len(stretches[0].records)
-        deadline = time.monotonic() + self._settings.batch_wait_s
-        while rows < self._settings.batch_rows:
-            try:
-                timeout_s = deadline - time.monotonic()
-                if timeout_s > 0:
-                    stretch = await asyncio.wait_for(self._queue.get(), timeout_s)
-                else:
-                    stretch = self._queue.get_nowait()
-            except (TimeoutError, asyncio.QueueEmpty):
-                break
-            stretches.append(stretch)
-            rows += len(stretch.records)
+        ready = asyncio.create_task(self._wait_for_company())
+        try:
+            while rows < self._settings.batch_rows:
+                stretch = await self._next_until(ready)
+                if stretch is None:
+                    break
+                stretches.append(stretch)
+                rows += len(stretch.records)
+        finally:
+            ready.cancel()
         return stretches
+
+    async def _wait_for_company(self) -> None:
+        await asyncio.sleep(self._settings.batch_wait_s)
+        await self._idle.wait()
+
+    async def _next_until(self, ready: asyncio.Task[None]) -> Stretch | None:
+        """The next stretch; None when there is none and a batch is ready."""
+        if not self._queue.empty():
+            return self._queue.get_nowait()
+        coming = asyncio.create_task(self._queue.get())
+        try:
+            await asyncio.wait({coming, ready}, return_when=asyncio.FIRST_COMPLETED)
+            return coming.result() if coming.done() else None
+        finally:
+            coming.cancel()
 
     async def _write(self, stretches: list[Stretch], batch: Batch) -> None:
         faults.reach("before_insert")
@@ -148,6 +173,9 @@ class Writer:
             of_topic.setdefault((kind, topic), []).append((partition, records))
         for (kind, topic), some in of_topic.items():
             add_together(batch, kind, topic, some, book)
+        for stretch in stretches:
+            # Faust holds the list until it has committed: half of what a batch takes of memory.
+            stretch.records.clear()
         return batch
 
     async def _insert(self, batch: Batch) -> float:

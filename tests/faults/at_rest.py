@@ -157,7 +157,7 @@ async def feed(
                 acknowledged[place].append(last)
 
             put[place].append(last)
-            await writer.put(Stretch(kind, kind.topic, partition, records, acknowledge))
+            await writer.put(Stretch(kind, kind.topic, partition, [*records], acknowledge))
             await between()
         drained = asyncio.create_task(writer.drain())
         await asyncio.wait({running, drained}, return_when=asyncio.FIRST_COMPLETED)
