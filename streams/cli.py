@@ -229,7 +229,7 @@ def monthly(
         made, unpriced = make_month(
             ledger, book, day, as_of=datetime.now(UTC), topic_prefix=settings.topic_prefix
         )
-    out.print(f"{day:%Y-%m}: {made} monthly charges made, {unpriced} things without a price")
+    out.print(f"{day:%Y-%m}: {made} monthly charges made, {len(unpriced)} things without a price")
 
 
 @app.command()

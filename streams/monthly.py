@@ -1,13 +1,14 @@
 """Making the monthly lines: reads what events told of things, writes the month's charges.
 
 Idempotent, so any worker may do it, any number of times. The worker makes the open months (this
-one and the one before) of accounts whose things changed, and of all accounts at its start and
-when a month begins; `rater monthly` makes any month.
+one and the one before) of things that were told of, and of all at its start and when a month
+begins; `rater monthly` makes any month.
 """
 
-from collections.abc import Collection
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from itertools import groupby
+from typing import NamedTuple
 
 from rater.events import KINDS, State, to_us
 from rater.monthly import Telling, charge_month
@@ -17,8 +18,44 @@ from streams.pipeline import Batch, RatedRow, monthly_row
 from streams.place import Place
 
 ROWS_TOGETHER = 20_000  # of one insert, whole accounts
+NAMES_TOGETHER = 1_000  # of things, and of accounts, in one query: they are part of its URL
 
-# Rows of one account come together, so an account's month is made from all of its things.
+Thing = tuple[str, str]  # an account, and what the thing is billed as
+
+
+class Changed(NamedTuple):
+    """Whose monthly charges may have changed: some things, and all things of some accounts."""
+
+    things: set[Thing]
+    accounts: set[str]
+
+    def merge(self, other: "Changed") -> None:
+        self.things.update(other.things)
+        self.accounts.update(other.accounts)
+
+    def has(self, thing: Thing) -> bool:
+        return thing in self.things or thing[0] in self.accounts
+
+    def in_parts(self) -> Iterator["Changed"]:
+        """The same in parts whose names fit in a query."""
+        things, accounts = sorted(self.things), sorted(self.accounts)
+        for first in range(0, max(len(things), len(accounts)), NAMES_TOGETHER):
+            part = slice(first, first + NAMES_TOGETHER)
+            yield Changed(set(things[part]), set(accounts[part]))
+
+
+class Made(NamedTuple):
+    """How many rows were made, and of which things there is no price."""
+
+    rows: int
+    unpriced: set[Thing]
+
+
+_OF = """AND ({columns} IN {{things:Array(Tuple(String, String))}}
+    OR account_id IN {{accounts:Array(String)}})"""
+# Of what changed; all tellings of what a thing is billed as, from which its charge is made.
+TOLD, CHARGED = (_OF.format(columns=f"(account_id, {name})") for name in ("billed_as", "identity"))
+# Rows of one account come together.
 _TELLINGS = """
 SELECT account_id, kind, event_id, line, thing, billed_as, from_at, until_at, seconds, number,
        number_type, product, call_id, partition, offset, logged_at,
@@ -42,30 +79,30 @@ def make_month(
     *,
     as_of: datetime,
     topic_prefix: str = "",
-    accounts: Collection[str] | None = None,
-) -> tuple[int, int]:
-    """Makes the month's rows of some accounts, or of all; returns (rows, things without a price).
+    changed: Changed | None = None,
+) -> Made:
+    """Makes the month's rows of what changed, or of all.
 
     Raises one of StoreErrors when the store does not answer.
     """
     parameters: dict[str, object] = {"month": month, "before": _end_in_every_zone(month)}
-    only = ""
-    if accounts is not None:
-        only = "AND account_id IN {accounts:Array(String)}"
-        parameters["accounts"] = sorted(accounts)
-    before = ledger.query(_CHARGED.replace("{only}", only), parameters)
+    told = of = ""
+    if changed is not None:
+        told, of = TOLD, CHARGED
+        parameters |= {name: sorted(some) for name, some in changed._asdict().items()}
+    before = ledger.query(_CHARGED.replace("{only}", of), parameters)
     charged, charged_us = {row[:3] for row in before}, max((row[3] for row in before), default=0)
-    rows = ledger.query(_TELLINGS.replace("{only}", only), parameters)
+    rows = ledger.query(_TELLINGS.replace("{only}", told), parameters)
     # The row of a telling that lost its event id to one read later, which tells of another thing.
     for untold in sorted(charged - {(row[0], row[3], row[5]) for row in rows}):
         ledger.void_monthly(month, untold, read_us=rows[0][-1] if rows else charged_us)
-    made = unpriced = 0
+    made, unpriced = 0, set()
     waiting: list[RatedRow] = []
     for _, group in groupby(rows, key=lambda row: row[0]):
         charges, without_price = charge_month(
             [_telling(row) for row in group], month, book, as_of_us=to_us(as_of), charged=charged
         )
-        unpriced += len(without_price)
+        unpriced |= {(thing.account_id, thing.state.billed_as) for thing, _ in without_price}
         made += len(charges)
         waiting += [
             monthly_row(charge, telling, topic_prefix + KINDS[telling.kind].topic, rows[0][-1])
@@ -76,7 +113,7 @@ def make_month(
             waiting = []
     if waiting:
         ledger.write(Batch(rated=waiting))
-    return made, unpriced
+    return Made(made, unpriced)
 
 
 def _telling(row: tuple) -> Telling:  # type: ignore[type-arg]

@@ -268,7 +268,7 @@ def parked_list(
 def parked_retry(store: Store = None, tariff: TariffFile = None) -> None:
     """Rate every parked event that has its price now, and make the open months' lines of theirs."""
     from streams.letters import count_waiting
-    from streams.monthly import make_month
+    from streams.monthly import Changed, make_month
     from streams.parked import retry_parked
     from streams.worker import open_months
 
@@ -288,10 +288,10 @@ def parked_retry(store: Store = None, tariff: TariffFile = None) -> None:
                     month,
                     as_of=now,
                     topic_prefix=settings.topic_prefix,
-                    accounts=accounts,
+                    changed=Changed(set(), accounts),
                 )
                 made += lines
-                unpriced += without_price
+                unpriced += len(without_price)
                 advance(done)
         counts = count_waiting(ledger)
     _say(f"{rated} events rated; {made} monthly charges made, {unpriced} things without a price")

@@ -11,16 +11,17 @@ from typing import Any
 import faust
 import structlog
 
+from rater.events import KINDS
 from rater.months import previous_month
 from streams import metrics
 from streams.agents import add_agents
 from streams.app import make_app
 from streams.audit import audit_lately
 from streams.books import BookFile
-from streams.conflicts import settle_conflicts
+from streams.conflicts import Conflict, settle_conflicts
 from streams.ledger import Ledger, StoreErrors
 from streams.log import Reader
-from streams.monthly import make_month
+from streams.monthly import Changed, Thing, make_month
 from streams.parked import count_parked, retry_parked
 from streams.pipeline import RejectedRow
 from streams.settings import Settings
@@ -79,7 +80,9 @@ class Worker:
         self._idle_at = time.monotonic()  # when there was last no lag
         self._store_answers = False
         self._bounds: dict[tuple[str, int], tuple[int, int]] = {}
-        self._months_made: set[date] = set()
+        # The open months that were made, and what has no price in each.
+        self._unpriced: dict[date, set[Thing]] = {}
+        self._told_twice: set[tuple[str, str, str, int]] = set()  # conflicts that were seen
         self._late_months = months_until(datetime.now(UTC).date(), CONFLICTS_AT_START_MONTHS)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -177,13 +180,13 @@ class Worker:
                     due["tariff"] = now + self._settings.tariff_reload_s
                     if await asyncio.to_thread(self._book_file.reload):
                         due["parked"] = 0.0
-                        self._months_made.clear()
+                        self._unpriced.clear()
                 if now >= due["parked"]:
                     due["parked"] = now + PARKED_RETRY_S
                     await self._retry_parked()
                 if now >= due["monthly"]:
                     due["monthly"] = now + self._settings.monthly_every_s
-                    began = bool(self._months_made)
+                    began = bool(self._unpriced)
                     await self._make_months()
                     if began:
                         due["monthly"] += (time.monotonic() - now) * MONTHLY_REST
@@ -206,7 +209,7 @@ class Worker:
         retried, accounts = await asyncio.to_thread(
             retry_parked, self._ledger, self._book_file.book
         )
-        self._writer.changed_accounts |= accounts
+        self._writer.put_changed(Changed(set(), accounts))
         if retried:
             log.info("parked_rated", events=retried)
 
@@ -215,11 +218,20 @@ class Worker:
         months = open_months(datetime.now(UTC))
         conflicts = await asyncio.to_thread(settle_conflicts, self._ledger, months)
         metrics.CONFLICTS.set(len(conflicts))
+        self._remake_for(conflicts)
         self._late_months |= await asyncio.to_thread(self._ledger.take_written_months)
         self._late_months.difference_update(months)
         if self._late_months:
-            await asyncio.to_thread(settle_conflicts, self._ledger, set(self._late_months))
+            late = await asyncio.to_thread(settle_conflicts, self._ledger, set(self._late_months))
+            self._remake_for(late)
             self._late_months.clear()
+
+    def _remake_for(self, conflicts: Sequence[Conflict]) -> None:
+        """What was told of one thing may turn out to be told of another: all of its account's."""
+        told = {(one.account_id, one.kind, one.event_id, len(one.lost)) for one in conflicts}
+        accounts = {one[0] for one in told - self._told_twice if KINDS[one[1]].monthly}
+        self._writer.put_changed(Changed(set(), accounts))
+        self._told_twice |= told
 
     async def _audit(self) -> None:
         """What was written lately, and what the group has committed, as gauges and log lines."""
@@ -242,26 +254,27 @@ class Worker:
             log.error("audit", check=finding.check, message=finding.message)
 
     async def _make_months(self) -> None:
-        """The open months: of all accounts once, then of those whose things changed."""
-        changed = set(self._writer.changed_accounts)
-        unpriced = 0
-        for month in open_months(datetime.now(UTC)):
-            accounts = changed if month in self._months_made else None
-            if accounts is None or accounts:
-                _, without_price = await asyncio.to_thread(
-                    make_month,
-                    self._ledger,
-                    self._book_file.book,
-                    month,
-                    as_of=datetime.now(UTC),
-                    topic_prefix=self._settings.topic_prefix,
-                    accounts=accounts,
-                )
-                unpriced += without_price
-                self._months_made.add(month)
-        if changed or unpriced:
-            metrics.UNPRICED_THINGS.set(unpriced)
-        self._writer.changed_accounts -= changed
+        """The open months: of all things once, then of those that changed."""
+        changed = self._writer.take_changed()
+        try:
+            for month in open_months(datetime.now(UTC)):
+                known = self._unpriced.get(month)
+                for some in [None] if known is None else changed.in_parts():
+                    made = await asyncio.to_thread(
+                        make_month,
+                        self._ledger,
+                        self._book_file.book,
+                        month,
+                        as_of=datetime.now(UTC),
+                        topic_prefix=self._settings.topic_prefix,
+                        changed=some,
+                    )
+                    still = {one for one in known or () if some is not None and not some.has(one)}
+                    known = self._unpriced[month] = still | made.unpriced
+        except StoreErrors:
+            self._writer.put_changed(changed)
+            raise
+        metrics.UNPRICED_THINGS.set(len(set().union(*self._unpriced.values())))
 
     async def _watch_bounds(self) -> None:
         """Keeps what the broker says of the assigned partitions; while it is away, the last."""

@@ -19,6 +19,7 @@ from rater.events import Kind
 from rater.tariff import Book
 from streams import faults, metrics
 from streams.ledger import Ledger, StoreErrors
+from streams.monthly import Changed
 from streams.pipeline import Batch, PartitionRecords, Record, RejectedRow, add_together
 from streams.settings import Settings
 
@@ -68,7 +69,7 @@ class Writer:
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._idle = asyncio.Event()  # nothing that was rated waits to be written
         self._idle.set()
-        self.changed_accounts: set[str] = set()  # whose monthly things changed
+        self._changed = Changed(set(), set())
         self.progressed_at = time.monotonic()
 
     async def put(self, stretch: Stretch) -> None:
@@ -107,6 +108,15 @@ class Writer:
                 self._idle.set()
             for _ in stretches:
                 self._queue.task_done()
+
+    def take_changed(self) -> Changed:
+        """Whose monthly charges may have changed since this was asked last."""
+        taken, self._changed = self._changed, Changed(set(), set())
+        return taken
+
+    def put_changed(self, changed: Changed) -> None:
+        """To be taken with what changes next."""
+        self._changed.merge(changed)
 
     async def drain(self) -> None:
         """Returns once all that was put has been written and acknowledged."""
@@ -163,7 +173,8 @@ class Writer:
         now_s = time.time()
         metrics.LAST_COMMIT.set(now_s)
         metrics.count_batch(batch, written_s=now_s, insert_s=insert_s)
-        self.changed_accounts.update(row.telling.account_id for row in batch.states)
+        tellings = [row.telling for row in batch.states]
+        self._changed.things.update((one.account_id, one.state.billed_as) for one in tellings)
 
     def _rate(self, stretches: list[Stretch]) -> Batch:
         batch = Batch()

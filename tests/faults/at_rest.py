@@ -189,7 +189,7 @@ class Rest:
         as_of = datetime.fromtimestamp(self.log.clock_ms / 1000, UTC)
         for month in self.all_months():
             made = make_month(self.ledger, self.book, parse_month(month), as_of=as_of)
-            assert made[1] == 0, "things without a price"
+            assert not made.unpriced, "things without a price"
         settle_conflicts(self.ledger, open_months(as_of))
         settle_conflicts(self.ledger, self.ledger.take_written_months())
 

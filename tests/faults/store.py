@@ -244,9 +244,9 @@ def _answers() -> dict[str, Answer]:
         "SELECT topic, partition, offset FROM rejected WHERE reason = {reason:String}": _letters,
         conftest._ROWS: _rated_rows,
     }
-    for only in ("", "AND account_id IN {accounts:Array(String)}"):
-        known[monthly._TELLINGS.replace("{only}", only)] = _tellings
-        known[monthly._CHARGED.replace("{only}", only)] = _charged
+    for told, charged in (("", ""), (monthly.TOLD, monthly.CHARGED)):
+        known[monthly._TELLINGS.replace("{only}", told)] = _tellings
+        known[monthly._CHARGED.replace("{only}", charged)] = _charged
     return known
 
 
@@ -408,7 +408,6 @@ def _rated_rows(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
 
 def _tellings(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    accounts = parameters.get("accounts")
     names = (
         "account_id", "kind", "event_id", "line", "thing", "billed_as", "from_at", "until_at",
         "seconds", "number", "number_type", "product", "call_id", "partition", "offset",
@@ -424,21 +423,28 @@ def _tellings(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ..
         for row in store.final("states")
         if row["revision"] == 0
         and (row["account_id"], row["kind"], row["thing"]) in begun
-        and (accounts is None or row["account_id"] in accounts)
+        and _is_changed(row["account_id"], row["billed_as"], parameters)
     ]
     return sorted(rows, key=lambda row: row[0])
 
 
 def _charged(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    accounts = parameters.get("accounts")
     return [
         (row["account_id"], row["line"], row["identity"], store.read_clock_us())
         for row in store.final("rated")
         if row["month"] == parameters["month"]
         and row["status"] != "voided"
         and row["line"] in MONTHLY_LINES
-        and (accounts is None or row["account_id"] in accounts)
+        and _is_changed(row["account_id"], row["identity"], parameters)
     ]
+
+
+def _is_changed(account: str, name: str, parameters: Mapping[str, Any]) -> bool:
+    return (
+        "things" not in parameters
+        or (account, name) in parameters["things"]
+        or account in parameters["accounts"]
+    )
 
 
 # ------------------------------------------------------------------ the client

@@ -1,6 +1,5 @@
 """Conflicts across months: the first in the log stands, whatever month the others tell of."""
 
-from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
 from shutil import copy
@@ -13,10 +12,8 @@ import schemas
 from rater.tariff import Book
 from streams import worker
 from streams.audit import audit_ledger
-from streams.books import BookFile
 from streams.conflicts import settle_conflicts
 from streams.ledger import Ledger
-from streams.settings import Settings
 from streams.startup import check_tables
 from streams.worker import Worker
 from tests import oracle
@@ -84,15 +81,6 @@ def test_a_ledger_tells_once_which_months_were_written_to(ledger: Ledger, book: 
     ledger.write(Log([call(), call(id="old", **LONG_AGO, ended_at=ONCE)]).batch(book))
     assert ledger.take_written_months() == {date(2013, 3, 1), date(2026, 8, 1)}
     assert ledger.take_written_months() == set()
-
-
-@pytest.fixture
-async def idle_worker(ledger: Ledger) -> AsyncIterator[Worker]:
-    """A worker that was not started."""
-    idle = Worker(Settings(), ledger, BookFile(schemas.SAMPLE_TARIFF))
-    yield idle
-    await idle._producer.stop()
-    idle._writer.close()
 
 
 async def test_a_worker_settles_what_late_events_were_written_to(

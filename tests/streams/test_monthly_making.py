@@ -9,14 +9,17 @@ import pytest
 from rater.months import parse_month
 from rater.statement import statement_to_json
 from rater.tariff import Book
-from streams import monthly
+from streams import monthly, worker
 from streams.ledger import Ledger
-from streams.monthly import make_month
+from streams.monthly import Changed, make_month
 from streams.pipeline import Batch
 from streams.usage import read_statement
+from streams.worker import Worker
 from tests import oracle
 from tests.conftest import (
+    CHICAGO,
     LOS_ANGELES,
+    NEW_YORK,
     Log,
     assert_rows,
     comparable,
@@ -62,7 +65,7 @@ def test_a_month_made_twice_is_the_same_month(any_ledger: Ledger, book: Book) ->
     any_ledger.write(Log([number(), recording(), subscription()]).batch(book))
     first = make_month(any_ledger, book, AUGUST, as_of=AS_OF)
     before = any_ledger.query("SELECT * FROM rated_rows ORDER BY ALL")
-    assert first == (3, 0)
+    assert first == (3, set())
     assert make_month(any_ledger, book, AUGUST, as_of=AS_OF) == first
     assert any_ledger.query("SELECT * FROM rated_rows ORDER BY ALL") == before
     assert charged(any_ledger) == [
@@ -176,6 +179,14 @@ def test_what_stood_is_charged_as_by_the_oracle_in_either_order_of_writing(
     assert_as_by_oracle(ledger, book, oracle_book, log.events)
 
 
+# Nothing of these is told again: their charges must stay as they were made.
+OF_OTHERS = [
+    number(id="other-n", number=CHICAGO),
+    recording(id="other-r", recording_id="other"),
+    subscription(id="other-s", subscription_id="other"),
+]
+
+
 def run(ledger: Ledger, sql: str) -> None:
     ledger._writer.command(sql)
 
@@ -206,16 +217,69 @@ def test_accounts_are_written_together(
     put = Ledger.write
     monkeypatch.setattr(Ledger, "write", write)
     monkeypatch.setattr(monthly, "ROWS_TOGETHER", together)
-    assert make_month(ledger, book, AUGUST, as_of=AS_OF) == (5, 0)
+    assert make_month(ledger, book, AUGUST, as_of=AS_OF) == (5, set())
     assert written == sizes
     assert len(rows_of(ledger)) == 5
 
 
-def test_only_the_accounts_that_are_named_are_made(ledger: Ledger, book: Book) -> None:
-    ledger.write(Log([number(), number(id="n2", account_id="globex")]).batch(book))
-    assert make_month(ledger, book, AUGUST, as_of=AS_OF, accounts=["globex"]) == (1, 0)
-    assert make_month(ledger, book, AUGUST, as_of=AS_OF, accounts=[]) == (0, 0)
-    assert ledger.query("SELECT account_id FROM rated_rows") == [("globex",)]
+CHANGES: list[tuple[Changed, list[tuple[str, str]]]] = [
+    # changed                                           | made
+    (Changed(set(), set()),                              []),
+    (Changed(set(), {"globex"}),                         [("globex", NEW_YORK), ("globex", "R")]),
+    (Changed({("globex", "R")}, set()),                  [("globex", "R")]),
+    (Changed({("acme", "R")}, {"globex"}),               [("globex", NEW_YORK), ("globex", "R")]),
+    (Changed({("acme", NEW_YORK), ("globex", "R")}, set()), [("acme", NEW_YORK), ("globex", "R")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changed", "made"), CHANGES)
+def test_only_what_changed_is_made(
+    any_ledger: Ledger, book: Book, changed: Changed, made: list[tuple[str, str]]
+) -> None:
+    others = {"id": "n2", "account_id": "globex"}
+    any_ledger.write(Log([number(), number(**others), recording(**others)]).batch(book))
+    (rows, _) = make_month(any_ledger, book, AUGUST, as_of=AS_OF, changed=changed)
+    assert rows == len(made)
+    assert any_ledger.query("SELECT account_id, identity FROM rated_rows ORDER BY ALL") == made
+
+
+def test_changes_are_told_in_parts_that_fit_in_a_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monthly, "NAMES_TOGETHER", 2)
+    things = {("acme", str(n)) for n in range(5)}
+    parts = list(Changed(things, {"globex"}).in_parts())
+    assert [(len(part.things), len(part.accounts)) for part in parts] == [(2, 1), (2, 0), (1, 0)]
+    again = Changed(set(), set())
+    for part in parts:
+        again.merge(part)
+    assert again == Changed(things, {"globex"})
+
+
+@pytest.mark.parametrize(("tale", "events"), TALES, ids=[tale for tale, _ in TALES])
+@pytest.mark.parametrize("backwards", [False, True])
+async def test_a_worker_that_makes_what_changed_makes_what_stood(
+    idle_worker: Worker,
+    ledger: Ledger,
+    book: Book,
+    oracle_book: oracle.Book,
+    tale: str,
+    events: list[dict[str, Any]],
+    backwards: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Event by event, in either order of writing, with what housekeeping does between them."""
+    months = [parse_month(month) for month in MONTHS]
+    monkeypatch.setattr(worker, "open_months", lambda now: months)
+    log = Log([*events, *OF_OTHERS])
+    places = range(len(log.events))
+    for place in [None, *(reversed(places) if backwards else places)]:
+        if place is not None:
+            batch = log.batch(book, [[place]])
+            await idle_worker._writer._write([], batch)
+        await idle_worker._make_months()
+        await idle_worker._settle_conflicts()
+        await idle_worker._make_months()
+    expected = oracle.rate_lines(log.events, oracle_book)
+    assert_rows(rows_of(ledger), rows_by_oracle(expected, ["acme"], MONTHS))
 
 
 def test_a_row_names_the_place_in_the_log_that_it_was_made_from(ledger: Ledger, book: Book) -> None:
@@ -230,8 +294,11 @@ def test_a_thing_before_every_tariff_is_counted_as_unpriced_and_not_free(
     ledger: Ledger, book: Book
 ) -> None:
     ledger.write(Log([number(acquired_at="2011-01-01T00:00:00Z")]).batch(book))
-    assert make_month(ledger, book, date(2011, 2, 1), as_of=AS_OF) == (0, 1)
-    assert make_month(ledger, book, AUGUST, as_of=AS_OF) == (1, 0)
+    assert make_month(ledger, book, date(2011, 2, 1), as_of=AS_OF) == (
+        0,
+        {("acme", number()["number"])},
+    )
+    assert make_month(ledger, book, AUGUST, as_of=AS_OF) == (1, set())
 
 
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"])

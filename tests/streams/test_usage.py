@@ -14,7 +14,7 @@ from rater.months import parse_month
 from rater.statement import statement_to_json
 from rater.tariff import Book
 from streams.ledger import Ledger
-from streams.monthly import make_month
+from streams.monthly import Made, make_month
 from streams.pipeline import Batch, Receipt
 from streams.simulate import Simulator
 from streams.usage import (
@@ -103,7 +103,7 @@ def echo(chance: random.Random, event: Mapping[str, Any], n: int) -> Mapping[str
     return other
 
 
-def make_months(ledger: Ledger, book: Book) -> list[tuple[int, int]]:
+def make_months(ledger: Ledger, book: Book) -> list[Made]:
     return [make_month(ledger, book, parse_month(month), as_of=AS_OF) for month in MONTHS]
 
 

@@ -1,0 +1,20 @@
+"""What the tests of the shell share."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+import schemas
+from streams.books import BookFile
+from streams.ledger import Ledger
+from streams.settings import Settings
+from streams.worker import Worker
+
+
+@pytest.fixture
+async def idle_worker(ledger: Ledger) -> AsyncIterator[Worker]:
+    """A worker that was not started."""
+    idle = Worker(Settings(), ledger, BookFile(schemas.SAMPLE_TARIFF))
+    yield idle
+    await idle._producer.stop()
+    idle._writer.close()
