@@ -147,11 +147,10 @@ def rate(
                     )
                 sys.stdout.buffer.flush()
             if ledger is not None:
-                from streams.monthly import make_month
+                from streams.monthly import make_months
 
                 ledger.write(batch)
-                for month in months_touched(batch, book, now):
-                    make_month(ledger, book, month, as_of=now)
+                make_months(ledger, book, list(months_touched(batch, book, now)), as_of=now)
             charged = sum(row.charge.cost.charge for row in batch.rated)
             tax = sum(
                 row.charge.cost.tax_federal + row.charge.cost.tax_state + row.charge.cost.tax_local
@@ -220,14 +219,14 @@ def monthly(
     tariff: TariffFile = None,
 ) -> None:
     """Make a month's lines of numbers, recordings and subscriptions. Twice changes nothing."""
-    from streams.monthly import make_month
+    from streams.monthly import make_months
 
     settings = settings_for(store=store, tariff=tariff)
     book = load_book(settings.tariff)
     day = _month(month, book, "default")
     with contextlib.closing(open_store(settings, migrate=False)) as ledger:
-        made, unpriced = make_month(
-            ledger, book, day, as_of=datetime.now(UTC), topic_prefix=settings.topic_prefix
+        made, unpriced = make_months(
+            ledger, book, [day], as_of=datetime.now(UTC), topic_prefix=settings.topic_prefix
         )
     out.print(f"{day:%Y-%m}: {made} monthly charges made, {len(unpriced)} things without a price")
 

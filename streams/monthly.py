@@ -1,11 +1,11 @@
-"""Making the monthly lines: reads what events told of things, writes the month's charges.
+"""Making the monthly lines: reads what events told of things, writes the months' charges.
 
 Idempotent, so any worker may do it, any number of times. The worker makes the open months (this
 one and the one before) of things that were told of, and of all at its start and when a month
 begins; `rater monthly` makes any month.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import NamedTuple
@@ -45,10 +45,10 @@ class Changed(NamedTuple):
 
 
 class Made(NamedTuple):
-    """How many rows were made, and of which things there is no price."""
+    """How many rows were made, and which things have no price in which month."""
 
     rows: int
-    unpriced: set[Thing]
+    unpriced: set[tuple[date, Thing]]
 
 
 _OF = """AND ({columns} IN {{things:Array(Tuple(String, String))}}
@@ -66,48 +66,58 @@ WHERE revision = 0 {only} AND (account_id, kind, thing) IN (
 ORDER BY account_id
 """
 _CHARGED = """
-SELECT account_id, line, identity, toUnixTimestamp64Micro(now64(6)) FROM rated FINAL
-WHERE month = {month:Date} AND status != 'voided'
+SELECT month, account_id, line, identity, toUnixTimestamp64Micro(now64(6)) FROM rated FINAL
+WHERE month IN {months:Array(Date)} AND status != 'voided'
   AND line IN ('phone_numbers', 'recording_storage', 'subscriptions') {only}
 """
 
 
-def make_month(
+def make_months(
     ledger: Ledger,
     book: Book,
-    month: date,
+    months: Collection[date],
     *,
     as_of: datetime,
     topic_prefix: str = "",
     changed: Changed | None = None,
 ) -> Made:
-    """Makes the month's rows of what changed, or of all.
+    """Makes the rows of some months, of what changed or of all.
 
     Raises one of StoreErrors when the store does not answer.
     """
-    parameters: dict[str, object] = {"month": month, "before": _end_in_every_zone(month)}
+    if not months:
+        return Made(0, set())
+    parameters = {"months": sorted(months), "before": _end_in_every_zone(max(months))}
     told = of = ""
     if changed is not None:
         told, of = TOLD, CHARGED
         parameters |= {name: sorted(some) for name, some in changed._asdict().items()}
     before = ledger.query(_CHARGED.replace("{only}", of), parameters)
-    charged, charged_us = {row[:3] for row in before}, max((row[3] for row in before), default=0)
+    charged_us = max((row[-1] for row in before), default=0)
+    charged: dict[date, set[tuple[str, str, str]]] = {month: set() for month in months}
+    for month, account, line, identity, _ in before:
+        charged[month].add((account, line, identity))
     rows = ledger.query(_TELLINGS.replace("{only}", told), parameters)
+    read_us = rows[0][-1] if rows else charged_us
     # The row of a telling that lost its event id to one read later, which tells of another thing.
-    for untold in sorted(charged - {(row[0], row[3], row[5]) for row in rows}):
-        ledger.void_monthly(month, untold, read_us=rows[0][-1] if rows else charged_us)
+    named = {(row[0], row[3], row[5]) for row in rows}
+    for month in months:
+        for untold in sorted(charged[month] - named):
+            ledger.void_monthly(month, untold, read_us=read_us)
     made, unpriced = 0, set()
     waiting: list[RatedRow] = []
     for _, group in groupby(rows, key=lambda row: row[0]):
-        charges, without_price = charge_month(
-            [_telling(row) for row in group], month, book, as_of_us=to_us(as_of), charged=charged
-        )
-        unpriced |= {(thing.account_id, thing.state.billed_as) for thing, _ in without_price}
-        made += len(charges)
-        waiting += [
-            monthly_row(charge, telling, topic_prefix + KINDS[telling.kind].topic, rows[0][-1])
-            for charge, telling in charges
-        ]
+        tellings = [_telling(row) for row in group]
+        for month in months:
+            charges, without_price = charge_month(
+                tellings, month, book, as_of_us=to_us(as_of), charged=charged[month]
+            )
+            unpriced |= {(month, (one.account_id, one.state.billed_as)) for one, _ in without_price}
+            made += len(charges)
+            waiting += [
+                monthly_row(charge, telling, topic_prefix + KINDS[telling.kind].topic, read_us)
+                for charge, telling in charges
+            ]
         if len(waiting) >= ROWS_TOGETHER:
             ledger.write(Batch(rated=waiting))
             waiting = []

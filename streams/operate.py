@@ -268,7 +268,7 @@ def parked_list(
 def parked_retry(store: Store = None, tariff: TariffFile = None) -> None:
     """Rate every parked event that has its price now, and make the open months' lines of theirs."""
     from streams.letters import count_waiting
-    from streams.monthly import Changed, make_month
+    from streams.monthly import Changed, make_months
     from streams.parked import retry_parked
     from streams.worker import open_months
 
@@ -279,16 +279,16 @@ def parked_retry(store: Store = None, tariff: TariffFile = None) -> None:
         with err.status("rating what was parked"):
             rated, accounts = retry_parked(ledger, book)
         made = unpriced = 0
-        months = open_months(now) if accounts else []
-        with progress("monthly lines", len(months)) as advance:
-            for done, month in enumerate(months, 1):
-                lines, without_price = make_month(
+        parts = list(Changed(set(), accounts).in_parts())
+        with progress("monthly lines", len(parts)) as advance:
+            for done, some in enumerate(parts, 1):
+                lines, without_price = make_months(
                     ledger,
                     book,
-                    month,
+                    open_months(now),
                     as_of=now,
                     topic_prefix=settings.topic_prefix,
-                    changed=Changed(set(), accounts),
+                    changed=some,
                 )
                 made += lines
                 unpriced += len(without_price)

@@ -21,7 +21,7 @@ from streams.books import BookFile
 from streams.conflicts import Conflict, settle_conflicts
 from streams.ledger import Ledger, StoreErrors
 from streams.log import Reader
-from streams.monthly import Changed, Thing, make_month
+from streams.monthly import Changed, Thing, make_months
 from streams.parked import count_parked, retry_parked
 from streams.pipeline import RejectedRow
 from streams.settings import Settings
@@ -80,8 +80,8 @@ class Worker:
         self._idle_at = time.monotonic()  # when there was last no lag
         self._store_answers = False
         self._bounds: dict[tuple[str, int], tuple[int, int]] = {}
-        # The open months that were made, and what has no price in each.
-        self._unpriced: dict[date, set[Thing]] = {}
+        self._made: set[date] = set()  # open months, of all things
+        self._unpriced: set[tuple[date, Thing]] = set()
         self._told_twice: set[tuple[str, str, str, int]] = set()  # conflicts that were seen
         self._late_months = months_until(datetime.now(UTC).date(), CONFLICTS_AT_START_MONTHS)
 
@@ -180,13 +180,13 @@ class Worker:
                     due["tariff"] = now + self._settings.tariff_reload_s
                     if await asyncio.to_thread(self._book_file.reload):
                         due["parked"] = 0.0
-                        self._unpriced.clear()
+                        self._made.clear()
                 if now >= due["parked"]:
                     due["parked"] = now + PARKED_RETRY_S
                     await self._retry_parked()
                 if now >= due["monthly"]:
                     due["monthly"] = now + self._settings.monthly_every_s
-                    began = bool(self._unpriced)
+                    began = bool(self._made)
                     await self._make_months()
                     if began:
                         due["monthly"] += (time.monotonic() - now) * MONTHLY_REST
@@ -256,25 +256,31 @@ class Worker:
     async def _make_months(self) -> None:
         """The open months: of all things once, then of those that changed."""
         changed = self._writer.take_changed()
+        now = datetime.now(UTC)
+        months = open_months(now)
+        new = [month for month in months if month not in self._made]
+        old = [month for month in months if month in self._made]
         try:
-            for month in open_months(datetime.now(UTC)):
-                known = self._unpriced.get(month)
-                for some in [None] if known is None else changed.in_parts():
-                    made = await asyncio.to_thread(
-                        make_month,
-                        self._ledger,
-                        self._book_file.book,
-                        month,
-                        as_of=datetime.now(UTC),
-                        topic_prefix=self._settings.topic_prefix,
-                        changed=some,
-                    )
-                    still = {one for one in known or () if some is not None and not some.has(one)}
-                    known = self._unpriced[month] = still | made.unpriced
+            for some in [None, *changed.in_parts()]:
+                made = await asyncio.to_thread(
+                    make_months,
+                    self._ledger,
+                    self._book_file.book,
+                    new if some is None else old,
+                    as_of=now,
+                    topic_prefix=self._settings.topic_prefix,
+                    changed=some,
+                )
+                self._unpriced = made.unpriced | {
+                    (month, thing)
+                    for month, thing in self._unpriced
+                    if month in old and not (some and some.has(thing))
+                }
         except StoreErrors:
             self._writer.put_changed(changed)
             raise
-        metrics.UNPRICED_THINGS.set(len(set().union(*self._unpriced.values())))
+        self._made = set(months)
+        metrics.UNPRICED_THINGS.set(len(self._unpriced))
 
     async def _watch_bounds(self) -> None:
         """Keeps what the broker says of the assigned partitions; while it is away, the last."""

@@ -26,7 +26,7 @@ from rater.tariff import Book
 from streams.audit import audit_ledger
 from streams.conflicts import find_conflicts, settle_conflicts
 from streams.ledger import Ledger
-from streams.monthly import make_month
+from streams.monthly import make_months
 from streams.pipeline import RejectedRow
 from streams.place import Place, place_of_version
 from streams.settings import load_settings
@@ -187,9 +187,9 @@ class Rest:
     def keep_house(self) -> None:
         """What the worker does by the clock: monthly lines and conflicts."""
         as_of = datetime.fromtimestamp(self.log.clock_ms / 1000, UTC)
-        for month in self.all_months():
-            made = make_month(self.ledger, self.book, parse_month(month), as_of=as_of)
-            assert not made.unpriced, "things without a price"
+        months = [parse_month(month) for month in self.all_months()]
+        made = make_months(self.ledger, self.book, months, as_of=as_of)
+        assert not made.unpriced, "things without a price"
         settle_conflicts(self.ledger, open_months(as_of))
         settle_conflicts(self.ledger, self.ledger.take_written_months())
 

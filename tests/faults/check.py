@@ -13,7 +13,7 @@ from rater.tariff_file import load_book
 from streams.audit import audit_ledger
 from streams.conflicts import settle_conflicts
 from streams.ledger import Ledger
-from streams.monthly import make_month
+from streams.monthly import make_months
 from streams.settings import Settings
 from streams.topics import REJECTED
 from streams.usage import read_statement
@@ -62,8 +62,7 @@ def rest_differences(
 ) -> list[str]:
     """At rest: outcomes, rows, statements, rejects, parked; `get` asks a worker's web."""
     book = load_book(settings.tariff)
-    for month in MONTHS:
-        make_month(ledger, book, month, as_of=datetime.now(UTC))
+    make_months(ledger, book, MONTHS, as_of=datetime.now(UTC))
     settle_conflicts(ledger, [])
     expected = oracle_of(settings, logged)
     accounts = sorted({name.account_id for name in expected.rows})

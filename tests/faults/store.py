@@ -429,10 +429,11 @@ def _tellings(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ..
 
 
 def _charged(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    names = ("month", "account_id", "line", "identity")
     return [
-        (row["account_id"], row["line"], row["identity"], store.read_clock_us())
+        (*(row[name] for name in names), store.read_clock_us())
         for row in store.final("rated")
-        if row["month"] == parameters["month"]
+        if row["month"] in parameters["months"]
         and row["status"] != "voided"
         and row["line"] in MONTHLY_LINES
         and _is_changed(row["account_id"], row["identity"], parameters)

@@ -21,6 +21,7 @@ from tests.faults.seed import SEED, fresh_seed
 from tests.faults.store import FAULTS, Store
 from tests.faults.store import SHAPES as SHAPES_OF
 from tests.faults.world import (
+    ACCOUNTS,
     HOUSEHOLD,
     INSTANTS,
     KIND_NAMES,
@@ -62,15 +63,16 @@ def test_some_schedules_on_the_engine(ledger: Ledger) -> None:
     run_schedules(ON_THE_ENGINE, lambda: EngineStore(ledger))
 
 
+THINGS = [(ACCOUNTS[0], name) for name in ("R0", "R1", "R9", "+12125550100", "+12125550109")]
 PARAMETERS: list[dict[str, Any]] = [
     {
-        "months": months, "month": date(2026, 8, 1), "before": datetime(2026, 9, 2, tzinfo=UTC),
-        "accounts": accounts, "topic": "", "partition": -1, "offset": -1, "most": 1_000,
-        "prefix": "usage.", "reason": "conflict", "since": since,
+        "months": months, "before": datetime(2026, 9, 2, tzinfo=UTC),
+        "things": things, "accounts": accounts, "prefix": "usage.", "topic": "", "partition": -1,
+        "offset": -1, "most": 1_000, "reason": "conflict", "since": since,
     }
-    for months, accounts, since in (
-        ([], ["acme"], datetime(1970, 1, 1, tzinfo=UTC)),
-        ([date(2026, 8, 1)], ["acme", "someone"], datetime(2026, 8, 1, tzinfo=UTC)),
+    for months, things, accounts, since in (
+        ([], [], ["acme"], datetime(1970, 1, 1, tzinfo=UTC)),
+        ([date(2026, 8, 1)], THINGS, [], datetime(2026, 8, 1, tzinfo=UTC)),
     )
 ]  # fmt: skip
 

@@ -506,8 +506,7 @@ class World:
             elif what == "conflicts":
                 conflicts.settle_conflicts(self.keeper, [])
             else:
-                for month in MONTHS:
-                    monthly.make_month(self.keeper, self.book, month, as_of=AS_OF)
+                monthly.make_months(self.keeper, self.book, MONTHS, as_of=AS_OF)
         except (OSError, Crashed):
             pass
 

@@ -28,7 +28,7 @@ from streams.books import BookFile
 from streams.conflicts import settle_conflicts
 from streams.embedded.kafka import EmbeddedKafka
 from streams.ledger import Ledger, open_ledger
-from streams.monthly import make_month
+from streams.monthly import make_months
 from streams.settings import Settings
 from streams.simulate import Simulated, Simulator
 from streams.topics import INPUTS, REJECTED, make_producer
@@ -156,8 +156,7 @@ def assert_equal_to_oracle(site: Site, logged: list[Logged]) -> None:
     book = load_book(site.settings.tariff)
     ledger = site.ledger()
     try:
-        for month in MONTHS:
-            make_month(ledger, book, month, as_of=datetime.now(UTC))
+        make_months(ledger, book, MONTHS, as_of=datetime.now(UTC))
         settle_conflicts(ledger, [])
         accounts = sorted({event["account_id"] for event in good_events(site.settings, logged)})
         assert len(accounts) > 1

@@ -20,7 +20,7 @@ from rater.reject import Reason, Reject
 from rater.statement import statement_to_json
 from rater.tariff import Book
 from streams.ledger import TABLES, Ledger, StoreErrors, StoreHeldError, open_ledger
-from streams.monthly import Changed, make_month
+from streams.monthly import Changed, make_months
 from streams.pipeline import Batch, ParkedRow, RatedRow, Receipt, RejectedRow, StateRow
 from streams.place import Place
 from streams.settings import Settings
@@ -508,7 +508,9 @@ ACCOUNTS = [
 def test_an_account_id_is_data_and_never_sql(any_ledger: Ledger, book: Book) -> None:
     events = [event(account_id=account) for account in ACCOUNTS for event in (call, number)]
     any_ledger.write(Log(events).batch(book))
-    made = make_month(any_ledger, book, AUGUST, as_of=AS_OF, changed=Changed(set(), set(ACCOUNTS)))
+    made = make_months(
+        any_ledger, book, [AUGUST], as_of=AS_OF, changed=Changed(set(), set(ACCOUNTS))
+    )
     assert made == (len(ACCOUNTS), set())
     for account in ACCOUNTS:
         statement = statement_to_json(read_statement(any_ledger, book, account, AUGUST))

@@ -11,7 +11,7 @@ from rater.statement import statement_to_json
 from rater.tariff import Book
 from streams import monthly, worker
 from streams.ledger import Ledger
-from streams.monthly import Changed, make_month
+from streams.monthly import Changed, make_months
 from streams.pipeline import Batch
 from streams.usage import read_statement
 from streams.worker import Worker
@@ -36,8 +36,7 @@ AS_OF = datetime(2026, 11, 2, tzinfo=UTC)
 
 
 def make_all(ledger: Ledger, book: Book, as_of: datetime = AS_OF) -> None:
-    for month in MONTHS:
-        make_month(ledger, book, parse_month(month), as_of=as_of)
+    make_months(ledger, book, [parse_month(month) for month in MONTHS], as_of=as_of)
 
 
 def charged(ledger: Ledger) -> list[tuple[str, str, str, str]]:
@@ -63,10 +62,10 @@ def assert_as_by_oracle(
 
 def test_a_month_made_twice_is_the_same_month(any_ledger: Ledger, book: Book) -> None:
     any_ledger.write(Log([number(), recording(), subscription()]).batch(book))
-    first = make_month(any_ledger, book, AUGUST, as_of=AS_OF)
+    first = make_months(any_ledger, book, [AUGUST], as_of=AS_OF)
     before = any_ledger.query("SELECT * FROM rated_rows ORDER BY ALL")
     assert first == (3, set())
-    assert make_month(any_ledger, book, AUGUST, as_of=AS_OF) == first
+    assert make_months(any_ledger, book, [AUGUST], as_of=AS_OF) == first
     assert any_ledger.query("SELECT * FROM rated_rows ORDER BY ALL") == before
     assert charged(any_ledger) == [
         ("2026-08", "phone_numbers", "1", "rated"),
@@ -196,7 +195,7 @@ def test_a_month_that_has_not_begun_for_the_account_has_no_lines(
 ) -> None:
     ledger.write(Log([number(), number(id="n2", account_id="globex")]).batch(book))
     between = datetime(2026, 9, 1, 2, tzinfo=UTC)  # September in UTC, still August in New York
-    make_month(ledger, book, SEPTEMBER, as_of=between)
+    make_months(ledger, book, [SEPTEMBER], as_of=between)
     rows = ledger.query("SELECT account_id, month FROM rated_rows")
     assert rows == [("globex", SEPTEMBER)]
 
@@ -217,7 +216,7 @@ def test_accounts_are_written_together(
     put = Ledger.write
     monkeypatch.setattr(Ledger, "write", write)
     monkeypatch.setattr(monthly, "ROWS_TOGETHER", together)
-    assert make_month(ledger, book, AUGUST, as_of=AS_OF) == (5, set())
+    assert make_months(ledger, book, [AUGUST], as_of=AS_OF) == (5, set())
     assert written == sizes
     assert len(rows_of(ledger)) == 5
 
@@ -238,7 +237,7 @@ def test_only_what_changed_is_made(
 ) -> None:
     others = {"id": "n2", "account_id": "globex"}
     any_ledger.write(Log([number(), number(**others), recording(**others)]).batch(book))
-    (rows, _) = make_month(any_ledger, book, AUGUST, as_of=AS_OF, changed=changed)
+    (rows, _) = make_months(any_ledger, book, [AUGUST], as_of=AS_OF, changed=changed)
     assert rows == len(made)
     assert any_ledger.query("SELECT account_id, identity FROM rated_rows ORDER BY ALL") == made
 
@@ -285,7 +284,7 @@ async def test_a_worker_that_makes_what_changed_makes_what_stood(
 def test_a_row_names_the_place_in_the_log_that_it_was_made_from(ledger: Ledger, book: Book) -> None:
     log = Log([recording(), recording(id="r2")])
     ledger.write(log.batch(book))
-    make_month(ledger, book, AUGUST, as_of=AS_OF, topic_prefix="eu.")
+    make_months(ledger, book, [AUGUST], as_of=AS_OF, topic_prefix="eu.")
     rows = ledger.query("SELECT topic, partition, offset, event_id, identity FROM rated_rows")
     assert rows == [("eu.usage.recording.v1", 0, 1, "r2", "R")]
 
@@ -294,11 +293,10 @@ def test_a_thing_before_every_tariff_is_counted_as_unpriced_and_not_free(
     ledger: Ledger, book: Book
 ) -> None:
     ledger.write(Log([number(acquired_at="2011-01-01T00:00:00Z")]).batch(book))
-    assert make_month(ledger, book, date(2011, 2, 1), as_of=AS_OF) == (
-        0,
-        {("acme", number()["number"])},
-    )
-    assert make_month(ledger, book, AUGUST, as_of=AS_OF) == (1, set())
+    long_ago = date(2011, 2, 1)
+    unpriced = {(long_ago, ("acme", NEW_YORK))}
+    assert make_months(ledger, book, [long_ago], as_of=AS_OF) == (0, unpriced)
+    assert make_months(ledger, book, [AUGUST, long_ago], as_of=AS_OF) == (1, unpriced)
 
 
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"])
@@ -307,7 +305,7 @@ def test_a_thing_since_the_first_instant_of_the_calendar_does_not_stop_the_other
 ) -> None:
     events = [number(account_id="strange", acquired_at=at), number(), recording()]
     any_ledger.write(Log(events).batch(book))
-    make_month(any_ledger, book, AUGUST, as_of=AS_OF)
+    make_months(any_ledger, book, [AUGUST], as_of=AS_OF)
     assert {row[:3] for row in charged(any_ledger)} >= {
         ("2026-08", "phone_numbers", "1"),
         ("2026-08", "recording_storage", "0.002"),

@@ -14,7 +14,7 @@ from rater.months import parse_month
 from rater.statement import statement_to_json
 from rater.tariff import Book
 from streams.ledger import Ledger
-from streams.monthly import Made, make_month
+from streams.monthly import make_months
 from streams.pipeline import Batch, Receipt
 from streams.simulate import Simulator
 from streams.usage import (
@@ -103,8 +103,8 @@ def echo(chance: random.Random, event: Mapping[str, Any], n: int) -> Mapping[str
     return other
 
 
-def make_months(ledger: Ledger, book: Book) -> list[Made]:
-    return [make_month(ledger, book, parse_month(month), as_of=AS_OF) for month in MONTHS]
+def make_all(ledger: Ledger, book: Book) -> None:
+    make_months(ledger, book, [parse_month(month) for month in MONTHS], as_of=AS_OF)
 
 
 def statements(ledger: Ledger, book: Book) -> dict[tuple[str, str], dict[str, Any]]:
@@ -141,7 +141,7 @@ def test_a_mix_of_every_kind_is_charged_as_by_the_oracle_and_replays_change_noth
 
     ledger = make_ledger()
     ledger.write(log.batch(book))
-    make_months(ledger, book)
+    make_all(ledger, book)
     assert_rows(rows_in_months(ledger), expected_rows)
     for (account, month), statement in statements(ledger, book).items():
         assert statement == expected.statement(account, month)
@@ -152,7 +152,7 @@ def test_a_mix_of_every_kind_is_charged_as_by_the_oracle_and_replays_change_noth
     before, shown = rows_of(ledger), statements(ledger, book)
     for stretches in stretches_of(log, chance):
         ledger.write(log.batch(book, stretches))
-    make_months(ledger, book)
+    make_all(ledger, book)
     assert_rows(rows_of(ledger), before)
     assert statements(ledger, book) == shown
 
@@ -160,7 +160,7 @@ def test_a_mix_of_every_kind_is_charged_as_by_the_oracle_and_replays_change_noth
     half = len(log.records) // 2
     for part in (range(len(log.records) - 1, half, -1), range(half, -1, -1)):
         backwards.write(log.batch(book, [[place] for place in part]))
-        make_months(backwards, book)  # also from half of what is known
+        make_all(backwards, book)  # also from half of what is known
     assert_rows(rows_of(backwards), before)
     assert statements(backwards, book) == shown
 
@@ -236,7 +236,7 @@ def test_products_are_the_subscriptions_that_stood_in_the_month(ledger: Ledger, 
         subscription(id="s4", account_id="other", subscription_id="S4"),
     ]
     ledger.write(Log(events).batch(book))
-    make_months(ledger, book)
+    make_all(ledger, book)
     assert read_products(ledger, "acme", date(2026, 8, 1)) == [
         {"product": "office-phone", "subscription_id": "S2", "charge": "19"},
         {"product": "power-dialer", "subscription_id": "S", "charge": "49"},
@@ -246,7 +246,7 @@ def test_products_are_the_subscriptions_that_stood_in_the_month(ledger: Ledger, 
 def test_a_subscription_that_changed_its_product_is_one_product(ledger: Ledger, book: Book) -> None:
     events = [subscription(product="office-phone"), subscription(id="s2", product="power-dialer")]
     ledger.write(Log(events).batch(book))
-    make_months(ledger, book)
+    make_all(ledger, book)
     assert read_products(ledger, "acme", date(2026, 8, 1)) == [
         {"product": "power-dialer", "subscription_id": "S", "charge": "49"},
     ]
@@ -254,7 +254,7 @@ def test_a_subscription_that_changed_its_product_is_one_product(ledger: Ledger, 
 
 def test_a_subscription_that_was_voided_is_no_product(ledger: Ledger, book: Book) -> None:
     ledger.write(Log([subscription()]).batch(book))
-    make_months(ledger, book)
+    make_all(ledger, book)
     month = date(2026, 8, 1)
     later_us = to_us(datetime.now(UTC) + timedelta(hours=1))
     ledger.void_monthly(month, ("acme", "subscriptions", "S"), read_us=later_us)
@@ -263,7 +263,7 @@ def test_a_subscription_that_was_voided_is_no_product(ledger: Ledger, book: Book
 
 def test_a_charge_explains_itself(ledger: Ledger, book: Book) -> None:
     ledger.write(Log([call(), number()]).batch(book))
-    make_months(ledger, book)
+    make_all(ledger, book)
     (row,) = read_charge(ledger, "acme", "call-1")
     assert row | {"offset": 0} == {
         "line": "calls", "event_id": "call-1", "month": "2026-08", "direction": "outbound",

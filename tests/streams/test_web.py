@@ -29,7 +29,7 @@ from rater.statement import FORMS
 from rater.tariff import Book
 from rater.tariff_file import load_book
 from streams.ledger import Ledger, open_ledger
-from streams.monthly import make_month
+from streams.monthly import make_months
 from streams.pipeline import Batch, add_records
 from streams.settings import Settings, load_settings
 from streams.web.app import create_app
@@ -97,7 +97,7 @@ class Filled:
         self.put("number", at, **number)
         product = {"subscription_id": "sub-1", "product": "power-dialer", "started_at": acquired}
         self.put("subscription", at, **product)
-        make_month(self.ledger, self.book, date(2026, 1, 1), as_of=datetime.now(UTC))
+        make_months(self.ledger, self.book, [date(2026, 1, 1)], as_of=datetime.now(UTC))
 
 
 @contextmanager
