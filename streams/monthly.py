@@ -18,7 +18,7 @@ from streams.pipeline import Batch, RatedRow, monthly_row
 from streams.place import Place
 
 ROWS_TOGETHER = 20_000  # of one insert, whole accounts
-NAMES_TOGETHER = 1_000  # of things, and of accounts, in one query: they are part of its URL
+NAMES_TOGETHER = 1_000  # of things, and of accounts; a server takes 128 KiB of a parameter
 
 Thing = tuple[str, str]  # an account, and what the thing is billed as
 

@@ -52,9 +52,11 @@ AUDIT_EVERY_S = 300.0
 AUDIT_WINDOW = timedelta(hours=1)
 # A making of what changed rests so many times as long as it took: a backlog of recordings must not
 # keep the store.
-MONTHLY_REST = 4
-# Cycles come from the web, from errors and from Faust's own tasks: few.
+MONTHLY_REST = 9
+# Cycles come from the web, from errors and from Faust's own tasks: few. What has outlived a
+# collection, the book above all, is looked at seldom: it takes 0.1 s, in which nothing else goes on.
 GARBAGE_EVERY_S = 30.0
+OLD_GARBAGE_EVERY_S = 600.0
 # Beside each reload of the book: what was parked by the old book just after it.
 PARKED_RETRY_S = 30.0
 
@@ -167,13 +169,18 @@ class Worker:
     # Housekeeping: what is due by the clock. A store that does not answer is tried again.
 
     async def _keep_house(self) -> None:
-        tasks = ("tariff", "parked", "monthly", "conflicts", "audit", "probe", "garbage")
+        tasks = (
+            "tariff", "parked", "monthly", "conflicts", "audit", "probe", "garbage", "old_garbage",
+        )  # fmt: skip
         due = dict.fromkeys(tasks, 0.0)
         while True:
             now = self._tick_at = time.monotonic()
             self._show_lag(now)
             if now >= due["garbage"]:
                 due["garbage"] = now + GARBAGE_EVERY_S
+                gc.collect(1)
+            if now >= due["old_garbage"]:
+                due["old_garbage"] = now + OLD_GARBAGE_EVERY_S
                 gc.collect()
             try:
                 if now >= due["tariff"]:
