@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     tariff_reload_s: PositiveSeconds = Field(2, description="how often its files are looked at")
 
     # Writing
-    batch_rows: PositiveInt = Field(50_000, description="records in one write at the most")
+    batch_rows: PositiveInt = Field(100_000, description="records in one write at the most")
     batch_wait_s: Annotated[float, Field(ge=0)] = Field(
         0.05, description="how long a quiet topic's record waits for company"
     )

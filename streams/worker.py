@@ -54,7 +54,7 @@ AUDIT_WINDOW = timedelta(hours=1)
 # keep the store.
 MONTHLY_REST = 9
 # Cycles come from the web, from errors and from Faust's own tasks: few. What has outlived a
-# collection, the book above all, is looked at seldom: it takes 0.1 s, in which nothing else goes on.
+# collection, the book above all, is looked at seldom: it takes 0.1 s, and nothing else goes on.
 GARBAGE_EVERY_S = 30.0
 OLD_GARBAGE_EVERY_S = 600.0
 # Beside each reload of the book: what was parked by the old book just after it.
