@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     # Writing
     batch_rows: PositiveInt = Field(100_000, description="records in one write at the most")
     batch_wait_s: Annotated[float, Field(ge=0)] = Field(
-        0.05, description="how long a quiet topic's record waits for company"
+        0.02, description="how long a quiet topic's record waits for company"
     )
     queue_batches: PositiveInt = Field(32, description="fetched batches that may wait to be rated")
     insert_timeout_s: PositiveSeconds = Field(60, description="of one request to the store")
