@@ -1,5 +1,6 @@
 """Monthly lines from what events told, in the ledger: late ends, other orders, made again."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -176,6 +177,51 @@ def test_what_stood_is_charged_as_by_the_oracle_in_either_order_of_writing(
         ledger.write(log.batch(book, [[place]]))
         make_all(ledger, book)
     assert_as_by_oracle(ledger, book, oracle_book, log.events)
+
+
+async def test_what_changes_while_months_are_made_is_made_next(
+    idle_worker: Worker, ledger: Ledger, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording is told of just after its month was read, and before it is written."""
+    monkeypatch.setattr(worker, "open_months", lambda now: [AUGUST])
+    log = Log([number(), recording(), subscription()])
+    await idle_worker._make_months()
+    await idle_worker._writer._write([], log.batch(book, [[0]]))
+    query = Ledger.query
+
+    def told_meanwhile(self: Ledger, sql: str, *parameters: Any) -> Any:
+        rows = query(self, sql, *parameters)
+        if "FROM states" in sql:
+            monkeypatch.undo()
+            monkeypatch.setattr(worker, "open_months", lambda now: [AUGUST])
+            batch = log.batch(book, [[1]])
+            asyncio.run_coroutine_threadsafe(idle_worker._writer._write([], batch), loop).result()
+        return rows
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(Ledger, "query", told_meanwhile)
+    await idle_worker._make_months()
+    assert [row[1] for row in charged(ledger)] == ["phone_numbers"]
+    await idle_worker._make_months()
+    assert [row[1] for row in charged(ledger)] == ["phone_numbers", "recording_storage"]
+
+
+async def test_what_changed_is_made_once_the_store_answers_again(
+    idle_worker: Worker, ledger: Ledger, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "open_months", lambda now: [AUGUST])
+    await idle_worker._make_months()
+    await idle_worker._writer._write([], Log([number()]).batch(book))
+
+    def down(self: Ledger, *_: Any) -> None:
+        raise OSError("connection refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "query", down)
+        with pytest.raises(OSError, match="refused"):
+            await idle_worker._make_months()
+    await idle_worker._make_months()
+    assert [row[1] for row in charged(ledger)] == ["phone_numbers"]
 
 
 # Nothing of these is told again: their charges must stay as they were made.

@@ -1,6 +1,7 @@
 """The writer: what is acknowledged is in the store, in order; what is not in the store is not."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -139,6 +140,63 @@ async def test_what_waits_is_written_together_up_to_batch_rows(book: Book) -> No
     running.cancel()
     writer.close()
     assert [len(batch.receipts) for batch in store.taken] == [4, 4, 2]
+
+
+class HeldStore(Store):
+    """A store that keeps each write until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = threading.Semaphore(0)
+        self.go = threading.Semaphore(0)
+
+    def write(self, batch: Batch) -> None:
+        self.began.release()
+        assert self.go.acquire(timeout=10)
+        super().write(batch)
+
+
+@pytest.mark.parametrize(
+    # batch_rows | receipts of each write
+    ("batch_rows", "written"),
+    [
+        (100,      [1, 5]),
+        (5,        [1, 5]),
+        (2,        [1, 2, 2, 1]),
+    ],
+)  # fmt: skip
+async def test_what_comes_while_a_batch_is_written_is_one_batch_up_to_batch_rows(
+    book: Book, batch_rows: int, written: list[int]
+) -> None:
+    store = HeldStore()
+    log = Log(store)
+    writer, settings = make(store, book, batch_rows=batch_rows)
+    running = asyncio.create_task(writer.run())
+    await writer.put(log.stretch(0))
+    assert await asyncio.to_thread(store.began.acquire, timeout=10)
+    for offset in range(1, 6):
+        await writer.put(log.stretch(offset))
+        await asyncio.sleep(2 * settings.batch_wait_s)
+    store.go.release(len(written))
+    await asyncio.wait_for(writer.drain(), 10)
+    running.cancel()
+    writer.close()
+    assert [len(batch.receipts) for batch in store.taken] == written
+    assert log.acknowledged == list(range(6))
+
+
+async def test_records_are_let_go_once_they_are_rated(book: Book) -> None:
+    store = Store()
+    log = Log(store)
+    writer, _ = make(store, book)
+    stretch = log.stretch(0)
+    await writer.put(stretch)
+    running = asyncio.create_task(writer.run())
+    await asyncio.wait_for(writer.drain(), 10)
+    running.cancel()
+    writer.close()
+    assert stretch.records == []
+    assert [row.value for row in store.taken[0].rejected] == [b"{bad"]
 
 
 async def test_a_full_queue_makes_an_agent_wait(book: Book) -> None:
