@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
-BENCH_ARGS ?=
+BENCH_ARGS ?= --write
 DURATION ?= 600
 SEED ?=
 
@@ -20,7 +20,7 @@ demo: $(VENV)/embedded.stamp  ## Kafka, engine, store, traffic and page on this 
 test: check  ## Format, types, lint and all tests, real Kafka included
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-bench: $(VENV)/bench.stamp  ## Tables of this machine; BENCH_ARGS="--only line,ages --write"
+bench: $(VENV)/bench.stamp  ## All tables of this machine, into docs/benchmarks.md; BENCH_ARGS="--only line,ages" prints some
 	$(BIN)/python -m tests.bench.run $(BENCH_ARGS)
 
 bench-functions: $(VENV)/dev.stamp  ## Each step of the line as a function; compare the rows of a run

@@ -16,8 +16,8 @@ from streams.pipeline import Batch, RejectedRow
 from streams.place import Place, place_of_version
 
 # The other content may have any month: what came in these months is looked at in all of them. Few
-# events are in conflict, if any: they are looked for by a hash of their names first, at a tenth of
-# the cost (4 million records: 0.4 s in place of 5).
+# events are in conflict, if any: they are looked for by a hash of their names first, at a ninth
+# of the cost (4 million records: 0.6 s in place of 5.2).
 _OF_MONTHS = """
 FROM accepted
 WHERE cityHash64(account_id, kind, event_id, revision) IN (
@@ -64,7 +64,7 @@ class Conflict(NamedTuple):
     kind: str
     event_id: str
     stands: Place
-    lost: list[Place]
+    lost: tuple[Place, ...]
 
 
 class Loser(NamedTuple):
@@ -90,7 +90,9 @@ def find_conflicts(ledger: Ledger, months: Collection[date]) -> list[Conflict]:
             for topic, content, version in records
         }
         stood, (winner, _) = next(item for item in content_at.items() if item[1][1] == stands)
-        lost = sorted(place for place, (content, _) in content_at.items() if content != winner)
+        lost = tuple(
+            sorted(place for place, (content, _) in content_at.items() if content != winner)
+        )
         conflicts.append(Conflict(account_id, kind, event_id, stood, lost))
     return sorted(conflicts, key=lambda one: (one.stands.position(), one[:3]))
 

@@ -84,7 +84,7 @@ class Worker:
         self._bounds: dict[tuple[str, int], tuple[int, int]] = {}
         self._made: set[date] = set()  # open months, of all things
         self._unpriced: set[tuple[date, Thing]] = set()
-        self._told_twice: set[tuple[str, str, str, int]] = set()  # conflicts that were seen
+        self._remade_for: set[Conflict] = set()  # of the open months
         self._late_months = months_until(datetime.now(UTC).date(), CONFLICTS_AT_START_MONTHS)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -225,20 +225,19 @@ class Worker:
         months = open_months(datetime.now(UTC))
         conflicts = await asyncio.to_thread(settle_conflicts, self._ledger, months)
         metrics.CONFLICTS.set(len(conflicts))
-        self._remake_for(conflicts)
+        of_things = {one for one in conflicts if KINDS[one.kind].monthly}
+        self._remake_for(of_things - self._remade_for)
+        self._remade_for = of_things
         self._late_months |= await asyncio.to_thread(self._ledger.take_written_months)
         self._late_months.difference_update(months)
         if self._late_months:
             late = await asyncio.to_thread(settle_conflicts, self._ledger, set(self._late_months))
-            self._remake_for(late)
+            self._remake_for({one for one in late if KINDS[one.kind].monthly})
             self._late_months.clear()
 
-    def _remake_for(self, conflicts: Sequence[Conflict]) -> None:
-        """What was told of one thing may turn out to be told of another: all of its account's."""
-        told = {(one.account_id, one.kind, one.event_id, len(one.lost)) for one in conflicts}
-        accounts = {one[0] for one in told - self._told_twice if KINDS[one[1]].monthly}
-        self._writer.put_changed(Changed(set(), accounts))
-        self._told_twice |= told
+    def _remake_for(self, conflicts: set[Conflict]) -> None:
+        """An event that told of one thing may turn out to have told of another one before."""
+        self._writer.put_changed(Changed(set(), {one.account_id for one in conflicts}))
 
     async def _audit(self) -> None:
         """What was written lately, and what the group has committed, as gauges and log lines."""

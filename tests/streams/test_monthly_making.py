@@ -118,6 +118,9 @@ TALES: list[tuple[str, list[dict[str, Any]]]] = [
     ("an event id told again of another recording", [
         recording(), recording(recording_id="R2"),
     ]),
+    ("an event id told again of another recording, and once more of the first", [
+        recording(), recording(recording_id="R2"), recording(),
+    ]),
     ("an event id told again of another number", [
         number(), number(number=LOS_ANGELES),
     ]),
