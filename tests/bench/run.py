@@ -42,7 +42,7 @@ console = Console(stderr=True)
 def main() -> None:
     """Measures, prints the tables, and writes them to docs/benchmarks.md when asked to."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    options.add_argument("--events", type=int, default=400_000, help="on the topics")
+    options.add_argument("--events", type=int, default=800_000, help="on the topics")
     options.add_argument("--seed", type=int, default=1, help="of the traffic")
     options.add_argument("--only", default=",".join(TABLES), help="these tables, by comma")
     options.add_argument("--rates", default=RATES, help="of ages: events a second")
