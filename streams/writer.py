@@ -1,8 +1,8 @@
 """The writer: stretches of the log in, rated and written together, then acknowledged in order.
 
 Agents put stretches; while one batch is being written the next one is gathered, so a busy topic
-moves in large blocks and a quiet one waits no longer than `batch_wait_s`. Where a whole batch comes
-meanwhile, it is rated meanwhile too. Acknowledge last: a crash before that line re-reads the batch,
+moves in large blocks and a quiet one waits no longer than `batch_wait_s`. While a large one is
+being written the next is rated too. Acknowledge last: a crash before that line re-reads the batch,
 and row identity absorbs the copies.
 """
 
@@ -25,6 +25,9 @@ from streams.settings import Settings
 
 _URL = re.compile(r"with url: .*?(?= \(Caused by|$)", re.DOTALL)
 
+# A smaller batch is written before the next one is rated, which gathers more company meanwhile: its
+# insert costs what it costs whatever is in it. A larger one takes long enough to rate the next.
+LARGE_RECORDS = 10_000
 RETRY_FIRST_S = 0.1
 RETRY_MOST_S = 5.0
 
@@ -67,8 +70,8 @@ class Writer:
         # event loop free for the web and the group.
         self._rating = ThreadPoolExecutor(1, thread_name_prefix="rating")
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="writing")
-        self._idle = asyncio.Event()  # nothing that was rated waits to be written
-        self._idle.set()
+        self._ready = asyncio.Event()  # to rate: no small batch is being written, or waits for it
+        self._ready.set()
         self._changed = Changed(set(), set())
         self.progressed_at = time.monotonic()
 
@@ -97,7 +100,8 @@ class Writer:
         while True:
             stretches = await self._gather()
             batch = await loop.run_in_executor(self._rating, self._rate, stretches)
-            self._idle.clear()
+            if sum(receipt.records for receipt in batch.receipts) < LARGE_RECORDS:
+                self._ready.clear()
             await rated.put((stretches, batch))
 
     async def _write_all(self, rated: asyncio.Queue[tuple[list[Stretch], Batch]]) -> None:
@@ -105,7 +109,7 @@ class Writer:
             stretches, batch = await rated.get()
             await self._write(stretches, batch)
             if rated.empty():
-                self._idle.set()
+                self._ready.set()
             for _ in stretches:
                 self._queue.task_done()
 
@@ -127,10 +131,7 @@ class Writer:
             thread.shutdown(wait=False, cancel_futures=True)
 
     async def _gather(self) -> list[Stretch]:
-        """What comes for `batch_wait_s` and until nothing is being written: `batch_rows` at most.
-
-        What is rated sooner would wait to be written, and be in a batch of its own.
-        """
+        """What comes for `batch_wait_s` and while a small batch is written: up to `batch_rows`."""
         stretches = [await self._queue.get()]
         rows = len(stretches[0].records)
         ready = asyncio.create_task(self._wait_for_company())
@@ -147,7 +148,7 @@ class Writer:
 
     async def _wait_for_company(self) -> None:
         await asyncio.sleep(self._settings.batch_wait_s)
-        await self._idle.wait()
+        await self._ready.wait()
 
     async def _next_until(self, ready: asyncio.Task[None]) -> Stretch | None:
         """The next stretch; None when there is none and a batch is ready."""

@@ -157,17 +157,23 @@ class HeldStore(Store):
 
 
 @pytest.mark.parametrize(
-    # batch_rows | receipts of each write
-    ("batch_rows", "written"),
+    # large | batch_rows | receipts of each write
+    ("large", "batch_rows", "written"),
     [
-        (100,      [1, 5]),
-        (5,        [1, 5]),
-        (2,        [1, 2, 2, 1]),
+        (10_000, 100,      [1, 5]),
+        (10_000, 5,        [1, 5]),
+        (10_000, 2,        [1, 2, 2, 1]),
+        (1,      100,      [1, 1, 1, 3]),  # one is written, one waits, one is rated and waits
     ],
 )  # fmt: skip
-async def test_what_comes_while_a_batch_is_written_is_one_batch_up_to_batch_rows(
-    book: Book, batch_rows: int, written: list[int]
+async def test_what_comes_while_a_small_batch_is_written_is_one_batch_up_to_batch_rows(
+    book: Book,
+    monkeypatch: pytest.MonkeyPatch,
+    large: int,
+    batch_rows: int,
+    written: list[int],
 ) -> None:
+    monkeypatch.setattr("streams.writer.LARGE_RECORDS", large)
     store = HeldStore()
     log = Log(store)
     writer, settings = make(store, book, batch_rows=batch_rows)
@@ -176,7 +182,7 @@ async def test_what_comes_while_a_batch_is_written_is_one_batch_up_to_batch_rows
     assert await asyncio.to_thread(store.began.acquire, timeout=10)
     for offset in range(1, 6):
         await writer.put(log.stretch(offset))
-        await asyncio.sleep(2 * settings.batch_wait_s)
+        await asyncio.sleep(10 * settings.batch_wait_s)
     store.go.release(len(written))
     await asyncio.wait_for(writer.drain(), 10)
     running.cancel()
