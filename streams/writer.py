@@ -28,6 +28,8 @@ _URL = re.compile(r"with url: .*?(?= \(Caused by|$)", re.DOTALL)
 # A smaller batch is written before the next one is rated, which gathers more company meanwhile: its
 # insert costs what it costs whatever is in it. A larger one takes long enough to rate the next.
 LARGE_RECORDS = 10_000
+# Of a batch's records, its last stretch apart: batch_rows of a mebibyte each are all of memory.
+BATCH_BYTES_MAX = 67_108_864
 RETRY_FIRST_S = 0.1
 RETRY_MOST_S = 5.0
 
@@ -49,6 +51,10 @@ class Stretch(NamedTuple):
     partition: int
     records: list[Record]
     acknowledge: Callable[[], object]
+
+    def size(self) -> int:
+        """Bytes of its records' values."""
+        return sum(len(record.value or b"") for record in self.records)
 
 
 class Writer:
@@ -133,15 +139,16 @@ class Writer:
     async def _gather(self) -> list[Stretch]:
         """What comes for `batch_wait_s` and while a small batch is written: up to `batch_rows`."""
         stretches = [await self._queue.get()]
-        rows = len(stretches[0].records)
+        rows, size = len(stretches[0].records), stretches[0].size()
         ready = asyncio.create_task(self._wait_for_company())
         try:
-            while rows < self._settings.batch_rows:
+            while rows < self._settings.batch_rows and size < BATCH_BYTES_MAX:
                 stretch = await self._next_until(ready)
                 if stretch is None:
                     break
                 stretches.append(stretch)
                 rows += len(stretch.records)
+                size += stretch.size()
         finally:
             ready.cancel()
         return stretches

@@ -191,6 +191,23 @@ async def test_what_comes_while_a_small_batch_is_written_is_one_batch_up_to_batc
     assert log.acknowledged == list(range(6))
 
 
+async def test_large_records_make_a_batch_of_fewer(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.writer.BATCH_BYTES_MAX", 10_000)
+    store = Store()
+    log = Log(store)
+    writer, _ = make(store, book)
+    for offset, size in enumerate([4_000, 5_999, 1, 9_999, 20_000, 10, 10]):
+        await writer.put(log.stretch(offset, b"x" * size))
+    running = asyncio.create_task(writer.run())
+    await asyncio.wait_for(writer.drain(), 10)
+    running.cancel()
+    writer.close()
+    assert [len(batch.receipts) for batch in store.taken] == [3, 2, 2]
+    assert log.acknowledged == list(range(7))
+
+
 async def test_records_are_let_go_once_they_are_rated(book: Book) -> None:
     store = Store()
     log = Log(store)
