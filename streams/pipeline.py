@@ -134,6 +134,10 @@ class Batch:
     tax_unknown: int = 0  # rated rows whose tax no table could tell
     oldest_ms: int | None = None  # the broker's timestamp of the oldest record
 
+    def record_count(self) -> int:
+        """How many records its receipts tell of."""
+        return sum(receipt.records for receipt in self.receipts)
+
 
 def add_records(
     batch: Batch, kind: Kind, topic: str, partition: int, records: Sequence[Record], book: Book

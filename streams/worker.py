@@ -225,19 +225,19 @@ class Worker:
         months = open_months(datetime.now(UTC))
         conflicts = await asyncio.to_thread(settle_conflicts, self._ledger, months)
         metrics.CONFLICTS.set(len(conflicts))
-        of_things = {one for one in conflicts if KINDS[one.kind].monthly}
-        self._remake_for(of_things - self._remade_for)
-        self._remade_for = of_things
+        self._remake_for(set(conflicts) - self._remade_for)
+        self._remade_for = set(conflicts)
         self._late_months |= await asyncio.to_thread(self._ledger.take_written_months)
         self._late_months.difference_update(months)
         if self._late_months:
             late = await asyncio.to_thread(settle_conflicts, self._ledger, set(self._late_months))
-            self._remake_for({one for one in late if KINDS[one.kind].monthly})
+            self._remake_for(set(late))
             self._late_months.clear()
 
     def _remake_for(self, conflicts: set[Conflict]) -> None:
         """An event that told of one thing may turn out to have told of another one before."""
-        self._writer.put_changed(Changed(set(), {one.account_id for one in conflicts}))
+        accounts = {one.account_id for one in conflicts if KINDS[one.kind].monthly}
+        self._writer.put_changed(Changed(set(), accounts))
 
     async def _audit(self) -> None:
         """What was written lately, and what the group has committed, as gauges and log lines."""

@@ -106,7 +106,7 @@ class Writer:
         while True:
             stretches = await self._gather()
             batch = await loop.run_in_executor(self._rating, self._rate, stretches)
-            if sum(receipt.records for receipt in batch.receipts) < LARGE_RECORDS:
+            if batch.record_count() < LARGE_RECORDS:
                 self._ready.clear()
             await rated.put((stretches, batch))
 
@@ -218,7 +218,7 @@ class Writer:
                 log.warning(
                     "store_down",
                     error=first_line(error),
-                    records=sum(receipt.records for receipt in batch.receipts),
+                    records=batch.record_count(),
                     retry_in_s=wait_s,
                     gives_up_in_s=round(deadline - time.monotonic()),
                 )

@@ -46,7 +46,7 @@ def note_batches(path: str) -> None:
         logged.update(row.place.logged_ms for row in batch.states)
         noted = {
             "written_ms": written_s * 1000,
-            "records": sum(receipt.records for receipt in batch.receipts),
+            "records": batch.record_count(),
             "logged_ms": list(logged.items()),
         }
         file.write(orjson.dumps(noted) + b"\n")

@@ -47,5 +47,5 @@ class Work:
         self._taken.clear()
         if self._ledger is not None:
             self._ledger.write(batch)
-        self._done += sum(receipt.records for receipt in batch.receipts)
+        self._done += batch.record_count()
         print(self._done, flush=True)
