@@ -40,6 +40,7 @@ def previous_month(month: date) -> date:
     return date(month.year - (month.month == 1), (month.month - 2) % 12 + 1, 1)
 
 
+@lru_cache(maxsize=4096)
 def month_bounds_us(month: date, zone: ZoneInfo) -> tuple[int, int]:
     """The instants [from, until) of a month in a zone: 23, 24 or 25 hours a day as it comes."""
     start, end = (

@@ -36,6 +36,15 @@ class Changed(NamedTuple):
     def has(self, thing: Thing) -> bool:
         return thing in self.things or thing[0] in self.accounts
 
+    def parameters(self) -> dict[str, list[str]]:
+        """As a query takes them: pairs cost the client more to write down than to look for."""
+        owners, things = zip(*self.things, strict=True) if self.things else ((), ())
+        return {
+            "owners": sorted(set(owners)),
+            "things": sorted(set(things)),
+            "accounts": sorted(self.accounts),
+        }
+
     def in_parts(self) -> Iterator["Changed"]:
         """The same in parts whose names fit in a query."""
         things, accounts = sorted(self.things), sorted(self.accounts)
@@ -51,10 +60,11 @@ class Made(NamedTuple):
     unpriced: set[tuple[date, Thing]]
 
 
-_OF = """AND ({columns} IN {{things:Array(Tuple(String, String))}}
+_OF = """AND (account_id IN {{owners:Array(String)}} AND {name} IN {{things:Array(String)}}
     OR account_id IN {{accounts:Array(String)}})"""
-# Of what changed; all tellings of what a thing is billed as, from which its charge is made.
-TOLD, CHARGED = (_OF.format(columns=f"(account_id, {name})") for name in ("billed_as", "identity"))
+# Of what changed, and of what has an account and a name of it; all tellings of what a thing is
+# billed as, from which its charge is made.
+TOLD, CHARGED = (_OF.format(name=name) for name in ("billed_as", "identity"))
 # Rows of one account come together.
 _TELLINGS = """
 SELECT account_id, kind, event_id, line, thing, billed_as, from_at, until_at, seconds, number,
@@ -91,13 +101,16 @@ def make_months(
     told = of = ""
     if changed is not None:
         told, of = TOLD, CHARGED
-        parameters |= {name: sorted(some) for name, some in changed._asdict().items()}
+        parameters |= changed.parameters()
     before = ledger.query(_CHARGED.replace("{only}", of), parameters)
+    rows = ledger.query(_TELLINGS.replace("{only}", told), parameters)
+    if changed is not None:
+        before = [row for row in before if changed.has((row[1], row[3]))]
+        rows = [row for row in rows if changed.has((row[0], row[5]))]
     charged_us = max((row[-1] for row in before), default=0)
     charged: dict[date, set[tuple[str, str, str]]] = {month: set() for month in months}
     for month, account, line, identity, _ in before:
         charged[month].add((account, line, identity))
-    rows = ledger.query(_TELLINGS.replace("{only}", told), parameters)
     read_us = rows[0][-1] if rows else charged_us
     # The row of a telling that lost its event id to one read later, which tells of another thing.
     named = {(row[0], row[3], row[5]) for row in rows}

@@ -443,7 +443,7 @@ def _charged(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...
 def _is_changed(account: str, name: str, parameters: Mapping[str, Any]) -> bool:
     return (
         "things" not in parameters
-        or (account, name) in parameters["things"]
+        or (account in parameters["owners"] and name in parameters["things"])
         or account in parameters["accounts"]
     )
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from streams.ledger import Ledger
+from streams.monthly import Changed
 from tests.faults.engine import EngineStore
 from tests.faults.seed import SEED, fresh_seed
 from tests.faults.store import FAULTS, Store
@@ -67,8 +68,9 @@ THINGS = [(ACCOUNTS[0], name) for name in ("R0", "R1", "R9", "+12125550100", "+1
 PARAMETERS: list[dict[str, Any]] = [
     {
         "months": months, "before": datetime(2026, 9, 2, tzinfo=UTC),
-        "things": things, "accounts": accounts, "prefix": "usage.", "topic": "", "partition": -1,
-        "offset": -1, "most": 1_000, "reason": "conflict", "since": since,
+        "prefix": "usage.", "topic": "", "partition": -1, "offset": -1, "most": 1_000,
+        "reason": "conflict", "since": since,
+        **Changed(set(things), set(accounts)).parameters(),
     }
     for months, things, accounts, since in (
         ([], [], ["acme"], datetime(1970, 1, 1, tzinfo=UTC)),
