@@ -18,12 +18,13 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
+from itertools import chain
 from typing import Any
 
 import aiokafka
 import faust
 import faust._cython.streams
-from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
@@ -60,19 +61,65 @@ def check_versions() -> None:
 
 
 class _Fetched(OrderedDict[Any, Any]):
-    """What aiokafka has fetched, by partition; its records stay as aiokafka's C reader made them.
+    """What aiokafka has fetched, by partition, to be handed out by whole record batches.
 
-    They have all that rating reads, and a ConsumerRecord of each costs more than to decode it.
+    Their records stay as aiokafka's C reader made them: they have all that rating reads, and a
+    ConsumerRecord of each costs more than to decode it.
     """
 
     def __setitem__(self, tp: Any, result: Any) -> None:
         if isinstance(result, FetchResult):
-            result._partition_records._consumer_record = _as_read
+            fetched = result._partition_records
+            fetched._consumer_record = _as_read
+            fetched._records = _RecordBatches(fetched)
         super().__setitem__(tp, result)
 
 
-def _as_read(_: Any, record: Any) -> Any:
-    return record
+def _as_read(_: Any, records: Any) -> Any:
+    return records
+
+
+class _RecordBatches:
+    """The record batches of a fetch, as aiokafka goes through them; each holds one thing, which
+    is all of its records."""
+
+    def __init__(self, fetched: PartitionRecords) -> None:
+        self._fetched = fetched
+        self._batches = fetched._records
+
+    def has_next(self) -> bool:
+        return bool(self._batches.has_next())
+
+    def next_batch(self) -> _RecordBatch:
+        return _RecordBatch(self._batches.next_batch(), self._fetched.next_fetch_offset)
+
+
+class _RecordBatch:
+    def __init__(self, batch: Any, first_offset: int) -> None:
+        self._batch = batch
+        self._first_offset = first_offset
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        """A control batch's record."""
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[_Records]:
+        records = _Records(self._batch)
+        if records and records[0].offset < self._first_offset:
+            records = _Records(one for one in records if one.offset >= self._first_offset)
+        if records:
+            yield records
+
+
+class _Records(list[Any]):
+    @property
+    def offset(self) -> int:
+        """Of the last one: aiokafka goes on after it."""
+        offset: int = self[-1].offset
+        return offset
 
 
 class LeanConsumer(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
@@ -113,6 +160,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Mapping[TP, list[Any]]:
+        fetched = await super()._fetch_records(*args, **kwargs)
+        return {tp: list(chain.from_iterable(batches)) for tp, batches in fetched.items()}
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Back to what is committed, and to the beginning where nothing is yet.

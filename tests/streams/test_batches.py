@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP, ConsumerMessage
@@ -220,21 +220,64 @@ async def test_a_revoked_partition_is_forgotten_and_the_others_stay(
 
 def test_records_stay_as_they_were_read() -> None:
     """By aiokafka's own unpacking of what a broker would send, with and without our wrapping."""
-    place = TopicPartition("usage.call.v1", 0)
-    lean, usual = _unpacked(_Fetched(), place), _unpacked({}, place)
-    assert [type(record) for record in lean] == [DefaultRecord, DefaultRecord]
+    lean, usual = _unpacked(_Fetched(), _batch(0)), _unpacked({}, _batch(0))
+    (whole,) = lean
+    assert [type(record) for record in whole] == [DefaultRecord, DefaultRecord]
     assert {type(record) for record in usual} == {ConsumerRecord}
     for name in ("offset", "timestamp", "key", "value"):
-        assert [getattr(one, name) for one in lean] == [getattr(one, name) for one in usual]
-    assert [(one.offset, one.key, one.value) for one in lean] == [(0, b"a", b"1"), (1, None, b"2")]
+        assert [getattr(one, name) for one in whole] == [getattr(one, name) for one in usual]
+    assert [(one.offset, one.key, one.value) for one in whole] == [(0, b"a", b"1"), (1, None, b"2")]
 
 
-def _unpacked(results: dict[Any, Any], place: TopicPartition) -> list[Any]:
-    builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, -1, 10_000)
-    for offset, (key, value) in enumerate([(b"a", b"1"), (None, b"2")]):
+@pytest.mark.parametrize("first", range(7))
+def test_whole_record_batches_have_the_records_that_are_wanted(first: int) -> None:
+    """From an offset that may lie within a batch, without control records and aborted batches."""
+    by_last = {
+        1: _batch(0),
+        3: _batch(2, producer_id=7, transactional=True),  # aborted by the marker at 4
+        4: _batch(4, producer_id=7, transactional=True, control=True),
+        6: _batch(5),
+    }
+    log = b"".join(batch for last, batch in by_last.items() if last >= first)
+    aborted = [(7, 2)]
+    usual = _unpacked({}, log, first, aborted)
+    lean = [one for whole in _unpacked(_Fetched(), log, first, aborted) for one in whole]
+    assert [one.offset for one in usual] == [offset for offset in (0, 1, 5, 6) if offset >= first]
+    assert [one.offset for one in lean] == [one.offset for one in usual]
+
+
+async def test_a_fetch_is_handed_out_as_its_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fetch(*_: object, **__: object) -> dict[TP, list[list[int]]]:
+        return {CALLS: [[1, 2], [3]], TEXTS: [[4]]}
+
+    monkeypatch.setattr(
+        "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._fetch_records", fetch
+    )
+    thread = object.__new__(BatchConsumerThread)
+    assert await thread._fetch_records() == {CALLS: [1, 2, 3], TEXTS: [4]}
+
+
+def _batch(
+    first: int, *, producer_id: int = -1, transactional: bool = False, control: bool = False
+) -> bytes:
+    """A record batch as it lies in a log: two records, or a marker that aborts a transaction."""
+    builder = DefaultRecordBatchBuilder(2, 0, transactional, producer_id, 0, 0, 10_000)
+    records = [(b"a", b"1"), (None, b"2")] if not control else [(b"\0\0\0\0", b"")]
+    for offset, (key, value) in enumerate(records):
         builder.append(offset, 1_000 + offset, key, value, [])
+    raw = bytearray(builder.build())
+    raw[:8] = first.to_bytes(8, "big")
+    if control:
+        raw[22] |= 0x20
+    return bytes(raw)
+
+
+def _unpacked(
+    results: dict[Any, Any], log: bytes, first: int = 0, aborted: Any = None
+) -> list[Any]:
+    place = TopicPartition("usage.call.v1", 0)
     records = PartitionRecords(
-        place, MemoryRecords(bytes(builder.build())), [], 0, None, None, True, 1
+        place, MemoryRecords(log), aborted, first, None, None, False, READ_COMMITTED
     )
     results[place] = FetchResult(place, assignment=None, partition_records=records, backoff=0)
     return list(results[place]._partition_records)
