@@ -8,6 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -138,6 +139,21 @@ class Batch:
         """How many records its receipts tell of."""
         return sum(receipt.records for receipt in self.receipts)
 
+    def merge(self, other: "Batch") -> None:
+        """Takes over all that another one has."""
+        self.blocks += other.blocks
+        self.rated += other.rated
+        self.states += other.states
+        self.parked += other.parked
+        self.rejected += other.rejected
+        self.receipts += other.receipts
+        self.events.update(other.events)
+        self.charged.update(other.charged)
+        self.tax_unknown += other.tax_unknown
+        self.oldest_ms = min(
+            (ms for ms in (self.oldest_ms, other.oldest_ms) if ms is not None), default=None
+        )
+
 
 def add_records(
     batch: Batch, kind: Kind, topic: str, partition: int, records: Sequence[Record], book: Book
@@ -213,12 +229,16 @@ def _facts_of_some(
 def _places_of(
     topic: str, stretches: Sequence[PartitionRecords], records: Sequence[Record]
 ) -> Places:
+    count = len(records)
     return Places(
         topic,
         np.repeat([partition for partition, _ in stretches], [len(some) for _, some in stretches]),
-        np.array([record.offset for record in records], np.int64),
-        np.array([record.timestamp for record in records], np.int64),
+        np.fromiter(map(_offset, records), np.int64, count),
+        np.fromiter(map(_timestamp, records), np.int64, count),
     )
+
+
+_offset, _timestamp = attrgetter("offset"), attrgetter("timestamp")
 
 
 def _block(kind: Kind, facts: Facts, lines: Sequence[RatedLine], places: Places) -> Block:

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from typing import NamedTuple
 
 import structlog
@@ -20,7 +21,7 @@ from rater.tariff import Book
 from streams import faults, metrics
 from streams.ledger import Ledger, StoreErrors
 from streams.monthly import Changed
-from streams.pipeline import Batch, PartitionRecords, Record, RejectedRow, add_together
+from streams.pipeline import Batch, Record, RejectedRow, add_together
 from streams.settings import Settings
 
 _URL = re.compile(r"with url: .*?(?= \(Caused by|$)", re.DOTALL)
@@ -54,7 +55,10 @@ class Stretch(NamedTuple):
 
     def size(self) -> int:
         """Bytes of its records' values."""
-        return sum(len(record.value or b"") for record in self.records)
+        return sum(map(len, filter(None, map(_value, self.records))))
+
+
+_value = attrgetter("value")
 
 
 class Writer:
@@ -72,9 +76,9 @@ class Writer:
         self._send_dead_letters = send_dead_letters
         self._settings = settings
         self._queue: asyncio.Queue[Stretch] = asyncio.Queue(settings.queue_batches)
-        # Two threads: one batch is rated while the one before it is written, and both leave the
-        # event loop free for the web and the group.
-        self._rating = ThreadPoolExecutor(1, thread_name_prefix="rating")
+        # One batch is rated while the one before it is written, and both leave the event loop free
+        # for the web and the group. Two topics are rated side by side: half of it is in Arrow.
+        self._rating = ThreadPoolExecutor(2, thread_name_prefix="rating")
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._ready = asyncio.Event()  # to rate: no small batch is being written, or waits for it
         self._ready.set()
@@ -102,10 +106,9 @@ class Writer:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _rate_all(self, rated: asyncio.Queue[tuple[list[Stretch], Batch]]) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             stretches = await self._gather()
-            batch = await loop.run_in_executor(self._rating, self._rate, stretches)
+            batch = await self._rate(stretches)
             if batch.record_count() < LARGE_RECORDS:
                 self._ready.clear()
             await rated.put((stretches, batch))
@@ -184,17 +187,21 @@ class Writer:
         tellings = [row.telling for row in batch.states]
         self._changed.things.update((one.account_id, one.state.billed_as) for one in tellings)
 
-    def _rate(self, stretches: list[Stretch]) -> Batch:
-        batch = Batch()
+    async def _rate(self, stretches: list[Stretch]) -> Batch:
+        """One batch of all of them, each topic rated by itself."""
+        loop = asyncio.get_running_loop()
         book = self._book()
-        of_topic: dict[tuple[Kind, str], list[PartitionRecords]] = {}
-        for kind, topic, partition, records, _ in stretches:
-            of_topic.setdefault((kind, topic), []).append((partition, records))
-        for (kind, topic), some in of_topic.items():
-            add_together(batch, kind, topic, some, book)
+        of_topic: dict[tuple[Kind, str], list[Stretch]] = {}
         for stretch in stretches:
-            # Faust holds the list until it has committed: half of what a batch takes of memory.
-            stretch.records.clear()
+            of_topic.setdefault((stretch.kind, stretch.topic), []).append(stretch)
+        batch = Batch()
+        for of_one in await asyncio.gather(
+            *(
+                loop.run_in_executor(self._rating, _rate_topic, kind, topic, some, book)
+                for (kind, topic), some in of_topic.items()
+            )
+        ):
+            batch.merge(of_one)
         return batch
 
     async def _insert(self, batch: Batch) -> float:
@@ -224,6 +231,15 @@ class Writer:
                 )
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, RETRY_MOST_S)
+
+
+def _rate_topic(kind: Kind, topic: str, stretches: Sequence[Stretch], book: Book) -> Batch:
+    batch = Batch()
+    add_together(batch, kind, topic, [(one.partition, one.records) for one in stretches], book)
+    for stretch in stretches:
+        # Faust holds the list until it has committed: half of what a batch takes of memory.
+        stretch.records.clear()
+    return batch
 
 
 def first_line(error: BaseException) -> str:
