@@ -165,7 +165,7 @@ def measure_ages(settings: Settings, folder: Path, rates: Sequence[int], seconds
 
 def wait_until_done(worker: WorkerProcess, total: int) -> None:
     """Until the worker has done so many events; a second more for the last batch's line."""
-    for _, count in watch(worker, every_s=0.5):
+    for count in watch(worker, every_s=0.5):
         if count >= total:
             break
     time.sleep(1)

@@ -33,8 +33,7 @@ from tests.bench.figures import Figure, environment
 from tests.bench.rivals import installed_rivals, measure_plain, measure_rival
 from tests.bench.tables import Table
 from tests.bench.traffic import RECEIVED_MS, records_of
-from tests.bench.watch import slope, watch
-from tests.support.workers import WorkerProcess
+from tests.bench.watch import NotingWorker, slope_of
 
 # Rated rows are dropped where they would be made into columns and written.
 NOTHING_KEPT = "from streams.ledger import Ledger; Ledger.write = lambda ledger, batch: None"
@@ -67,9 +66,9 @@ def measure_line(
 def measure_ours(settings: Settings, folder: Path, total: int, *, inserts: bool = True) -> Figure:
     """The worker as a user starts it, or with a ledger that keeps no rows."""
     store = folder / ("ours" if inserts else "ours-no-insert")
-    with WorkerProcess(environment(settings, store), store.with_suffix(".log")) as worker:
-        worker.start(wait_ready=False, first="" if inserts else NOTHING_KEPT)
-        speed = slope(watch(worker), total, worker.process.pid)
+    with NotingWorker(environment(settings, store), store.with_suffix(".log")) as worker:
+        worker.start(first="" if inserts else NOTHING_KEPT)
+        speed = slope_of(worker, total)
         worker.terminate()
     return Figure(
         f"ours: rater worker, {'rows durable' if inserts else 'no insert'}", *speed, inserts

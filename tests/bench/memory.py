@@ -57,7 +57,7 @@ def measure_one(settings: Settings, folder: Path, total: int) -> tuple[str, ...]
     most = 0.0
     with WorkerProcess(environment_of(settings), folder / "memory.log") as worker:
         worker.start(wait_ready=False)
-        for _, count in watch(worker, every_s=0.25):
+        for count in watch(worker, every_s=0.25):
             now = memory_mib(worker.process.pid)
             most = max(most, now)
             reached = [share for share in (0.25, 0.5, 1) if count >= share * total]

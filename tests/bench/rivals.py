@@ -1,4 +1,4 @@
-"""What a user would pick instead, each as a process of its own that prints how far it is.
+"""What a user would pick instead, each as a process of its own that prints its samples.
 
 Plain Faust is always there. Quix Streams and Bytewax are the extra `bench`; where one isn't
 installed, or has no wheel for this Python, its rows are left out, and a line says so.
@@ -7,8 +7,6 @@ installed, or has no wheel for this Python, its rows are left out, and a line sa
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Timer
@@ -19,7 +17,7 @@ from rich.console import Console
 from streams.embedded.children import DIE_WITH_PARENT
 from streams.settings import Settings
 from tests.bench.figures import Figure, environment
-from tests.bench.watch import PATIENCE_S, slope
+from tests.bench.watch import PATIENCE_S, Sample, slope
 from tests.bench.work import NO_INSERT, TOGETHER
 
 LOG_TAIL_CHARS = 2_000
@@ -66,7 +64,7 @@ def measure_rival(
 def measure_printing(
     name: str, module: str, settings: Settings, store: Path, total: int, *, inserts: bool = True
 ) -> Figure:
-    """A module as a process that prints how many events are done by then, until `total` are.
+    """A module as a process that prints a sample after each batch, until `total` events are done.
 
     The process ends with this function, or with this process. Raises RuntimeError with the end of
     its log when it ends by itself, or is not done in time.
@@ -87,12 +85,8 @@ def measure_printing(
     give_up = Timer(PATIENCE_S, process.kill)
     give_up.start()
 
-    def samples() -> Iterator[tuple[float, int]]:
-        for line in lines:
-            yield time.monotonic(), int(line)
-
     try:
-        speed = slope(samples(), total, process.pid)
+        speed = slope(map(Sample.read, lines), total)
     except RuntimeError as error:
         tail = log_path.read_text(errors="replace")[-LOG_TAIL_CHARS:]
         raise RuntimeError(f"{module} {error}; the end of its log:\n{tail}") from error

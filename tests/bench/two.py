@@ -9,8 +9,8 @@ from pathlib import Path
 from streams.settings import Settings
 from tests.bench.memory import store_apart
 from tests.bench.tables import Table
-from tests.bench.watch import watch_all
-from tests.support.workers import WorkerProcess, environment_of
+from tests.bench.watch import NotingWorker, Sample, wait_long
+from tests.support.workers import environment_of
 
 STILL_S = 3.0  # without a further event: all is done
 
@@ -37,35 +37,35 @@ def measure_workers(settings: Settings, folder: Path, total: int, count: int) ->
         settings = stack.enter_context(store_apart(settings, folder, name))
         environment = environment_of(settings)
         workers = [
-            stack.enter_context(WorkerProcess(environment, folder / f"{name}-{number}.log"))
+            stack.enter_context(NotingWorker(environment, folder / f"{name}-{number}.log"))
             for number in range(count)
         ]
         for worker in workers:
-            worker.start(wait_ready=False)
+            worker.start()
         per_second = slope_of_all(workers, total)
         for worker in workers:
             worker.terminate()
     return per_second
 
 
-def slope_of_all(workers: Sequence[WorkerProcess], total: int) -> float:
+def slope_of_all(workers: Sequence[NotingWorker], total: int) -> float:
     """From when each has done a batch until none does any more.
 
     What a rebalance at the start makes them read twice comes before: a worker's first batch shows
     that it has its partitions.
     """
-    first: tuple[float, int] | None = None
-    last = (0.0, 0)
-    for at, counts in watch_all(workers):
-        count = sum(counts)
-        if first is None:
-            if all(counts):
-                first = last = at, count
-        elif count > last[1]:
-            last = at, count
-        elif count >= total and time.monotonic() - last[0] > STILL_S:
+    for _ in wait_long(workers, 0.5):
+        samples = [worker.samples() for worker in workers]
+        last = [some[-1] if some else Sample(0, 0, 0) for some in samples]
+        until = max(sample.at for sample in last)
+        all_done = sum(sample.done for sample in last) >= total
+        if all(samples) and all_done and time.monotonic() - until > STILL_S:
             break
-    assert first is not None
-    if last[1] - first[1] < total / 4:
+    began = max(some[0].at for some in samples)
+    done = sum(
+        some[-1].done - max(sample.done for sample in some if sample.at <= began)
+        for some in samples
+    )
+    if done < total / 4:
         raise SystemExit(f"{total:,} events are too few for several workers; say --events")
-    return (last[1] - first[1]) / (last[0] - first[0])
+    return done / (until - began)

@@ -1,16 +1,74 @@
-"""Watching processes: what a worker has done, what it has used, how fast it goes."""
+"""Watching processes: what a worker has done, what it has used, how fast it goes.
+
+How fast is told by the process itself, batch by batch: to ask a worker's /metrics five times a
+second took a twentieth of what is measured.
+"""
 
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from streams import metrics
+from streams.pipeline import Batch
 from tests.support.workers import WorkerProcess
 
 PATIENCE_S = 900
+
+
+class Sample(NamedTuple):
+    """What a process had done when a batch of it was durable."""
+
+    at: float  # by the machine's monotonic clock
+    done: int  # events
+    used_s: float  # core-seconds
+
+    @classmethod
+    def now(cls, done: int) -> "Sample":
+        return cls(time.monotonic(), done, time.process_time())
+
+    @classmethod
+    def read(cls, line: str) -> "Sample":
+        at, done, used_s = line.split()
+        return cls(float(at), int(done), float(used_s))
+
+    def line(self) -> str:
+        return f"{self.at} {self.done} {self.used_s}"
+
+
+def note_samples(path: str) -> None:
+    """To be run in a worker's process: a line for each batch once it is acknowledged."""
+    file = Path(path).open("a", buffering=1, encoding="ascii")  # noqa: SIM115 (as long as the process)
+    count_batch, done = metrics.count_batch, 0
+
+    def count_and_note(batch: Batch, *, written_s: float, insert_s: float) -> None:
+        nonlocal done
+        count_batch(batch, written_s=written_s, insert_s=insert_s)
+        done += batch.record_count()
+        print(Sample.now(done).line(), file=file)
+
+    metrics.count_batch = count_and_note
+
+
+class NotingWorker(WorkerProcess):
+    """A worker that notes its samples, after code that its process runs `first`."""
+
+    @property
+    def notes(self) -> Path:
+        return self.log_path.with_suffix(".notes")
+
+    def start(self, *, wait_ready: bool = False, first: str = "") -> "NotingWorker":
+        self.notes.touch()
+        own = f"from tests.bench.watch import note_samples; note_samples({str(self.notes)!r})"
+        super().start(wait_ready=wait_ready, first=f"{first}\n{own}")
+        return self
+
+    def samples(self) -> list[Sample]:
+        return list(map(Sample.read, self.notes.read_text("ascii").splitlines()))
 
 
 def consumed(worker: WorkerProcess) -> int:
@@ -20,22 +78,17 @@ def consumed(worker: WorkerProcess) -> int:
     return int(sum(map(float, counts)))
 
 
-def watch(worker: WorkerProcess, every_s: float = 0.2) -> Iterator[tuple[float, int]]:
-    """Again and again the instant and what the worker has done, as `watch_all`."""
-    for at, counts in watch_all([worker], every_s):
-        yield at, counts[0]
+def watch(worker: WorkerProcess, every_s: float) -> Iterator[int]:
+    """Again and again what the worker has done. Raises RuntimeError as `wait_long` does."""
+    for _ in wait_long([worker], every_s):
+        yield consumed(worker)
 
 
-def watch_all(
-    workers: Sequence[WorkerProcess], every_s: float = 0.2
-) -> Iterator[tuple[float, list[int]]]:
-    """Again and again the instant and what each worker has done.
-
-    Raises RuntimeError when one ends, or after PATIENCE_S.
-    """
+def wait_long(workers: Sequence[WorkerProcess], every_s: float) -> Iterator[None]:
+    """Again and again. Raises RuntimeError when one ends, or after PATIENCE_S."""
     give_up_at = time.monotonic() + PATIENCE_S
     while time.monotonic() < give_up_at:
-        yield time.monotonic(), [consumed(worker) for worker in workers]
+        yield
         time.sleep(every_s)
         for worker in workers:
             if worker.process.poll() is not None:
@@ -43,28 +96,30 @@ def watch_all(
     raise RuntimeError(f"not done in {PATIENCE_S} s")
 
 
-def slope(samples: Iterator[tuple[float, int]], total: int, pid: int) -> tuple[float, float]:
+def slope_of(worker: NotingWorker, total: int) -> tuple[float, float]:
+    """As `slope`, once the worker has done all."""
+    for _ in wait_long([worker], 0.5):
+        samples = worker.samples()
+        if samples and samples[-1].done >= total:
+            break
+    return slope(samples, total)
+
+
+def slope(samples: Iterable[Sample], total: int) -> tuple[float, float]:
     """Events a second, and core-seconds of the process for a million events.
 
-    From the end of the first batch seen to the end of the last: what came before (start, group,
-    fetch) counts neither as time nor as events.
+    From the end of the first batch to the end of the last: what came before (start, group, fetch)
+    counts neither as time nor as events.
     """
-    first: tuple[float, int, float] | None = None
-    for at, count in samples:
-        if first is None and count:
-            first = at, count, core_seconds(pid)
-        if first is not None and count >= total:
-            done, used_s = count - first[1], core_seconds(pid) - first[2]
+    first: Sample | None = None
+    for sample in samples:
+        first = first or sample
+        if sample.done >= total:
+            done = sample.done - first.done
             if done < total / 2:
                 raise SystemExit(f"{total:,} events are too few: one batch took most; say --events")
-            return done / (at - first[0]), used_s / done * 1e6
+            return done / (sample.at - first.at), (sample.used_s - first.used_s) / done * 1e6
     raise RuntimeError(f"ended before all {total} events were done")
-
-
-def core_seconds(pid: int) -> float:
-    """CPU time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mib(pid: int) -> float:

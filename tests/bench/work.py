@@ -10,13 +10,14 @@ from streams.ledger import open_ledger
 from streams.pipeline import Batch, PartitionRecords, Record, add_together
 from streams.services import calm_collector
 from streams.settings import load_settings
+from tests.bench.watch import Sample
 
 NO_INSERT = "--no-insert"
 TOGETHER = 20_000  # records of one insert, where the library lets us say
 
 
 class Work:
-    """Rates records, writes their rows, and prints how many records are done by then.
+    """Rates records, writes their rows, and prints a sample.
 
     Where the process has the argument `--no-insert`, rows are dropped instead of written.
     """
@@ -48,4 +49,4 @@ class Work:
         if self._ledger is not None:
             self._ledger.write(batch)
         self._done += batch.record_count()
-        print(self._done, flush=True)
+        print(Sample.now(self._done).line(), flush=True)
