@@ -163,10 +163,13 @@ def facts_of(kind: Kind, events: Sequence[Event], table: pa.Table | None = None)
     segments = np.ones(count, np.int64)
     contents: Iterable[object] = events
     if kind.struct is Text:
-        segments = _segments(column["segments"], events)
-        contents = zip(
-            *zip(*map(_text_content, events), strict=True), segments.tolist(), strict=True
-        )
+        given = column["segments"]
+        segments = _segments(given, events)
+        as_given = map(_text_content, events)
+        contents = as_given
+        if given.null_count:  # the content has what was counted
+            counted = zip(as_given, segments.tolist(), strict=True)
+            contents = ((*content[:-1], count) for content, count in counted)
     return Facts(
         events,
         column["id"],
@@ -189,7 +192,7 @@ def facts_of(kind: Kind, events: Sequence[Event], table: pa.Table | None = None)
     )
 
 
-_text_content = attrgetter(*TEXT_CONTENT)
+_text_content = attrgetter(*TEXT_CONTENT, "segments")
 
 
 def _columns(kind: Kind, table: pa.Table) -> dict[str, pa.Array]:

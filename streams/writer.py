@@ -80,7 +80,7 @@ class Writer:
         # for the web and the group. Two topics are rated side by side: half of it is in Arrow.
         self._rating = ThreadPoolExecutor(2, thread_name_prefix="rating")
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="writing")
-        self._ready = asyncio.Event()  # to rate: no small batch is being written, or waits for it
+        self._ready = asyncio.Event()  # to rate: no batch is being rated, no small one written
         self._ready.set()
         self._changed = Changed(set(), set())
         self.progressed_at = time.monotonic()
@@ -106,18 +106,24 @@ class Writer:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _rate_all(self, rated: asyncio.Queue[tuple[list[Stretch], Batch]]) -> None:
-        while True:
-            stretches = await self._gather()
-            batch = await self._rate(stretches)
-            if batch.record_count() < LARGE_RECORDS:
+        gathering = asyncio.create_task(self._gather())
+        try:
+            while True:
+                stretches = await gathering
                 self._ready.clear()
-            await rated.put((stretches, batch))
+                gathering = asyncio.create_task(self._gather())
+                batch = await self._rate(stretches)
+                await rated.put((stretches, batch))
+                if batch.record_count() >= LARGE_RECORDS:
+                    self._ready.set()
+        finally:
+            gathering.cancel()
 
     async def _write_all(self, rated: asyncio.Queue[tuple[list[Stretch], Batch]]) -> None:
         while True:
             stretches, batch = await rated.get()
             await self._write(stretches, batch)
-            if rated.empty():
+            if batch.record_count() < LARGE_RECORDS:
                 self._ready.set()
             for _ in stretches:
                 self._queue.task_done()
@@ -140,7 +146,7 @@ class Writer:
             thread.shutdown(wait=False, cancel_futures=True)
 
     async def _gather(self) -> list[Stretch]:
-        """What comes for `batch_wait_s` and while a small batch is written: up to `batch_rows`."""
+        """What comes for `batch_wait_s` and until the next may be rated: up to `batch_rows`."""
         stretches = [await self._queue.get()]
         rows, size = len(stretches[0].records), stretches[0].size()
         ready = asyncio.create_task(self._wait_for_company())
