@@ -1,11 +1,13 @@
 """The ledger: the only module that speaks to ClickHouse, a server's or the engine in the process.
 
-Writes are columns through Arrow, in the order rated, states, parked, rejected, and receipts last:
-a receipt says that its stretch's rows are there. No insert deduplication: identity does the work.
+Writes are columns through Arrow: rated and states side by side, then parked, rejected, and receipts
+last: a receipt says that its stretch's rows are there. No insert deduplication: identity does the
+work.
 """
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from functools import partial
@@ -76,7 +78,11 @@ def open_ledger(settings: Settings, *, migrate: bool) -> "Ledger":
 
 
 class Ledger:
-    """A connection to the store: one client for writes, one for reads, each behind its own lock."""
+    """Connections to the store: one client for writes, one for those of states, one for reads.
+
+    States are written beside rated rows: what an insert of a small batch costs is mostly the
+    store's own, whatever is in it. One lock for writes, one for reads.
+    """
 
     def __init__(self, settings: Settings, *, create: bool = False) -> None:
         self.applied: list[str] = []
@@ -87,14 +93,17 @@ class Ledger:
         self._writer = _connect(settings, self.database)
         known = self._writer.server_settings
         self._insert_settings = {k: v for k, v in INSERT_SETTINGS.items() if k in known}
+        self._states_writer = _connect(settings, self.database)
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="beside")
         self._reader = _connect(settings, self.database)
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._written_months: set[date] = set()
 
     def close(self) -> None:
-        self._writer.close()
-        self._reader.close()
+        self._beside.shutdown()
+        for client in (self._writer, self._states_writer, self._reader):
+            client.close()
 
     def migrate(self) -> list[str]:
         """Runs the migrations that this database has not seen, in order; says which."""
@@ -133,8 +142,8 @@ class Ledger:
         """
         now = datetime.now(UTC)
         rated = [_rated_columns(batch.rated), _block_columns(batch.blocks)]
+        states = _state_columns(batch.states)
         others = {
-            "states": _state_columns(batch.states),
             "parked": _parked_columns(batch.parked, now),
             "rejected": _rejected_columns(batch.rejected, now),
             "receipts": _receipt_columns(batch.receipts, now),
@@ -147,9 +156,15 @@ class Ledger:
             self._written_months.update(
                 month_of(row.telling.state.from_us, ZoneInfo("UTC")) for row in batch.states
             )
-            for columns in rated:
-                self._insert("rated", columns)
-            faults.reach("in_insert")
+            beside = self._beside.submit(self._insert, "states", states)
+            try:
+                for columns in rated:
+                    self._insert("rated", columns)
+                faults.reach("in_insert")
+            finally:
+                error = beside.exception()  # once it has ended
+            if error is not None:
+                raise error
             for table, more in others.items():
                 self._insert(table, more)
 
@@ -192,8 +207,9 @@ class Ledger:
 
     def _insert(self, table: str, columns: dict[str, pa.Array] | None) -> None:
         if columns:
+            client = self._states_writer if table == "states" else self._writer
             rows = pa.Table.from_arrays(list(columns.values()), schema=_schema(columns))
-            self._writer.insert_arrow(table, rows, settings=self._insert_settings)
+            client.insert_arrow(table, rows, settings=self._insert_settings)
 
 
 def _connect(settings: Settings, database: str) -> Client:

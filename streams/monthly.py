@@ -8,7 +8,9 @@ begins; `rater monthly` makes any month.
 from collections.abc import Collection, Iterator
 from datetime import UTC, date, datetime
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from xxhash import xxh3_64_intdigest
 
 from rater.events import KINDS, State, to_us
 from rater.monthly import Telling, charge_month
@@ -36,12 +38,11 @@ class Changed(NamedTuple):
     def has(self, thing: Thing) -> bool:
         return thing in self.things or thing[0] in self.accounts
 
-    def parameters(self) -> dict[str, list[str]]:
-        """As a query takes them: pairs cost the client more to write down than to look for."""
-        owners, things = zip(*self.things, strict=True) if self.things else ((), ())
+    def parameters(self) -> dict[str, list[str] | list[int]]:
+        """As a query takes them: names cost the client more to write down than to look for."""
         return {
-            "owners": sorted(set(owners)),
-            "things": sorted(set(things)),
+            "owners": sorted({account for account, _ in self.things}),
+            "things": sorted({xxh3_64_intdigest(name.encode()) for _, name in self.things}),
             "accounts": sorted(self.accounts),
         }
 
@@ -60,10 +61,10 @@ class Made(NamedTuple):
     unpriced: set[tuple[date, Thing]]
 
 
-_OF = """AND (account_id IN {{owners:Array(String)}} AND {name} IN {{things:Array(String)}}
+_OF = """AND (account_id IN {{owners:Array(String)}} AND xxh3({name}) IN {{things:Array(UInt64)}}
     OR account_id IN {{accounts:Array(String)}})"""
-# Of what changed, and of what has an account and a name of it; all tellings of what a thing is
-# billed as, from which its charge is made.
+# Of what changed, and of what has an account and a name's hash of it; all tellings of what a thing
+# is billed as, from which its charge is made.
 TOLD, CHARGED = (_OF.format(name=name) for name in ("billed_as", "identity"))
 # Rows of one account come together.
 _TELLINGS = """
@@ -97,7 +98,10 @@ def make_months(
     """
     if not months:
         return Made(0, set())
-    parameters = {"months": sorted(months), "before": _end_in_every_zone(max(months))}
+    parameters: dict[str, Any] = {
+        "months": sorted(months),
+        "before": _end_in_every_zone(max(months)),
+    }
     told = of = ""
     if changed is not None:
         told, of = TOLD, CHARGED

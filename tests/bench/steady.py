@@ -11,6 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import aiokafka
 import orjson
@@ -72,7 +73,8 @@ async def main() -> None:
     options.add_argument("--seconds", type=float, required=True, help="of each rate")
     arguments = options.parse_args()
     settings = load_settings()
-    base = make_events(BASE, 1)
+    # Of the last hours, as live traffic is: what it charges by the month is of this one.
+    base = make_events(BASE, 1, datetime.now(UTC) - timedelta(hours=2))
     producer = aiokafka.AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap,
         acks="all",

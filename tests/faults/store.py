@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+from xxhash import xxh3_64_intdigest
 
 import schemas
 from streams import audit, conflicts, ledger, monthly, parked
@@ -443,7 +444,10 @@ def _charged(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...
 def _is_changed(account: str, name: str, parameters: Mapping[str, Any]) -> bool:
     return (
         "things" not in parameters
-        or (account in parameters["owners"] and name in parameters["things"])
+        or (
+            account in parameters["owners"]
+            and xxh3_64_intdigest(name.encode()) in parameters["things"]
+        )
         or account in parameters["accounts"]
     )
 

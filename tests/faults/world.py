@@ -9,10 +9,10 @@ schedule; a step that breaks a law raises BrokenLawError.
 import asyncio
 import shutil
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -395,6 +395,32 @@ class _Quiet:
 # ------------------------------------------------------------------ the world
 
 
+class _Beside:
+    """The thread that writes states: in turns before the rated rows, and after them."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self._first = False
+
+    def submit(self, write: Callable[..., None], *args: Any) -> "_Beside":
+        self._first = not self._first
+        self._write = partial(write, *args)
+        self._error = self._run() if self._first else None
+        return self
+
+    def exception(self) -> BaseException | None:
+        return self._error if self._first else self._run()
+
+    def _run(self) -> BaseException | None:
+        try:
+            self._write()
+        except BaseException as error:
+            return error
+        return None
+
+    def shutdown(self) -> None:
+        """It is no thread."""
+
+
 class World:
     """Steps, and the laws that hold at each of them."""
 
@@ -412,6 +438,7 @@ class World:
         self._patch.setattr(writer, "time", clock)
         self._patch.setattr(writer, "log", _Quiet())
         self._patch.setattr(ledger, "_connect", lambda *_: self.store.client())
+        self._patch.setattr(ledger, "ThreadPoolExecutor", _Beside)
         self.keeper = self.make_ledger()
         self.workers = [Worker(self, slot) for slot in range(WORKERS)]
         self.rebalance(noticed=(True,) * WORKERS)
