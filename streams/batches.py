@@ -24,9 +24,10 @@ from typing import Any
 import aiokafka
 import faust
 import faust._cython.streams
-from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError
+from aiokafka.record.memory_records import MemoryRecords
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.consumer import ack_lock
 from faust.transport.drivers import aiokafka as driver
@@ -71,7 +72,7 @@ class _Fetched(OrderedDict[Any, Any]):
         if isinstance(result, FetchResult):
             fetched = result._partition_records
             fetched._consumer_record = _as_read
-            fetched._records = _RecordBatches(fetched)
+            fetched._records = _RecordBatches(fetched._records, fetched.next_fetch_offset)
         super().__setitem__(tp, result)
 
 
@@ -83,15 +84,17 @@ class _RecordBatches:
     """The record batches of a fetch, as aiokafka goes through them; each holds one thing, which
     is all of its records."""
 
-    def __init__(self, fetched: PartitionRecords) -> None:
-        self._fetched = fetched
-        self._batches = fetched._records
+    def __init__(self, batches: MemoryRecords, first_offset: int) -> None:
+        # Not PartitionRecords, which has this: in a cycle, a fetch would stay until the collector
+        # comes.
+        self._batches = batches
+        self._first_offset = first_offset
 
     def has_next(self) -> bool:
         return bool(self._batches.has_next())
 
     def next_batch(self) -> _RecordBatch:
-        return _RecordBatch(self._batches.next_batch(), self._fetched.next_fetch_offset)
+        return _RecordBatch(self._batches.next_batch(), self._first_offset)
 
 
 class _RecordBatch:

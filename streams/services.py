@@ -3,9 +3,11 @@
 import asyncio
 import gc
 import logging
+import os
 import sys
 from collections.abc import Callable
 
+import pyarrow as pa
 import structlog
 
 from rater.tariff_file import TariffError
@@ -81,6 +83,7 @@ async def work(
 ) -> None:
     """A worker and its web on the running loop, until `stop` is set. Raises ServiceError."""
     calm_collector()
+    choose_allocator()
     sys.setswitchinterval(SWITCH_S)
     worker = Worker(settings, ledger, book_file)
     web = await start_web(settings, ledger, book_file, worker)
@@ -109,6 +112,17 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
+
+
+def choose_allocator() -> None:
+    """Lets Arrow allocate by jemalloc where it has it and its user has not said otherwise.
+
+    By Arrow's own choice each of the threads that rate keeps what it has freed: a worker that is
+    behind held a sixth more of the machine's memory.
+    """
+    backend = "jemalloc"
+    if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ and backend in pa.supported_memory_backends():
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
 
 
 async def run_api(settings: Settings) -> None:

@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     batch_wait_s: Annotated[float, Field(ge=0)] = Field(
         0.02, description="how long a quiet topic's record waits for company"
     )
-    queue_batches: PositiveInt = Field(32, description="fetched batches that may wait to be rated")
+    queue_batches: PositiveInt = Field(8, description="fetched batches that may wait to be rated")
     insert_timeout_s: PositiveSeconds = Field(60, description="of one request to the store")
     store_outage_max_s: PositiveSeconds = Field(
         300, description="a store down for longer stops the worker, nothing acknowledged"

@@ -104,7 +104,8 @@ OWNERS = [
     ("clickhouse_connect",  {"streams/ledger.py"}),
     ("chdb",                set()),
     ("pyarrow",             {"streams/ledger.py",
-                             "rater/facts.py", "rater/codes.py"}),  # columns, in memory
+                             "rater/facts.py", "rater/codes.py",  # columns, in memory
+                             "streams/services.py"}),  # their allocator
     ("aiokafka",            {"streams/batches.py", "streams/topics.py", "streams/produce.py",
                              "streams/log.py"}),
     ("faust",               {"streams/app.py", "streams/agents.py", "streams/batches.py",

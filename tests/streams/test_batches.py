@@ -1,5 +1,7 @@
 """What may be committed: whole batches, in order, without a gap, and none that was forgotten."""
 
+import gc
+import weakref
 from collections import defaultdict, deque
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -246,6 +248,20 @@ def test_whole_record_batches_have_the_records_that_are_wanted(first: int) -> No
     assert [one.offset for one in lean] == [one.offset for one in usual]
 
 
+def test_what_was_handed_out_is_let_go_without_the_collector() -> None:
+    place = TopicPartition("usage.call.v1", 0)
+    fetched = _fetched(place, _batch(0))
+    results = _Fetched({place: fetched})
+    kept = weakref.ref(fetched._partition_records)
+    gc.disable()
+    try:
+        assert list(fetched._partition_records)
+        del results[place], fetched
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
 async def test_a_fetch_is_handed_out_as_its_records(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fetch(*_: object, **__: object) -> dict[TP, list[list[int]]]:
         return {CALLS: [[1, 2], [3]], TEXTS: [[4]]}
@@ -276,11 +292,15 @@ def _unpacked(
     results: dict[Any, Any], log: bytes, first: int = 0, aborted: Any = None
 ) -> list[Any]:
     place = TopicPartition("usage.call.v1", 0)
+    results[place] = _fetched(place, log, first, aborted)
+    return list(results[place]._partition_records)
+
+
+def _fetched(place: TopicPartition, log: bytes, first: int = 0, aborted: Any = None) -> Any:
     records = PartitionRecords(
         place, MemoryRecords(log), aborted, first, None, None, False, READ_COMMITTED
     )
-    results[place] = FetchResult(place, assignment=None, partition_records=records, backoff=0)
-    return list(results[place]._partition_records)
+    return FetchResult(place, assignment=None, partition_records=records, backoff=0)
 
 
 def test_other_versions_are_named(
