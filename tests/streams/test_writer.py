@@ -69,7 +69,7 @@ class Letters:
 def make(
     store: Any, book: Book, letters: Letters | None = None, **settings: Any
 ) -> tuple[Writer, Settings]:
-    chosen = load_settings(batch_wait_s=0.01, **settings)
+    chosen = load_settings(**{"batch_wait_s": 0.01, "queue_batches": 32} | settings)
     return Writer(store, lambda: book, (letters or Letters()).send, chosen), chosen
 
 
