@@ -26,8 +26,13 @@ def test_what_a_killed_worker_held_goes_on_with_default_settings(
         scene.begin("a", "b")
         ledger = scene.ledger()
         wait_for(lambda: len(stored_ends(ledger)[0]) >= 8, "rows of many partitions")
-        held = {place for place in stored_ends(ledger)[0] if scene.holds("a", place)}
-        assert held
+
+        def held_by_a() -> set[tuple[str, int]]:
+            return {place for place in stored_ends(ledger)[0] if scene.holds("a", place)}
+
+        # A worker tells its partitions once it knows their ends, after the first rows.
+        wait_for(lambda: bool(held_by_a()), "partitions of the worker to be killed")
+        held = held_by_a()
         scene.fleet.kill("a")
         killed_at = time.monotonic()
         time.sleep(0.5)  # what the store was doing for the dead is done
