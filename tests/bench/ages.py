@@ -18,12 +18,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from streams import metrics
 from streams.pipeline import Batch
 from streams.settings import Settings
 from streams.topics import create_topics
 from tests.bench.tables import Table
-from tests.bench.watch import memory_mib, quantile, watch
+from tests.bench.watch import after_each_batch, memory_mib, quantile, watch
 from tests.support.workers import WorkerProcess, environment_of
 
 RATES = "1000,10000,50000"
@@ -36,12 +35,10 @@ BEHIND_S = 1.0
 
 
 def note_batches(path: str) -> None:
-    """To be run in the worker's process: a line for each acknowledged batch, beside its metrics."""
+    """To be run in the worker's process: a line for each batch."""
     file = Path(path).open("ab", buffering=0)  # noqa: SIM115 (as long as the process)
-    count_batch = metrics.count_batch
 
-    def count_and_note(batch: Batch, *, written_s: float, insert_s: float) -> None:
-        count_batch(batch, written_s=written_s, insert_s=insert_s)
+    def note(batch: Batch, written_s: float) -> None:
         logged = Counter(ms for block in batch.blocks for ms in block.places.logged_ms.tolist())
         logged.update(row.place.logged_ms for row in batch.states)
         noted = {
@@ -51,7 +48,7 @@ def note_batches(path: str) -> None:
         }
         file.write(orjson.dumps(noted) + b"\n")
 
-    metrics.count_batch = count_and_note
+    after_each_batch(note)
 
 
 class Aged(NamedTuple):

@@ -7,7 +7,7 @@ second took a twentieth of what is measured.
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,18 +40,29 @@ class Sample(NamedTuple):
         return f"{self.at} {self.done} {self.used_s}"
 
 
-def note_samples(path: str) -> None:
-    """To be run in a worker's process: a line for each batch once it is acknowledged."""
-    file = Path(path).open("a", buffering=1, encoding="ascii")  # noqa: SIM115 (as long as the process)
-    count_batch, done = metrics.count_batch, 0
+def after_each_batch(note: Callable[[Batch, float], None]) -> None:
+    """To be run in a worker's process: notes each batch, and when it was written (seconds since the
+    epoch), just after its acknowledgement."""
+    count_batch = metrics.count_batch
 
     def count_and_note(batch: Batch, *, written_s: float, insert_s: float) -> None:
-        nonlocal done
         count_batch(batch, written_s=written_s, insert_s=insert_s)
+        note(batch, written_s)
+
+    metrics.count_batch = count_and_note
+
+
+def note_samples(path: str) -> None:
+    """To be run in a worker's process: a line for each batch."""
+    file = Path(path).open("a", buffering=1, encoding="ascii")  # noqa: SIM115 (as long as the process)
+    done = 0
+
+    def note(batch: Batch, _: float) -> None:
+        nonlocal done
         done += batch.record_count()
         print(Sample.now(done).line(), file=file)
 
-    metrics.count_batch = count_and_note
+    after_each_batch(note)
 
 
 class NotingWorker(WorkerProcess):
