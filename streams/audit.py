@@ -1,12 +1,13 @@
 """The audit: whether every offset has its outcome, and whether the ledger agrees with itself."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from streams.conflicts import find_conflicts, find_unsettled
 from streams.ledger import Ledger
 from streams.parked import count_parked
+from streams.place import Span
 
 # Where an audit of each partition begins: with the receipt before the first one that was written
 # since, or with what overlaps it.
@@ -67,11 +68,12 @@ def audit_ledger(
 
     A committed offset without a receipt is a record that was lost. Raises one of StoreErrors.
     """
-    findings, figures = _audit(ledger, months, _EVER, [], topic_prefix, committed)
-    ((unmerged,),) = ledger.query(_UNMERGED)
+    findings, figures, _ = _audit(ledger, _EVER, [], topic_prefix, committed)
+    figures["conflicts"] = _check_conflicts(ledger, findings, months)
+    ((unmerged,),) = ledger.search(_UNMERGED)
     figures |= {
         "parked": count_parked(ledger),
-        "rejected": ledger.query("SELECT count() FROM rejected FINAL")[0][0],
+        "rejected": ledger.search("SELECT count() FROM rejected FINAL")[0][0],
         "copies_not_yet_merged": unmerged,
     }
     return Audit(findings, figures)
@@ -90,25 +92,27 @@ def audit_lately(
     Outcomes are looked for in these months, the open ones; in all of them only where some are
     missing there. Raises one of StoreErrors.
     """
-    return Audit(*_audit(ledger, months, since, months, topic_prefix, committed))
+    findings, figures, lately = _audit(ledger, since, months, topic_prefix, committed)
+    figures["conflicts"] = _check_conflicts(ledger, findings, (), lately) if lately else 0
+    return Audit(findings, figures)
 
 
 def _audit(
     ledger: Ledger,
-    months: list[date],
     since: datetime,
     outcome_months: list[date],
     topic_prefix: str,
     committed: Mapping[tuple[str, int], int] | None,
-) -> tuple[list[Finding], dict[str, int]]:
+) -> tuple[list[Finding], dict[str, int], Span | None]:
+    """Also the part of the log that has the outcomes, if there are any."""
     findings: list[Finding] = []
     # Receipts before outcomes: a receipt is written after the rows it tells of.
     what = {"prefix": topic_prefix + "usage.", "since": since}
-    records = _covered(ledger.query(_RECEIPTS, what), findings)
+    records = _covered(ledger.search(_RECEIPTS, what), findings)
     _check_committed(ledger, findings, what, committed or {})
-    missing = _missing(ledger, what, records, outcome_months)
+    missing, lately = _missing(ledger, what, records, outcome_months)
     if missing and outcome_months:
-        missing = _missing(ledger, what, records, [])
+        missing, lately = _missing(ledger, what, records, [])
     for (topic, partition), (expected, got) in missing.items():
         findings.append(
             Finding(
@@ -118,8 +122,19 @@ def _audit(
                 "the missing ones again from Kafka",
             )
         )
-    conflicts = find_conflicts(ledger, months)
-    unsettled = [row for row in find_unsettled(ledger, months, conflicts) if row.loses]
+    figures = {
+        "records": sum(records.values()),
+        "gaps": sum(finding.check == "gap" for finding in findings),
+    }
+    return findings, figures, lately
+
+
+def _check_conflicts(
+    ledger: Ledger, findings: list[Finding], months: Collection[date], lately: Span | None = None
+) -> int:
+    """How many there are; a finding where rows are still charged that lose."""
+    conflicts = find_conflicts(ledger, months, lately)
+    unsettled = find_unsettled(ledger, conflicts, months, lately)
     if unsettled:
         row = unsettled[0]
         findings.append(
@@ -130,12 +145,7 @@ def _audit(
                 "charged, this one first: a running worker settles them within a minute",
             )
         )
-    figures = {
-        "records": sum(records.values()),
-        "conflicts": len(conflicts),
-        "gaps": sum(finding.check == "gap" for finding in findings),
-    }
-    return findings, figures
+    return len(conflicts)
 
 
 def _check_committed(
@@ -144,7 +154,7 @@ def _check_committed(
     what: dict[str, object],
     committed: Mapping[tuple[str, int], int],
 ) -> None:
-    ends = {(row[0], row[1]): row[2] for row in ledger.query(_ENDS, what)}
+    ends = {(row[0], row[1]): row[2] for row in ledger.search(_ENDS, what)}
     for (topic, partition), offset in sorted(committed.items()):
         end = ends.get((topic, partition), 0)
         if offset > end:
@@ -188,10 +198,11 @@ def _covered(
 # bits are the place's position turned round (`streams.pipeline.Place.position`).
 _OUTCOMES = f"""
 {_STARTS}
-SELECT topic, partition, uniqExact(offset) FROM (
+SELECT topic, partition, uniqExact(offset), min(logged_ms), max(logged_ms) FROM (
     SELECT topic,
            toInt32(bitAnd(bitShiftRight(position, 64), 65535)) AS partition,
-           toInt64(bitAnd(position, toUInt128('18446744073709551615'))) AS offset
+           toInt64(bitAnd(position, toUInt128('18446744073709551615'))) AS offset,
+           toInt64(bitShiftRight(position, 80)) AS logged_ms
     FROM (
         SELECT topic, toUInt128('170141183460469231731687303715884105727')
             - bitAnd(version, toUInt128('170141183460469231731687303715884105727')) AS position
@@ -200,9 +211,11 @@ SELECT topic, partition, uniqExact(offset) FROM (
           AND (empty({{months:Array(Date)}}) OR month IN {{months:Array(Date)}})
     )
     UNION ALL
-    SELECT topic, partition, offset FROM parked WHERE startsWith(topic, {{prefix:String}})
+    SELECT topic, partition, offset, toUnixTimestamp64Milli(logged_at)
+    FROM parked WHERE startsWith(topic, {{prefix:String}})
     UNION ALL
-    SELECT topic, partition, offset FROM rejected WHERE startsWith(topic, {{prefix:String}})
+    SELECT topic, partition, offset, toUnixTimestamp64Milli(logged_at)
+    FROM rejected WHERE startsWith(topic, {{prefix:String}})
 ) AS outcomes INNER JOIN starts USING (topic, partition)
 WHERE offset >= start
 GROUP BY topic, partition
@@ -214,12 +227,14 @@ def _missing(
     what: dict[str, object],
     records: dict[tuple[str, int], int],
     months: list[date],
-) -> dict[tuple[str, int], tuple[int, int]]:
-    """Receipts against rows: where more records are covered than have a row anywhere."""
-    rows = ledger.query(_OUTCOMES, what | {"months": months})
+) -> tuple[dict[tuple[str, int], tuple[int, int]], Span | None]:
+    """Receipts against rows: where more records are covered than have a row anywhere; and the part
+    of the log that has rows."""
+    rows = ledger.search(_OUTCOMES, what | {"months": months})
     found = {(row[0], row[1]): row[2] for row in rows}
-    return {
+    missing = {
         place: (expected, found.get(place, 0))
         for place, expected in sorted(records.items())
         if found.get(place, 0) < expected
     }
+    return missing, Span(min(row[3] for row in rows), max(row[4] for row in rows)) if rows else None

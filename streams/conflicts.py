@@ -4,56 +4,74 @@ Found from a set of records that no replay can disturb, never by a look-up on th
 month and line the ledger's own key keeps the first; where the other content has another month or
 line, its row is named a loser and left out of every reading of money. So are the rows of a call's
 other detections that have another month.
+
+A worker looks for the events of which it has written a record lately: a conflict has a record that
+came last. What is looked for are suspects, by a hash of their names: of history one column is read,
+and nothing of it is kept in memory.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
 from rater.reject import Reason, Reject
 from streams.ledger import Ledger
 from streams.pipeline import Batch, RejectedRow
-from streams.place import Place, place_of_version
+from streams.place import PREFERRED, Place, Span, place_of_version
 
-# The other content may have any month: what came in these months is looked at in all of them. Few
-# events are in conflict, if any: they are looked for by a hash of their names first, at a ninth
-# of the cost (4 million records: 0.6 s in place of 5.2).
-_OF_MONTHS = """
-FROM accepted
-WHERE cityHash64(account_id, kind, event_id, revision) IN (
-    SELECT cityHash64(account_id, kind, event_id, revision) AS names FROM accepted
-    GROUP BY names
-    HAVING min(content_hash) != max(content_hash)
-       AND (empty({months:Array(Date)}) OR max(month IN {months:Array(Date)})))
-GROUP BY account_id, kind, event_id, revision
-HAVING min(content_hash) != max(content_hash)
-"""
+_LATELY = """(version BETWEEN {low:UInt128} AND {high:UInt128}
+    OR version BETWEEN {low_preferred:UInt128} AND {high_preferred:UInt128})"""
+# The other content may have any month: what came in these months is looked at in all of them.
+_OF_MONTHS = "(empty({months:Array(Date)}) OR max(month IN {months:Array(Date)}))"
+# Groups of all of history are more than memory should hold.
+_ON_DISK = "SETTINGS max_bytes_before_external_group_by = 268435456"
+
+_EVENT = "cityHash64(account_id, kind, event_id, revision)"
+EVENTS = f"""
+SELECT {_EVENT} AS event FROM accepted
+GROUP BY event HAVING min(content_hash) != max(content_hash) AND {_OF_MONTHS}
+{_ON_DISK}"""
+EVENTS_LATELY = f"""
+SELECT {_EVENT} AS event FROM accepted
+WHERE cityHash64(event_id) IN (SELECT cityHash64(event_id) FROM accepted WHERE {_LATELY})
+GROUP BY event HAVING min(content_hash) != max(content_hash)"""
+# A detection is its call's: events of one call that disagree on its month are no conflict, and are
+# charged once all the same.
+_DETECTED = "line = 'ai_voice_detection'"
+_CALL = "cityHash64(account_id, identity)"
+CALLS = f"""
+SELECT {_CALL} AS call FROM rated WHERE {_DETECTED}
+GROUP BY call HAVING min(month) != max(month) AND {_OF_MONTHS}
+{_ON_DISK}"""
+CALLS_LATELY = f"""
+SELECT {_CALL} AS call FROM rated
+WHERE {_DETECTED}
+  AND cityHash64(identity) IN (
+    SELECT cityHash64(identity) FROM rated WHERE {_DETECTED} AND {_LATELY})
+GROUP BY call HAVING min(month) != max(month)"""
+
+# Of suspects, of which there seldom is one. To look for what none of them has takes as long.
+_IS_ONE = "SELECT 1 FROM ({suspects}) LIMIT 1"
 _CONFLICTS = f"""
 SELECT account_id, kind, event_id, max(version), groupUniqArray((topic, content_hash, version))
-{_OF_MONTHS}
+FROM accepted
+WHERE {_EVENT} IN ({{suspects}})
+GROUP BY account_id, kind, event_id, revision
+HAVING min(content_hash) != max(content_hash)
 """
 _ROWS = f"""
 SELECT account_id, kind, event_id, revision, month, line, identity, version
 FROM rated
 WHERE line NOT IN ('phone_numbers', 'recording_storage', 'subscriptions')
-  AND (account_id, kind, event_id, revision) IN (
-    SELECT account_id, kind, event_id, revision {_OF_MONTHS})
+  AND {_EVENT} IN ({{suspects}})
 """
-# A detection is its call's: events of one call that disagree on its month are no conflict, and are
-# charged once all the same.
-_CALLS = """
+_CALLS = f"""
 SELECT account_id, kind, identity, revision, month, line, identity, version
 FROM rated
-WHERE line = 'ai_voice_detection' AND (account_id, identity, revision) IN (
-    SELECT account_id, identity, revision FROM rated
-    WHERE line = 'ai_voice_detection' AND (
-        empty({months:Array(Date)}) OR (account_id, identity) IN (
-            SELECT account_id, identity FROM rated
-            WHERE line = 'ai_voice_detection' AND month IN {months:Array(Date)}))
-    GROUP BY account_id, identity, revision HAVING min(month) != max(month))
+WHERE {_DETECTED} AND {_CALL} IN ({{suspects}})
 """
 _KNOWN = """
-SELECT account_id, month, line, identity, revision, version, loses FROM losers FINAL
+SELECT account_id, month, line, identity, revision, version FROM losers FINAL WHERE loses
 """
 
 
@@ -68,7 +86,8 @@ class Conflict(NamedTuple):
 
 
 class Loser(NamedTuple):
-    """A row of `rated`, and whether it loses against its conflict's winner."""
+    """A row of `rated` that loses against its conflict's winner. It does for ever: whoever comes
+    later stands before the winner or does not."""
 
     account_id: str
     month: date
@@ -76,14 +95,18 @@ class Loser(NamedTuple):
     identity: str
     revision: int
     version: int
-    loses: bool
 
 
-def find_conflicts(ledger: Ledger, months: Collection[date]) -> list[Conflict]:
-    """The conflicts with a record of one of these months, or all. Raises one of StoreErrors."""
+def find_conflicts(
+    ledger: Ledger, months: Collection[date] = (), lately: Span | None = None
+) -> list[Conflict]:
+    """The conflicts with a record of one of these months or of a part of the log, or all.
+
+    Raises one of StoreErrors.
+    """
     conflicts = []
-    for account_id, kind, event_id, stands, records in ledger.query(
-        _CONFLICTS, {"months": sorted(months)}
+    for account_id, kind, event_id, stands, records in _search(
+        ledger, _CONFLICTS, EVENTS if lately is None else EVENTS_LATELY, months, lately
     ):
         content_at = {
             place_of_version(topic, version): (content, version)
@@ -97,15 +120,16 @@ def find_conflicts(ledger: Ledger, months: Collection[date]) -> list[Conflict]:
     return sorted(conflicts, key=lambda one: (one.stands.position(), one[:3]))
 
 
-def settle_conflicts(ledger: Ledger, months: Collection[date]) -> list[Conflict]:
+def settle_conflicts(ledger: Ledger, lately: Span | None = None) -> list[Conflict]:
     """Dead-letters the losers and takes their rows out of every reading; returns the conflicts.
 
-    Idempotent, so any worker may do it. Raises one of StoreErrors when the store does not answer.
+    All of them, or those with a record of a part of the log. Idempotent, so any worker may do it.
+    Raises one of StoreErrors when the store does not answer.
     """
-    conflicts = find_conflicts(ledger, months)
-    changed = find_unsettled(ledger, months, conflicts)
-    if changed:
-        ledger.write_losers(changed)
+    conflicts = find_conflicts(ledger, lately=lately)
+    losers = find_unsettled(ledger, conflicts, lately=lately)
+    if losers:
+        ledger.write_losers(losers)
     letters = [_letter(conflict, place) for conflict in conflicts for place in conflict.lost]
     new = _not_yet(ledger, letters)
     if new:
@@ -114,15 +138,20 @@ def settle_conflicts(ledger: Ledger, months: Collection[date]) -> list[Conflict]
 
 
 def find_unsettled(
-    ledger: Ledger, months: Collection[date], conflicts: list[Conflict]
+    ledger: Ledger,
+    conflicts: Collection[Conflict],
+    months: Collection[date] = (),
+    lately: Span | None = None,
 ) -> list[Loser]:
-    """Charged rows that lose and are not named so yet; and named ones that do not lose any more."""
-    known = {tuple(row[:6]): bool(row[6]) for row in ledger.query(_KNOWN)}
-    of_months = {"months": sorted(months)}
-    loses: dict[tuple[Any, ...], bool] = {}
+    """Charged rows that lose and are not named so yet.
+
+    Of the conflicts that were found, and of calls as `find_conflicts` looks for events.
+    """
+    events, calls = (EVENTS, CALLS) if lately is None else (EVENTS_LATELY, CALLS_LATELY)
+    losers: set[Loser] = set()
     for rows in (
-        (ledger.query(_ROWS, of_months) if conflicts or known else []),
-        (ledger.query(_CALLS, of_months)),
+        (_search(ledger, _ROWS, events, months, lately) if conflicts else []),
+        (_search(ledger, _CALLS, calls, months, lately)),
     ):
         stands: dict[tuple[Any, ...], int] = {}
         charged: dict[tuple[Any, ...], int] = {}  # what FINAL leaves of each key
@@ -132,12 +161,31 @@ def find_unsettled(
             charged[key] = max(charged.get(key, 0), version)
         for *once, month, line, identity, version in rows:
             key = (once[0], month, line, identity, once[-1])
-            if version == charged[key]:
-                lost = version != stands[tuple(once)]
-                loses[*key, version] = lost or loses.get((*key, version), False)
-    return [
-        Loser._make((*key, lost)) for key, lost in loses.items() if lost != known.get(key, False)
-    ]
+            if version == charged[key] != stands[tuple(once)]:
+                losers.add(Loser(*key, version))
+    if losers:
+        losers.difference_update(map(Loser._make, ledger.search(_KNOWN)))
+    return sorted(losers)
+
+
+def _search(
+    ledger: Ledger, sql: str, suspects: str, months: Collection[date], lately: Span | None
+) -> list[tuple[Any, ...]]:
+    parameters = {"months": sorted(months)} if lately is None else late(lately)
+    if not ledger.search(_IS_ONE.replace("{suspects}", suspects), parameters):
+        return []
+    return ledger.search(sql.replace("{suspects}", suspects), parameters)
+
+
+def late(span: Span) -> Mapping[str, Any]:
+    """A part of the log as queries take it."""
+    low, high = span.versions()
+    return {
+        "low": low,
+        "high": high,
+        "low_preferred": low + PREFERRED,
+        "high_preferred": high + PREFERRED,
+    }
 
 
 def _letter(conflict: Conflict, place: Place) -> RejectedRow:
@@ -154,7 +202,7 @@ def _not_yet(ledger: Ledger, letters: list[RejectedRow]) -> list[RejectedRow]:
     if not letters:
         return []
     written = set(
-        ledger.query(
+        ledger.search(
             "SELECT topic, partition, offset FROM rejected WHERE reason = {reason:String}",
             {"reason": Reason.CONFLICT.value},
         )

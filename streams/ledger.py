@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 import clickhouse_connect
 import numpy as np
@@ -29,11 +28,10 @@ from rater import __version__
 from rater.charge import MONEY, Charge, Cost, Terms
 from rater.codes import Codes
 from rater.facts import NEVER, Instants
-from rater.months import month_of
 from streams import faults
 from streams.embedded.memory import memory_file
 from streams.pipeline import Batch, Block, ParkedRow, RatedRow, Receipt, RejectedRow, StateRow
-from streams.place import Place
+from streams.place import Place, Span, join_spans
 from streams.settings import Settings, read_secret
 
 TABLES = ("rated", "states", "parked", "rejected", "receipts")
@@ -47,6 +45,9 @@ INSERT_SETTINGS = {
     "optimize_on_insert": 0,
     "async_insert": 0,
 }
+
+# What was written of parts of the log that lie no further apart is looked at as of one part.
+SPANS_GAP_MS = 60_000
 
 StoreErrors = (ClickHouseError, OSError)
 T = TypeVar("T")
@@ -78,10 +79,10 @@ def open_ledger(settings: Settings, *, migrate: bool) -> "Ledger":
 
 
 class Ledger:
-    """Connections to the store: one client for writes, one for those of states, one for reads.
+    """Connections to the store: for writes, for those of states, for reads, for long searches.
 
     States are written beside rated rows: what an insert of a small batch costs is mostly the
-    store's own, whatever is in it. One lock for writes, one for reads.
+    store's own, whatever is in it. One lock for writes, one for reads, one for searches.
     """
 
     def __init__(self, settings: Settings, *, create: bool = False) -> None:
@@ -96,13 +97,15 @@ class Ledger:
         self._states_writer = _connect(settings, self.database)
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="beside")
         self._reader = _connect(settings, self.database)
+        self._searcher = _connect(settings, self.database)
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
-        self._written_months: set[date] = set()
+        self._search_lock = threading.Lock()
+        self._written: list[Span] = []
 
     def close(self) -> None:
         self._beside.shutdown()
-        for client in (self._writer, self._states_writer, self._reader):
+        for client in (self._writer, self._states_writer, self._reader, self._searcher):
             client.close()
 
     def migrate(self) -> list[str]:
@@ -135,6 +138,14 @@ class Ledger:
             rows = self._reader.query(sql, parameters=dict(parameters or {})).result_rows
         return [tuple(row) for row in rows]
 
+    def search(
+        self, sql: str, parameters: Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """As `query`, on a connection of its own: no page waits for what takes seconds."""
+        with self._search_lock:
+            rows = self._searcher.query(sql, parameters=dict(parameters or {})).result_rows
+        return [tuple(row) for row in rows]
+
     def write(self, batch: Batch) -> None:
         """Writes a batch; when it returns, all of it is in the store. Safe to call again.
 
@@ -149,13 +160,8 @@ class Ledger:
             "receipts": _receipt_columns(batch.receipts, now),
         }
         with self._write_lock:
-            self._written_months.update(row.charge.terms.month for row in batch.rated)
-            for block in batch.blocks:
-                for line in block.lines:
-                    self._written_months.update({terms.month for terms in line.terms})
-            self._written_months.update(
-                month_of(row.telling.state.from_us, ZoneInfo("UTC")) for row in batch.states
-            )
+            if (span := batch.span()) is not None:
+                self._written = join_spans([*self._written, span], SPANS_GAP_MS)
             beside = self._beside.submit(self._insert, "states", states)
             try:
                 for columns in rated:
@@ -168,14 +174,14 @@ class Ledger:
             for table, more in others.items():
                 self._insert(table, more)
 
-    def take_written_months(self) -> set[date]:
-        """The months that were written to since this was asked last."""
+    def take_written(self) -> list[Span]:
+        """Which parts of the log have records that were written since this was asked last."""
         with self._write_lock:
-            taken, self._written_months = self._written_months, set()
+            taken, self._written = self._written, []
         return taken
 
     def write_losers(self, rows: Sequence[tuple[object, ...]]) -> None:
-        """Names rows that lose, or no longer lose, against a conflict's winner."""
+        """Names rows that lose against a conflict's winner."""
         now = datetime.now(UTC)
         names = [
             "account_id", "month", "line", "identity", "revision", "version", "loses", "found_at",
@@ -183,7 +189,7 @@ class Ledger:
         with self._write_lock:
             self._writer.insert(
                 "losers",
-                [[*row, now] for row in rows],
+                [[*row, 1, now] for row in rows],
                 column_names=names,
                 settings=self._insert_settings,
             )

@@ -40,7 +40,8 @@ LAG_SECONDS = Gauge(
 LAST_COMMIT = Gauge("rater_last_commit_timestamp_seconds", "When a batch was last acknowledged.")
 PARKED_NOW = Gauge("rater_parked_events", "Events that wait for a price now.")
 CONFLICTS = Gauge(
-    "rater_conflicts", "Event ids of open months that came with more than one content."
+    "rater_conflicts",
+    "Event ids with more than one content: all at the worker's start, then those it wrote.",
 )
 UNPRICED_THINGS = Gauge(
     "rater_unpriced_things", "Numbers, recordings, subscriptions of open months without a price."

@@ -18,7 +18,7 @@ from xxhash import xxh3_64_intdigest
 
 from rater.charge import Charge
 from rater.decode import decode, decode_all
-from rater.events import Amd, Event, Kind, Text, encode_content
+from rater.events import KINDS, Amd, Event, Kind, Text, encode_content
 from rater.facts import NEVER, Facts, facts_of
 from rater.monthly import Telling
 from rater.rate import Parked, rate
@@ -26,7 +26,7 @@ from rater.reject import Reject
 from rater.tariff import Book
 from rater.together import RatedLine, rate_together
 from rater.tuples import by_fields
-from streams.place import Place, Places, Versions
+from streams.place import Place, Places, Span, Versions
 
 RAW_KEPT_BYTES = 65_536  # of a dead letter; more could exceed a topic's limit
 
@@ -139,6 +139,15 @@ class Batch:
         """How many records its receipts tell of."""
         return sum(receipt.records for receipt in self.receipts)
 
+    def span(self) -> Span | None:
+        """The part of the log that its accepted records are of; monthly charges are no records."""
+        places = [row.place.logged_ms for row in self.states]
+        places += [row.place.logged_ms for row in self.rated if not _is_monthly(row)]
+        for block in self.blocks:
+            logged_ms = block.places.logged_ms
+            places += [int(logged_ms.min()), int(logged_ms.max())]
+        return Span(min(places), max(places)) if places else None
+
     def merge(self, other: "Batch") -> None:
         """Takes over all that another one has."""
         self.blocks += other.blocks
@@ -153,6 +162,10 @@ class Batch:
         self.oldest_ms = min(
             (ms for ms in (self.oldest_ms, other.oldest_ms) if ms is not None), default=None
         )
+
+
+def _is_monthly(row: RatedRow) -> bool:
+    return KINDS[row.charge.terms.kind].monthly
 
 
 def add_records(

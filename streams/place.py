@@ -3,6 +3,7 @@
 A version falls as the log position rises, so that ReplacingMergeTree keeps the first record.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +37,28 @@ class Place(NamedTuple):
     def at(cls, topic: str, position: int) -> "Place":
         """The place that has a position."""
         return cls(topic, position >> 64 & 0xFFFF, position & 0xFFFF_FFFF_FFFF_FFFF, position >> 80)
+
+
+class Span(NamedTuple):
+    """A part of the log: what it received from one millisecond to another, both included."""
+
+    first_ms: int
+    last_ms: int
+
+    def versions(self) -> tuple[int, int]:
+        """The least and the greatest version of rows of its records that are not preferred."""
+        return PREFERRED - (self.last_ms + 1 << 80), PREFERRED - 1 - (self.first_ms << 80)
+
+
+def join_spans(spans: Iterable[Span], gap_ms: int) -> list[Span]:
+    """The same in order, those that lie no further apart than `gap_ms` as one."""
+    joined: list[Span] = []
+    for span in sorted(spans):
+        if joined and span.first_ms - joined[-1].last_ms <= gap_ms:
+            joined[-1] = joined[-1]._replace(last_ms=max(joined[-1].last_ms, span.last_ms))
+        else:
+            joined.append(span)
+    return joined
 
 
 class Places(NamedTuple):

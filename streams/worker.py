@@ -4,7 +4,8 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -18,12 +19,13 @@ from streams.agents import add_agents
 from streams.app import make_app
 from streams.audit import audit_lately
 from streams.books import BookFile
-from streams.conflicts import Conflict, settle_conflicts
+from streams.conflicts import settle_conflicts
 from streams.ledger import Ledger, StoreErrors
 from streams.log import Reader
 from streams.monthly import Changed, Thing, make_months
 from streams.parked import count_parked, retry_parked
 from streams.pipeline import RejectedRow
+from streams.place import Span
 from streams.settings import Settings
 from streams.startup import check_app, check_tables
 from streams.topics import (
@@ -43,16 +45,13 @@ BROKER_TIMEOUT_S = 5.0  # so that an absent broker does not hold up housekeeping
 STOP_S = 2.0  # for each part that has to stop, after the drain
 # A conflict is told within a minute.
 CONFLICTS_EVERY_S = 20.0
-# At start every month of the last year is settled: a worker that was killed leaves no list of what
-# it wrote to. What is older is the audit's to find.
-CONFLICTS_AT_START_MONTHS = 12
 # What was written in the window is audited again and again, so the window is much longer than the
 # time between two audits: a store that was away meanwhile leaves nothing out.
 AUDIT_EVERY_S = 300.0
 AUDIT_WINDOW = timedelta(hours=1)
-# A making of what changed rests so many times as long as it took: a backlog of recordings must not
-# keep the store.
-MONTHLY_REST = 9
+# What housekeeping asks the store rests so many times as long as it took: neither a backlog of
+# recordings nor a long history may keep the store.
+REST = 9
 # Cycles come from the web, from errors and from Faust's own tasks: few. What has outlived a
 # collection, the book above all, is looked at seldom: it takes 0.1 s, and nothing else goes on.
 GARBAGE_EVERY_S = 30.0
@@ -84,8 +83,10 @@ class Worker:
         self._bounds: dict[tuple[str, int], tuple[int, int]] = {}
         self._made: set[date] = set()  # open months, of all things
         self._unpriced: set[tuple[date, Thing]] = set()
-        self._remade_for: set[Conflict] = set()  # of the open months
-        self._late_months = months_until(datetime.now(UTC).date(), CONFLICTS_AT_START_MONTHS)
+        # Parts of the log. None is all of it: a worker that was killed left no list of what it had
+        # written.
+        self._unsettled: list[Span | None] = [None]
+        self._conflicts: set[tuple[str, str, str]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, then drains and stops.
@@ -108,7 +109,9 @@ class Worker:
                 tasks.remove(starting)
                 tasks |= {
                     asyncio.create_task(self._writer.run(), name="writer"),
+                    asyncio.create_task(self._tick(), name="tick"),
                     asyncio.create_task(self._keep_house(), name="housekeeping"),
+                    asyncio.create_task(self._look_back(), name="looking back"),
                     asyncio.create_task(self._watch_bounds(), name="bounds"),
                     asyncio.create_task(self._app.wait_until_stopped(), name="faust"),
                 }
@@ -166,23 +169,27 @@ class Worker:
             )
         await send_dead_letters(self._producer, self._settings, rows)
 
+    async def _tick(self) -> None:
+        """That the event loop turns, and how much there is to do."""
+        while True:
+            self._tick_at = time.monotonic()
+            self._show_lag(self._tick_at)
+            await asyncio.sleep(TICK_S)
+
     # Housekeeping: what is due by the clock. A store that does not answer is tried again.
 
     async def _keep_house(self) -> None:
-        tasks = (
-            "tariff", "parked", "monthly", "conflicts", "audit", "probe", "garbage", "old_garbage",
-        )  # fmt: skip
+        tasks = ("tariff", "parked", "monthly", "probe", "garbage", "old_garbage")
         due = dict.fromkeys(tasks, 0.0)
         while True:
-            now = self._tick_at = time.monotonic()
-            self._show_lag(now)
+            now = time.monotonic()
             if now >= due["garbage"]:
                 due["garbage"] = now + GARBAGE_EVERY_S
                 gc.collect(1)
             if now >= due["old_garbage"]:
                 due["old_garbage"] = now + OLD_GARBAGE_EVERY_S
                 gc.collect()
-            try:
+            with self._store_may_be_down():
                 if now >= due["tariff"]:
                     due["tariff"] = now + self._settings.tariff_reload_s
                     if await asyncio.to_thread(self._book_file.reload):
@@ -196,21 +203,37 @@ class Worker:
                     began = bool(self._made)
                     await self._make_months()
                     if began:
-                        due["monthly"] += (time.monotonic() - now) * MONTHLY_REST
-                if now >= due["conflicts"]:
-                    due["conflicts"] = now + CONFLICTS_EVERY_S
-                    await self._settle_conflicts()
-                if now >= due["audit"]:
-                    due["audit"] = now + AUDIT_EVERY_S
-                    await self._audit()
+                        due["monthly"] += (time.monotonic() - now) * REST
                 if now >= due["probe"]:
                     due["probe"] = now + STORE_PROBE_S
                     metrics.PARKED_NOW.set(await asyncio.to_thread(count_parked, self._ledger))
                     self._store_answers = True
-            except StoreErrors as error:
-                self._store_answers = False
-                log.warning("store_down", error=first_line(error), task="housekeeping")
             await asyncio.sleep(TICK_S)
+
+    async def _look_back(self) -> None:
+        """What takes the longer the more there is in the store: nothing else waits for it."""
+        due = dict.fromkeys(("conflicts", "audit"), 0.0)
+        while True:
+            now = time.monotonic()
+            with self._store_may_be_down():
+                if now >= due["conflicts"]:
+                    due["conflicts"] = now + CONFLICTS_EVERY_S
+                    of_all = None in self._unsettled
+                    await self._settle_conflicts()
+                    if not of_all:
+                        due["conflicts"] += (time.monotonic() - now) * REST
+                if now >= due["audit"]:
+                    due["audit"] = now + AUDIT_EVERY_S
+                    await self._audit()
+            await asyncio.sleep(TICK_S)
+
+    @contextmanager
+    def _store_may_be_down(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreErrors as error:
+            self._store_answers = False
+            log.warning("store_down", error=first_line(error), task="housekeeping")
 
     async def _retry_parked(self) -> None:
         retried, accounts = await asyncio.to_thread(
@@ -221,23 +244,16 @@ class Worker:
             log.info("parked_rated", events=retried)
 
     async def _settle_conflicts(self) -> None:
-        """The conflicts of the open months; then of the others that late events were written to."""
-        months = open_months(datetime.now(UTC))
-        conflicts = await asyncio.to_thread(settle_conflicts, self._ledger, months)
-        metrics.CONFLICTS.set(len(conflicts))
-        self._remake_for(set(conflicts) - self._remade_for)
-        self._remade_for = set(conflicts)
-        self._late_months |= await asyncio.to_thread(self._ledger.take_written_months)
-        self._late_months.difference_update(months)
-        if self._late_months:
-            late = await asyncio.to_thread(settle_conflicts, self._ledger, set(self._late_months))
-            self._remake_for(set(late))
-            self._late_months.clear()
-
-    def _remake_for(self, conflicts: set[Conflict]) -> None:
-        """An event that told of one thing may turn out to have told of another one before."""
-        accounts = {one.account_id for one in conflicts if KINDS[one.kind].monthly}
-        self._writer.put_changed(Changed(set(), accounts))
+        """Of all events at first, then of those that were written since the last time."""
+        self._unsettled += await asyncio.to_thread(self._ledger.take_written)
+        while self._unsettled:
+            found = await asyncio.to_thread(settle_conflicts, self._ledger, self._unsettled[0])
+            self._unsettled.pop(0)
+            self._conflicts.update(one[:3] for one in found)
+            metrics.CONFLICTS.set(len(self._conflicts))
+            # An event that told of one thing may turn out to have told of another one before.
+            accounts = {one.account_id for one in found if KINDS[one.kind].monthly}
+            self._writer.put_changed(Changed(set(), accounts))
 
     async def _audit(self) -> None:
         """What was written lately, and what the group has committed, as gauges and log lines."""
@@ -353,14 +369,6 @@ def open_months(now: datetime) -> list[date]:
     ahead = (now + timedelta(hours=14)).date().replace(day=1)
     behind = (now - timedelta(hours=12)).date().replace(day=1)
     return sorted({ahead, behind, previous_month(behind)})
-
-
-def months_until(day: date, count: int) -> set[date]:
-    """The month of a day and those before it: `count` in all."""
-    months = [day.replace(day=1)]
-    while len(months) < count:
-        months.append(previous_month(months[-1]))
-    return set(months)
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

@@ -33,7 +33,6 @@ from streams.settings import load_settings
 from streams.usage import read_statement
 from streams.web.app import create_app
 from streams.web.health import StoreHealth
-from streams.worker import open_months
 from streams.writer import Stretch, Writer
 from tests import oracle
 from tests.conftest import Event, Logged, assert_rows, comparable, rows_by_oracle, rows_of
@@ -190,8 +189,8 @@ class Rest:
         months = [parse_month(month) for month in self.all_months()]
         made = make_months(self.ledger, self.book, months, as_of=as_of)
         assert not made.unpriced, "things without a price"
-        settle_conflicts(self.ledger, open_months(as_of))
-        settle_conflicts(self.ledger, self.ledger.take_written_months())
+        for span in self.ledger.take_written():
+            settle_conflicts(self.ledger, span)
 
     def expected(self) -> oracle.Ledger:
         return oracle.rate_lines(self.log.events(), self.oracle_book)

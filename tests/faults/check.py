@@ -63,7 +63,7 @@ def rest_differences(
     """At rest: outcomes, rows, statements, rejects, parked; `get` asks a worker's web."""
     book = load_book(settings.tariff)
     make_months(ledger, book, MONTHS, as_of=datetime.now(UTC))
-    settle_conflicts(ledger, [])
+    settle_conflicts(ledger)
     expected = oracle_of(settings, logged)
     accounts = sorted({name.account_id for name in expected.rows})
     found = []

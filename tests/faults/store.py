@@ -5,6 +5,7 @@ the copy of the highest version, of equal ones the last written. An insert can f
 in the middle (one month's part is there, the next one's and the views' are not) and after it.
 """
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -16,7 +17,7 @@ from xxhash import xxh3_64_intdigest
 
 import schemas
 from streams import audit, conflicts, ledger, monthly, parked
-from streams.place import place_of_version
+from streams.place import PREFERRED, Place, place_of_version
 from tests import conftest
 
 Row = dict[str, Any]
@@ -231,9 +232,6 @@ Answer = Callable[[Store, Mapping[str, Any]], list[tuple[Any, ...]]]
 
 def _answers() -> dict[str, Answer]:
     known: dict[str, Answer] = {
-        conflicts._CONFLICTS: _conflicts,
-        conflicts._ROWS: _conflicting_rows,
-        conflicts._CALLS: _calls_in_two_months,
         conflicts._KNOWN: _known_losers,
         parked._WAITING: _waiting,
         "SELECT count() FROM parked FINAL WHERE resolved = 0": _count_parked,
@@ -245,18 +243,45 @@ def _answers() -> dict[str, Answer]:
         "SELECT topic, partition, offset FROM rejected WHERE reason = {reason:String}": _letters,
         conftest._ROWS: _rated_rows,
     }
+    for suspects in (conflicts.EVENTS, conflicts.EVENTS_LATELY):
+        known[conflicts._IS_ONE.replace("{suspects}", suspects)] = _exists(_conflicts)
+        known[conflicts._CONFLICTS.replace("{suspects}", suspects)] = _conflicts
+        known[conflicts._ROWS.replace("{suspects}", suspects)] = _conflicting_rows
+    for suspects in (conflicts.CALLS, conflicts.CALLS_LATELY):
+        known[conflicts._IS_ONE.replace("{suspects}", suspects)] = _exists(_calls_in_two_months)
+        known[conflicts._CALLS.replace("{suspects}", suspects)] = _calls_in_two_months
     for told, charged in (("", ""), (monthly.TOLD, monthly.CHARGED)):
         known[monthly._TELLINGS.replace("{only}", told)] = _tellings
         known[monthly._CHARGED.replace("{only}", charged)] = _charged
     return known
 
 
-def _in_conflict(store: Store, months: list[date]) -> dict[Key, list[tuple[str, int, int]]]:
-    """The records of each event with two contents that has one of the months."""
+def _is_looked_at(parameters: Mapping[str, Any], month: date, *versions: int) -> bool:
+    """Whether a record of the month and of one of the versions makes its event a suspect."""
+    if "low" in parameters:
+        low, high = parameters["low"], parameters["high"]
+        return any(low <= version % PREFERRED <= high for version in versions)
+    return not parameters["months"] or month in parameters["months"]
+
+
+def _exists(answer: Answer) -> Answer:
+    return lambda store, parameters: [(1,)] if answer(store, parameters) else []
+
+
+def _in_conflict(
+    store: Store, parameters: Mapping[str, Any]
+) -> dict[Key, list[tuple[str, int, int]]]:
+    """The records of each event with two contents of which one is looked at."""
     events: dict[Key, list[tuple[str, int, int]]] = {}
-    touched = {tuple(event) for *event, month, _ in store.accepted if month in months}
+    # What came lately is looked for by the id alone.
+    id_of = operator.itemgetter(2) if "low" in parameters else tuple
+    touched = {
+        id_of(event)
+        for (*event, month, _), records in store.accepted.items()
+        if _is_looked_at(parameters, month, *(version for _, version in records))
+    }
     for (*event, _, topic), records in store.accepted.items():
-        if not months or tuple(event) in touched:
+        if id_of(event) in touched:
             events.setdefault(tuple(event), []).extend((topic, *record) for record in records)
     return {
         event: records
@@ -268,12 +293,12 @@ def _in_conflict(store: Store, months: list[date]) -> dict[Key, list[tuple[str, 
 def _conflicts(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     return [
         (*event[:3], max(version for _, _, version in records), records)
-        for event, records in _in_conflict(store, parameters["months"]).items()
+        for event, records in _in_conflict(store, parameters).items()
     ]
 
 
 def _conflicting_rows(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    found = _in_conflict(store, parameters["months"])
+    found = _in_conflict(store, parameters)
     return [
         (*_event(row), row["month"], row["line"], row["identity"], row["version"])
         for row in store.all_copies("rated")
@@ -284,9 +309,12 @@ def _conflicting_rows(store: Store, parameters: Mapping[str, Any]) -> list[tuple
 def _calls_in_two_months(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     months: dict[Key, set[date]] = {}
     rows = [row for row in store.all_copies("rated") if row["line"] == "ai_voice_detection"]
-    touched = {_call(row)[:2] for row in rows if row["month"] in parameters["months"]}
+    id_of = operator.itemgetter(1) if "low" in parameters else tuple
+    touched = {
+        id_of(_call(row)) for row in rows if _is_looked_at(parameters, row["month"], row["version"])
+    }
     for row in rows:
-        if not parameters["months"] or _call(row)[:2] in touched:
+        if id_of(_call(row)) in touched:
             months.setdefault(_call(row), set()).add(row["month"])
     return [
         (
@@ -299,12 +327,12 @@ def _calls_in_two_months(store: Store, parameters: Mapping[str, Any]) -> list[tu
 
 
 def _call(row: Row) -> Key:
-    return row["account_id"], row["identity"], row["revision"]
+    return row["account_id"], row["identity"]
 
 
 def _known_losers(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    names = [*SHAPES["losers"].key, "loses"]
-    return [tuple(row[name] for name in names) for row in store.final("losers")]
+    key = SHAPES["losers"].key
+    return [tuple(row[name] for name in key) for row in store.final("losers") if row["loses"]]
 
 
 def _waiting(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -377,17 +405,28 @@ def _outcomes(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ..
     starts: dict[tuple[str, int], int] = {}
     for topic, partition, first, _ in _receipts(store, parameters):
         starts[topic, partition] = min(starts.get((topic, partition), first), first)
-    places: set[tuple[str, int, int]] = set()
+    places: set[Place] = set()
     for (*_event, month, topic), records in store.accepted.items():
         if not parameters["months"] or month in parameters["months"]:
-            places |= {place_of_version(topic, version)[:3] for _, version in records}
-    places |= {_place(row) for name in ("parked", "rejected") for row in store.all_copies(name)}
-    counts: dict[tuple[str, int], int] = {}
-    for topic, partition, offset in places:
-        if offset < starts.get((topic, partition), offset + 1):
-            continue
-        counts[topic, partition] = counts.get((topic, partition), 0) + 1
-    return [(*place, count) for place, count in counts.items()]
+            places |= {place_of_version(topic, version) for _, version in records}
+    places |= {
+        Place(*_place(row), round(row["logged_at"].timestamp() * 1000))
+        for name in ("parked", "rejected")
+        for row in store.all_copies(name)
+    }
+    found: dict[tuple[str, int], list[Place]] = {}
+    for place in places:
+        if place.offset >= starts.get(place[:2], place.offset + 1):
+            found.setdefault(place[:2], []).append(place)
+    return [
+        (
+            *partition,
+            len({place.offset for place in some}),
+            min(place.logged_ms for place in some),
+            max(place.logged_ms for place in some),
+        )
+        for partition, some in found.items()
+    ]
 
 
 def _rated_rows(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -396,7 +435,7 @@ def _rated_rows(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         "direction", "billed", "unit", "billed_seconds", "segments", "charge", "tax_federal",
         "tax_state", "tax_local",
     )  # fmt: skip
-    lost = {tuple(row[:6]) for row in _known_losers(store, {}) if row[6]}
+    lost = set(_known_losers(store, {}))
     return [
         (
             row["account_id"], row["month"].strftime("%Y-%m"), row["line"], row["identity"],

@@ -15,8 +15,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from streams.conflicts import late
 from streams.ledger import Ledger
 from streams.monthly import Changed
+from streams.place import Span
+from tests.conftest import LOGGED_MS
 from tests.faults.engine import EngineStore
 from tests.faults.seed import SEED, fresh_seed
 from tests.faults.store import FAULTS, Store
@@ -65,16 +68,17 @@ def test_some_schedules_on_the_engine(ledger: Ledger) -> None:
 
 
 THINGS = [(ACCOUNTS[0], name) for name in ("R0", "R1", "R9", "+12125550100", "+12125550109")]
+FIRST_RECORDS = Span(LOGGED_MS, LOGGED_MS + 20)
 PARAMETERS: list[dict[str, Any]] = [
     {
         "months": months, "before": datetime(2026, 9, 2, tzinfo=UTC),
         "prefix": "usage.", "topic": "", "partition": -1, "offset": -1, "most": 1_000,
-        "reason": "conflict", "since": since,
+        "reason": "conflict", "since": since, **late(span),
         **Changed(set(things), set(accounts)).parameters(),
     }
-    for months, things, accounts, since in (
-        ([], [], ["acme"], datetime(1970, 1, 1, tzinfo=UTC)),
-        ([date(2026, 8, 1)], THINGS, [], datetime(2026, 8, 1, tzinfo=UTC)),
+    for months, things, accounts, since, span in (
+        ([], [], ["acme"], datetime(1970, 1, 1, tzinfo=UTC), Span(0, 2 * LOGGED_MS)),
+        ([date(2026, 8, 1)], THINGS, [], datetime(2026, 8, 1, tzinfo=UTC), FIRST_RECORDS),
     )
 ]  # fmt: skip
 

@@ -33,6 +33,7 @@ from streams.audit import audit_ledger
 from streams.batches import BatchConsumer
 from streams.ledger import Ledger
 from streams.pipeline import RejectedRow
+from streams.place import Span
 from streams.settings import Settings
 from streams.writer import StoreDownError, Writer
 from tests import oracle
@@ -327,6 +328,7 @@ class Worker:
         self.world = world
         self.ledger = world.make_ledger()
         self.writer = Writer(self.ledger, lambda: world.book, self._letters, world.settings)
+        self.unsettled: list[Span | None] = [None]
         self.consumer = Consumer(world.group)
         self.streams = {kind.topic: Stream() for kind in KINDS.values()}
         loop = world.loop
@@ -531,11 +533,19 @@ class World:
             if what == "parked":
                 parked.retry_parked(self.keeper, self.book)
             elif what == "conflicts":
-                conflicts.settle_conflicts(self.keeper, [])
+                self._settle_conflicts()
             else:
                 monthly.make_months(self.keeper, self.book, MONTHS, as_of=AS_OF)
         except (OSError, Crashed):
             pass
+
+    def _settle_conflicts(self) -> None:
+        """Of what each worker wrote; of all, where one has begun."""
+        for worker in self.workers:
+            worker.unsettled += worker.ledger.take_written() + self.keeper.take_written()
+            while worker.unsettled:
+                conflicts.settle_conflicts(self.keeper, worker.unsettled[0])
+                worker.unsettled.pop(0)
 
     def _meanwhile(self) -> None:
         """While one is between two tables, the others write."""

@@ -140,7 +140,7 @@ def test_a_conflict_that_is_charged_twice_is_a_finding_until_it_is_settled(
     ledger.write(Log([call(), call(**moved, answered_at=None)]).batch(book))
     for audit in every_way(ledger)[:2]:
         assert found(audit) == [("unsettled", "acme 2026-07 calls call-1")]
-    settle_conflicts(ledger, [AUGUST])
+    settle_conflicts(ledger)
     for audit in every_way(ledger)[:2]:
         assert audit.findings == []
         assert audit.figures["conflicts"] == 1

@@ -1,23 +1,28 @@
 """Conflicts across months: the first in the log stands, whatever month the others tell of."""
 
-from datetime import date
+from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from shutil import copy
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 import pytest
 
 import schemas
+from rater.events import KINDS
 from rater.tariff import Book
-from streams import worker
 from streams.audit import audit_ledger
-from streams.conflicts import settle_conflicts
-from streams.ledger import Ledger
+from streams.conflicts import find_conflicts, settle_conflicts
+from streams.ledger import SPANS_GAP_MS, Ledger
+from streams.monthly import make_months
+from streams.pipeline import Batch, add_together
+from streams.place import Span, join_spans
 from streams.startup import check_tables
 from streams.worker import Worker
 from tests import oracle
 from tests.conftest import (
+    LOGGED_MS,
     Event,
     Log,
     MakeLedger,
@@ -25,12 +30,13 @@ from tests.conftest import (
     assert_rows,
     call,
     number,
+    recording,
     rows_by_oracle,
     rows_of,
     text,
 )
 
-OCTOBER, NOVEMBER = date(2026, 10, 1), date(2026, 11, 1)
+OCTOBER = date(2026, 10, 1)
 LONG_AGO = {"dialed_at": "2013-03-01T12:00:00Z", "answered_at": None}
 ONCE = "2013-03-01T12:01:00Z"
 
@@ -65,33 +71,102 @@ CASES: list[tuple[str, list[Event], list[tuple[str, str]]]] = [
 
 @pytest.mark.parametrize(("log", "expected"), [case[1:] for case in CASES],
                          ids=[case[0] for case in CASES])  # fmt: skip
-@pytest.mark.parametrize("month", [date(2013, 3, 1), date(2026, 8, 1)], ids=str)
-def test_either_month_is_enough_to_settle_what_was_told_of_two(
-    ledger: Ledger, book: Book, log: list[Event], expected: list[tuple[str, str]], month: date
+@pytest.mark.parametrize("looked_at", [0, 1], ids=["the first", "the last"])
+def test_either_record_is_enough_to_settle_what_was_told_of_two(
+    ledger: Ledger, book: Book, log: list[Event], expected: list[tuple[str, str]], looked_at: int
 ) -> None:
     ledger.write(Log(log).batch(book))
-    settle_conflicts(ledger, [month])
+    at_ms = LOGGED_MS + looked_at
+    before = charged(ledger)
+    for elsewhere in (Span(0, LOGGED_MS - 1), Span(LOGGED_MS + 2, 2 * LOGGED_MS)):
+        assert settle_conflicts(ledger, elsewhere) == []
+    assert charged(ledger) == before
+    settle_conflicts(ledger, Span(at_ms, at_ms))
     assert charged(ledger) == expected
-    settle_conflicts(ledger, [month])
-    settle_conflicts(ledger, [])
+    settle_conflicts(ledger, Span(at_ms, at_ms))
+    settle_conflicts(ledger)
     assert charged(ledger) == expected
 
 
-def test_a_ledger_tells_once_which_months_were_written_to(ledger: Ledger, book: Book) -> None:
-    ledger.write(Log([call(), call(id="old", **LONG_AGO, ended_at=ONCE)]).batch(book))
-    assert ledger.take_written_months() == {date(2013, 3, 1), date(2026, 8, 1)}
-    assert ledger.take_written_months() == set()
+@pytest.mark.parametrize("month", [date(2013, 3, 1), date(2026, 8, 1)], ids=str)
+def test_an_audit_of_either_month_finds_what_was_told_of_two(
+    ledger: Ledger, book: Book, month: date
+) -> None:
+    ledger.write(Log([call(), call(**LONG_AGO, ended_at=ONCE)]).batch(book))
+    assert [one.event_id for one in find_conflicts(ledger, [month])] == ["call-1"]
+    assert find_conflicts(ledger, [OCTOBER]) == []
 
 
-async def test_a_worker_settles_what_late_events_were_written_to(
+def test_a_ledger_tells_once_which_parts_of_the_log_were_written(
+    ledger: Ledger, book: Book
+) -> None:
+    log = Log([call(), number(), recording(), call(id="late"), text(), call(to=None)])
+    for n in (3, 4):
+        kind, record = log.records[n]
+        log.records[n] = (kind, record._replace(timestamp=LOGGED_MS + SPANS_GAP_MS + n))
+    ledger.write(log.batch(book, [[2]]))
+    ledger.write(log.batch(book, [[3], [4]]))
+    ledger.write(log.batch(book, [[0], [1]]))
+    ledger.write(log.batch(book, [[5]]))  # a dead letter
+    later = LOGGED_MS + SPANS_GAP_MS
+    assert ledger.take_written() == [Span(LOGGED_MS, LOGGED_MS + 2), Span(later + 3, later + 4)]
+    make_months(ledger, book, [OCTOBER], as_of=datetime(2026, 11, 2, tzinfo=UTC))
+    assert ledger.take_written() == []
+
+
+def test_what_is_rated_together_is_of_its_first_record_to_its_last(book: Book) -> None:
+    log = Log(call(id=f"c{n}") for n in range(4))
+    batch = Batch()
+    records = [record for _, record in log.records]
+    stretches = [(0, records[1:3]), (1, records[:1]), (2, records[3:])]
+    add_together(batch, KINDS["call"], "usage.call.v1", stretches, book)
+    assert (len(batch.blocks), batch.rated) == (1, [])
+    assert batch.span() == Span(LOGGED_MS, LOGGED_MS + 3)
+    assert Batch().span() is None
+
+
+def test_parts_of_the_log_are_joined_where_they_touch_or_nearly() -> None:
+    spans = [Span(50, 60), Span(0, 10), Span(5, 7), Span(14, 20), Span(61, 61)]
+    assert join_spans(spans, 4) == [Span(0, 20), Span(50, 61)]
+    assert join_spans(spans, 3) == [Span(0, 10), Span(14, 20), Span(50, 61)]
+    assert join_spans([], 3) == []
+
+
+async def test_a_worker_settles_what_was_written_before_it_and_then_what_it_writes(
+    idle_worker: Worker, ledger: Ledger, book: Book
+) -> None:
+    log = Log([call(), call(**LONG_AGO, ended_at=ONCE), call(media="video", id="b"), call(id="b")])
+    ledger.write(log.batch(book, [[0, 1]]))
+    ledger.take_written()  # by another process
+    await idle_worker._settle_conflicts()
+    assert charged(ledger) == [("2026-08", "calls")]
+    ledger.write(log.batch(book, [[2]]))
+    await idle_worker._settle_conflicts()
+    ledger.write(log.batch(book, [[3]]))
+    assert len(charged(ledger)) == 3
+    await idle_worker._settle_conflicts()
+    assert charged(ledger) == [("2026-08", "calls"), ("2026-08", "video_calls")]
+
+
+async def test_what_a_store_that_was_down_kept_from_being_settled_is_settled_later(
     idle_worker: Worker, ledger: Ledger, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "open_months", lambda now: [OCTOBER, NOVEMBER])
     await idle_worker._settle_conflicts()
     ledger.write(Log([call(), call(**LONG_AGO, ended_at=ONCE)]).batch(book))
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "search", raise_(OSError("connection refused")))
+        with pytest.raises(OSError, match="refused"):
+            await idle_worker._settle_conflicts()
     assert len(charged(ledger)) == 2
     await idle_worker._settle_conflicts()
     assert charged(ledger) == [("2026-08", "calls")]
+
+
+def raise_(error: Exception) -> Callable[..., NoReturn]:
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    return fail
 
 
 @pytest.fixture
@@ -113,7 +188,7 @@ def test_what_was_accepted_before_a_migration_is_in_conflict_after_it(
     migrations = [path.name for path in sorted(schemas.MIGRATIONS.glob("*.sql"))]
     assert old_ledger.migrate() == migrations[4:]
     check_tables(old_ledger)
-    (conflict,) = settle_conflicts(old_ledger, [])
+    (conflict,) = settle_conflicts(old_ledger)
     assert (conflict.event_id, [place.offset for place in conflict.lost]) == ("call-1", [1])
     assert charged(old_ledger) == [("2026-08", "calls")]
     assert audit_ledger(old_ledger, []).findings == []
@@ -169,7 +244,7 @@ def test_one_is_charged_in_either_order_of_writing(
             ledger.write(log.batch(book, [[place]]))
             if merged:
                 ledger._writer.command("OPTIMIZE TABLE rated FINAL")
-            settle_conflicts(ledger, [])
+            settle_conflicts(ledger, *ledger.take_written())
         assert_rows(rows_of(ledger), expected)
         for table in ("rated", "accepted", "losers"):
             ledger._writer.command(f"TRUNCATE TABLE {table}")

@@ -157,7 +157,7 @@ def assert_equal_to_oracle(site: Site, logged: list[Logged]) -> None:
     ledger = site.ledger()
     try:
         make_months(ledger, book, MONTHS, as_of=datetime.now(UTC))
-        settle_conflicts(ledger, [])
+        settle_conflicts(ledger)
         accounts = sorted({event["account_id"] for event in good_events(site.settings, logged)})
         assert len(accounts) > 1
         for account in accounts:
