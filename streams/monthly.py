@@ -66,20 +66,25 @@ _OF = """AND (account_id IN {{owners:Array(String)}} AND xxh3({name}) IN {{thing
 # Of what changed, and of what has an account and a name's hash of it; all tellings of what a thing
 # is billed as, from which its charge is made.
 TOLD, CHARGED = (_OF.format(name=name) for name in ("billed_as", "identity"))
+# Of all, what has begun: of what changed, few things begin later.
+BEGUN = """AND (account_id, kind, thing) IN (
+    SELECT account_id, kind, thing FROM states WHERE from_at < {before:DateTime64(6, 'UTC')})"""
 # Rows of one account come together.
 _TELLINGS = """
 SELECT account_id, kind, event_id, line, thing, billed_as, from_at, until_at, seconds, number,
        number_type, product, call_id, partition, offset, logged_at,
        toUnixTimestamp64Micro(now64(6))
 FROM states FINAL
-WHERE revision = 0 {only} AND (account_id, kind, thing) IN (
-    SELECT account_id, kind, thing FROM states WHERE from_at < {before:DateTime64(6, 'UTC')} {only})
+WHERE revision = 0 {only}
 ORDER BY account_id
 """
+# As FINAL has it, which would put all rows of the months in order first.
 _CHARGED = """
-SELECT month, account_id, line, identity, toUnixTimestamp64Micro(now64(6)) FROM rated FINAL
-WHERE month IN {months:Array(Date)} AND status != 'voided'
+SELECT month, account_id, line, identity, toUnixTimestamp64Micro(now64(6)) FROM rated
+WHERE month IN {months:Array(Date)}
   AND line IN ('phone_numbers', 'recording_storage', 'subscriptions') {only}
+GROUP BY month, account_id, line, identity, revision
+HAVING argMax(status, version) != 'voided'
 """
 
 
@@ -102,7 +107,7 @@ def make_months(
         "months": sorted(months),
         "before": _end_in_every_zone(max(months)),
     }
-    told = of = ""
+    told, of = BEGUN, ""
     if changed is not None:
         told, of = TOLD, CHARGED
         parameters |= changed.parameters()

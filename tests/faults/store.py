@@ -250,8 +250,10 @@ def _answers() -> dict[str, Answer]:
     for suspects in (conflicts.CALLS, conflicts.CALLS_LATELY):
         known[conflicts._IS_ONE.replace("{suspects}", suspects)] = _exists(_calls_in_two_months)
         known[conflicts._CALLS.replace("{suspects}", suspects)] = _calls_in_two_months
-    for told, charged in (("", ""), (monthly.TOLD, monthly.CHARGED)):
-        known[monthly._TELLINGS.replace("{only}", told)] = _tellings
+    for told, charged in ((monthly.BEGUN, ""), (monthly.TOLD, monthly.CHARGED)):
+        known[monthly._TELLINGS.replace("{only}", told)] = (
+            _tellings_begun if told == monthly.BEGUN else _tellings
+        )
         known[monthly._CHARGED.replace("{only}", charged)] = _charged
     return known
 
@@ -453,19 +455,25 @@ def _tellings(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ..
         "seconds", "number", "number_type", "product", "call_id", "partition", "offset",
         "logged_at",
     )  # fmt: skip
+    rows = [
+        (*(row[name] for name in names), store.read_clock_us())
+        for row in store.final("states")
+        if row["revision"] == 0 and _is_changed(row["account_id"], row["billed_as"], parameters)
+    ]
+    return sorted(rows, key=lambda row: row[0])
+
+
+def _tellings_begun(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     begun = {
         (row["account_id"], row["kind"], row["thing"])
         for row in store.all_copies("states")
         if row["from_at"] < parameters["before"]
     }
-    rows = [
-        (*(row[name] for name in names), store.read_clock_us())
-        for row in store.final("states")
-        if row["revision"] == 0
-        and (row["account_id"], row["kind"], row["thing"]) in begun
-        and _is_changed(row["account_id"], row["billed_as"], parameters)
+    return [
+        row
+        for row in _tellings(store, parameters)
+        if (row[0], row[1], row[4]) in begun  # its account, kind and thing
     ]
-    return sorted(rows, key=lambda row: row[0])
 
 
 def _charged(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
