@@ -73,15 +73,17 @@ def run(folder: Path, arguments: argparse.Namespace) -> tuple[list[Table], str]:
     if only & {"ages", *ON_TOPICS}:
         with EmbeddedKafka(folder / "kafka", on_progress=console.print) as kafka:
             settings = load_settings(kafka_bootstrap=kafka.bootstrap, topic_prefix="bench.")
+            # First: what other runs leave behind, files to be written back above all, makes events
+            # older.
+            if "ages" in only:
+                rates = [int(rate) for rate in arguments.rates.split(",")]
+                with console.status("measuring the age of events at steady rates"):
+                    tables["ages"] = measure_ages(settings, folder, rates, arguments.seconds)
             if events:
                 with console.status(f"putting {count:,} events on the topics"):
                     preload(settings, events)
             if "line" in only:
                 figures += measure_line(settings, folder, events, console)
-            if "ages" in only:
-                rates = [int(rate) for rate in arguments.rates.split(",")]
-                with console.status("measuring the age of events at steady rates"):
-                    tables["ages"] = measure_ages(settings, folder, rates, arguments.seconds)
             if "memory" in only:
                 with console.status("measuring memory"):
                     tables["memory"] = measure_memory(settings, folder, count)

@@ -1,4 +1,5 @@
-"""How long a statement takes, by how many rows the ledger has: what the page and the API ask for.
+"""How long a statement takes, by how many rows the ledger has: what the page and the API ask for;
+and how long housekeeping looks for conflicts.
 
 The rows are real ones, rated by the worker's own line, and copies of them: of more accounts, in
 three months, each copy with identities of its own.
@@ -13,18 +14,23 @@ from datetime import date
 from pathlib import Path
 
 from rater.events import KINDS
+from rater.tariff import Book
 from rater.tariff_file import load_book
+from streams.conflicts import settle_conflicts
 from streams.ledger import Ledger, open_ledger
 from streams.pipeline import Batch, add_records
+from streams.place import Span
 from streams.settings import load_settings
 from streams.web.reads import Reads
 from tests.bench.tables import Table
-from tests.bench.traffic import make_events, records_of
+from tests.bench.traffic import RECEIVED_MS, make_events, records_of
 from tests.bench.watch import quantile
 
 MILLIONS = "1,10,50"
 STATEMENTS = 200
 SEED_EVENTS = 20_000
+LATER_MS = 3_600_000
+LOOKS = ("conflicts lately", "of all")
 ACCOUNT_COPIES = 10  # so many accounts for each of the seed's
 MONTHS = 3
 ROWS_AT_ONCE = 1_000_000
@@ -62,27 +68,43 @@ def measure_statements(
     ledger = open_ledger(settings, migrate=True)
     rows = []
     try:
-        seed = Batch()
-        for kind, records in records_of(make_events(SEED_EVENTS, 1)).items():
-            add_records(seed, KINDS[kind], f"usage.{kind}.v1", 0, records, book)
-        ledger.write(seed)
+        ledger.write(rate_seed(book, RECEIVED_MS))
+        lately = rate_seed(book, RECEIVED_MS + LATER_MS)
         ledger._writer.command(MAKE_SEED)
         ledger._writer.command("TRUNCATE TABLE rated")
         copies = 0
         for million in sorted(millions):
             copies = fill(ledger, copies, round(million * 1e6), on_progress)
             reads = Reads(ledger, lambda: book)
-            rows.append((f"{million:g} million", *measure_one(ledger, reads, statements)))
+            ledger.write(lately)
+            measured = measure_one(ledger, reads, statements)
+            looks = (look_s(ledger, lately.span()), look_s(ledger, None))
+            rows.append((f"{million:g} million", *measured, *(f"{one:.2f} s" for one in looks)))
     finally:
         ledger.close()
         shutil.rmtree(store)
     return Table(
         "A statement of one account's month",
-        ("rows in the ledger", "rows of a statement", "parts", "p50", "p99"),
+        ("rows in the ledger", "rows of a statement", "parts", "p50", "p99", *LOOKS),
         rows,
         f"{statements} statements of accounts and months at random, read as the API does, one after"
-        " the other, the engine in the process.",
+        " the other, the engine in the process. A worker looks for conflicts among what it wrote"
+        f" lately, here {SEED_EVENTS:,} events, each 20 s, and among all at its start.",
     )
+
+
+def rate_seed(book: Book, received_ms: int) -> Batch:
+    batch = Batch()
+    for kind, records in records_of(make_events(SEED_EVENTS, 1), received_ms).items():
+        add_records(batch, KINDS[kind], f"usage.{kind}.v1", 0, records, book)
+    return batch
+
+
+def look_s(ledger: Ledger, lately: Span | None) -> float:
+    """Seconds of a look for conflicts, of which there are none."""
+    began = time.perf_counter()
+    assert settle_conflicts(ledger, lately) == []
+    return time.perf_counter() - began
 
 
 def fill(ledger: Ledger, copies: int, total: int, on_progress: Callable[[str], None]) -> int:

@@ -55,7 +55,9 @@ def mix(events: list[Simulated]) -> str:
     return ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
 
 
-def records_of(events: list[Simulated]) -> dict[str, list[SimpleNamespace]]:
+def records_of(
+    events: list[Simulated], received_ms: int = RECEIVED_MS
+) -> dict[str, list[SimpleNamespace]]:
     """The same events by kind, as a consumer would hand them out."""
     records: dict[str, list[SimpleNamespace]] = {name: [] for name in KINDS}
     for event in events:
@@ -63,7 +65,7 @@ def records_of(events: list[Simulated]) -> dict[str, list[SimpleNamespace]]:
         of_kind.append(
             SimpleNamespace(
                 offset=len(of_kind),
-                timestamp=RECEIVED_MS,
+                timestamp=received_ms,
                 key=event.account_id.encode(),
                 value=event.value,
                 headers=(),
