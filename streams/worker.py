@@ -5,7 +5,7 @@ import gc
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -127,6 +127,7 @@ class Worker:
                 ) from reason
             if starting.done():
                 await self._drain()
+                await self._settle_last()
         finally:
             for any_task in tasks:
                 any_task.cancel()
@@ -156,6 +157,12 @@ class Worker:
                 await self._app.consumer.commit()
         except TimeoutError:
             log.warning("not_drained", step=step, outcome="what was not acknowledged is read again")
+
+    async def _settle_last(self) -> None:
+        """What was written last: whoever takes over looks at what it writes itself."""
+        with suppress(TimeoutError), self._store_may_be_down():
+            async with asyncio.timeout(STOP_S):
+                await self._settle_conflicts()
 
     async def _send_dead_letters(self, rows: Sequence[RejectedRow]) -> None:
         for row in rows:
@@ -247,8 +254,12 @@ class Worker:
         """Of all events at first, then of those that were written since the last time."""
         self._unsettled += await asyncio.to_thread(self._ledger.take_written)
         while self._unsettled:
-            found = await asyncio.to_thread(settle_conflicts, self._ledger, self._unsettled[0])
-            self._unsettled.pop(0)
+            span = self._unsettled.pop(0)
+            try:
+                found = await asyncio.to_thread(settle_conflicts, self._ledger, span)
+            except StoreErrors:
+                self._unsettled.append(span)
+                raise
             self._conflicts.update(one[:3] for one in found)
             metrics.CONFLICTS.set(len(self._conflicts))
             # An event that told of one thing may turn out to have told of another one before.
@@ -274,6 +285,8 @@ class Worker:
         metrics.show_audit(audit, at_s=time.time())
         for finding in audit.findings:
             log.error("audit", check=finding.check, message=finding.message)
+        if any(finding.check == "unsettled" for finding in audit.findings):
+            self._unsettled.append(None)  # another worker was killed, and none has started since
 
     async def _make_months(self) -> None:
         """The open months: of all things once, then of those that changed."""

@@ -148,6 +148,33 @@ async def test_a_worker_settles_what_was_written_before_it_and_then_what_it_writ
     assert charged(ledger) == [("2026-08", "calls"), ("2026-08", "video_calls")]
 
 
+async def test_what_a_killed_worker_left_is_settled_once_an_audit_finds_it(
+    idle_worker: Worker, ledger: Ledger, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.worker.read_committed", nothing_committed)
+    await idle_worker._settle_conflicts()
+    ledger.write(Log([call(), call(**LONG_AGO, ended_at=ONCE)]).batch(book))
+    ledger.take_written()  # by another process
+    await idle_worker._settle_conflicts()
+    assert len(charged(ledger)) == 2
+    await idle_worker._audit()
+    await idle_worker._settle_conflicts()
+    assert charged(ledger) == [("2026-08", "calls")]
+
+
+async def nothing_committed(*_: object, **__: object) -> dict[tuple[str, int], int]:
+    return {}
+
+
+async def test_a_worker_that_stops_settles_what_it_wrote_last(
+    idle_worker: Worker, ledger: Ledger, book: Book
+) -> None:
+    await idle_worker._settle_conflicts()
+    ledger.write(Log([call(), call(**LONG_AGO, ended_at=ONCE)]).batch(book))
+    await idle_worker._settle_last()
+    assert charged(ledger) == [("2026-08", "calls")]
+
+
 async def test_what_a_store_that_was_down_kept_from_being_settled_is_settled_later(
     idle_worker: Worker, ledger: Ledger, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from shutil import copytree
 
 import aiokafka
+import orjson
 import pytest
 
 from rater.events import KINDS
@@ -34,6 +35,7 @@ from streams.simulate import Simulated, Simulator
 from streams.topics import INPUTS, REJECTED, make_producer
 from streams.usage import read_statement
 from streams.worker import Worker
+from tests.conftest import call, rows_of
 from tests.support.broker import (
     BAD,
     Logged,
@@ -231,6 +233,28 @@ def test_two_workers_one_stopped_one_killed_and_back_equal_the_oracle(site: Site
             again.wait_until_all_committed()
         assert_equal_to_oracle(site, logged)
         assert a.terminate()[0] == 0
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_that_stops_has_settled_what_it_wrote_last(site: Site) -> None:
+    moved = {name: call()[name].replace("-08-", "-07-") for name in ("dialed_at", "ended_at")}
+    events = [call(), call(**moved, answered_at=None)]
+    with site.worker() as worker:
+        worker.start()
+        send(
+            site.settings,
+            [
+                Simulated(event["kind"], event["account_id"], orjson.dumps(event))
+                for event in events
+            ],
+        )
+        site.wait_until_all_committed()
+        assert worker.terminate()[0] == 0
+    ledger = site.ledger()
+    try:
+        assert [(name[1], name[2]) for name in rows_of(ledger)] == [("2026-08", "calls")]
+    finally:
+        ledger.close()
 
 
 @pytest.mark.timeout(120)
