@@ -137,6 +137,12 @@ def settle_conflicts(ledger: Ledger, lately: Span | None = None) -> list[Conflic
     return conflicts
 
 
+def settle_written(ledger: Ledger) -> None:
+    """Settles what the ledger wrote since this was asked last, as a worker does by the clock."""
+    for span in ledger.take_written():
+        settle_conflicts(ledger, span)
+
+
 def find_unsettled(
     ledger: Ledger,
     conflicts: Collection[Conflict],

@@ -267,6 +267,7 @@ def parked_list(
 @parked_app.command("retry")
 def parked_retry(store: Store = None, tariff: TariffFile = None) -> None:
     """Rate every parked event that has its price now, and make the open months' lines of theirs."""
+    from streams.conflicts import settle_written
     from streams.letters import count_waiting
     from streams.monthly import Changed, make_months
     from streams.parked import retry_parked
@@ -278,6 +279,7 @@ def parked_retry(store: Store = None, tariff: TariffFile = None) -> None:
     with store_of(settings) as ledger:
         with err.status("rating what was parked"):
             rated, accounts = retry_parked(ledger, book)
+            settle_written(ledger)
         made = unpriced = 0
         parts = list(Changed(set(), accounts).in_parts())
         with progress("monthly lines", len(parts)) as advance:

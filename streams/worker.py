@@ -228,7 +228,8 @@ class Worker:
                     of_all = None in self._unsettled
                     await self._settle_conflicts()
                     if not of_all:
-                        due["conflicts"] += (time.monotonic() - now) * REST
+                        ended = time.monotonic()
+                        due["conflicts"] = max(due["conflicts"], ended + (ended - now) * REST)
                 if now >= due["audit"]:
                     due["audit"] = now + AUDIT_EVERY_S
                     await self._audit()

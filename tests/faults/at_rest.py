@@ -24,7 +24,7 @@ from rater.months import parse_month
 from rater.statement import statement_to_json
 from rater.tariff import Book
 from streams.audit import audit_ledger
-from streams.conflicts import find_conflicts, settle_conflicts
+from streams.conflicts import find_conflicts, settle_written
 from streams.ledger import Ledger
 from streams.monthly import make_months
 from streams.pipeline import RejectedRow
@@ -189,8 +189,7 @@ class Rest:
         months = [parse_month(month) for month in self.all_months()]
         made = make_months(self.ledger, self.book, months, as_of=as_of)
         assert not made.unpriced, "things without a price"
-        for span in self.ledger.take_written():
-            settle_conflicts(self.ledger, span)
+        settle_written(self.ledger)
 
     def expected(self) -> oracle.Ledger:
         return oracle.rate_lines(self.log.events(), self.oracle_book)

@@ -20,7 +20,7 @@ from streams.ledger import Ledger
 from streams.letters import Selection, choose, list_letters, printable, read_letter, show_bytes
 from streams.pipeline import Batch, ParkedRow, RejectedRow
 from streams.place import Place
-from tests.conftest import Done, Log, environment, number, text
+from tests.conftest import Done, Log, environment, number, rows_of, text
 
 CALLS, TEXTS = "usage.call.v1", "usage.text.v1"
 LOGGED_MS = 1_793_491_200_000  # 2026-11-01T00:00:00Z
@@ -370,6 +370,17 @@ def test_a_retry_rates_what_has_its_price_now_and_says_what_still_waits(
     assert "1 events still wait: correction 1" in done.out
     assert ledger.query("SELECT count() FROM rated FINAL WHERE line = 'texts'") == [(2,)]
     assert "0 events rated" in run("parked", "retry").out
+
+
+def test_a_retry_settles_what_it_rated_against_what_stood(
+    ledger: Ledger, run: Run, book: Book
+) -> None:
+    waits = parked(1)
+    later = text(id=waits.event_id, sent_at="2026-07-10T12:00:00Z")
+    ledger.write(Log([text(id=f"other-{n}") for n in range(3)] + [later]).batch(book, [[3]]))
+    ledger.write(Batch(parked=[waits]))
+    assert "1 events rated" in run("parked", "retry").out
+    assert {(name[1], name[3]) for name in rows_of(ledger)} == {("2026-08", waits.event_id)}
 
 
 def test_a_retry_makes_the_open_months_of_the_accounts_it_rated(
