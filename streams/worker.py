@@ -51,7 +51,8 @@ AUDIT_EVERY_S = 300.0
 AUDIT_WINDOW = timedelta(hours=1)
 # What housekeeping asks the store rests so many times as long as it took: neither a backlog of
 # recordings nor a long history may keep the store.
-REST = 9
+MONTHLY_REST = 19
+CONFLICTS_REST = 9
 # Cycles come from the web, from errors and from Faust's own tasks: few. What has outlived a
 # collection, the book above all, is looked at seldom: it takes 0.1 s, and nothing else goes on.
 GARBAGE_EVERY_S = 30.0
@@ -210,7 +211,7 @@ class Worker:
                     began = bool(self._made)
                     await self._make_months()
                     if began:
-                        due["monthly"] += (time.monotonic() - now) * REST
+                        due["monthly"] += (time.monotonic() - now) * MONTHLY_REST
                 if now >= due["probe"]:
                     due["probe"] = now + STORE_PROBE_S
                     metrics.PARKED_NOW.set(await asyncio.to_thread(count_parked, self._ledger))
@@ -229,7 +230,9 @@ class Worker:
                     await self._settle_conflicts()
                     if not of_all:
                         ended = time.monotonic()
-                        due["conflicts"] = max(due["conflicts"], ended + (ended - now) * REST)
+                        due["conflicts"] = max(
+                            due["conflicts"], ended + (ended - now) * CONFLICTS_REST
+                        )
                 if now >= due["audit"]:
                     due["audit"] = now + AUDIT_EVERY_S
                     await self._audit()
