@@ -105,8 +105,9 @@ def find_conflicts(
     Raises one of StoreErrors.
     """
     conflicts = []
+    look = _look(months, lately)
     for account_id, kind, event_id, stands, records in _search(
-        ledger, _CONFLICTS, EVENTS if lately is None else EVENTS_LATELY, months, lately
+        ledger, _CONFLICTS, look.events, look.parameters
     ):
         content_at = {
             place_of_version(topic, version): (content, version)
@@ -153,11 +154,12 @@ def find_unsettled(
 
     Of the conflicts that were found, and of calls as `find_conflicts` looks for events.
     """
-    events, calls = (EVENTS, CALLS) if lately is None else (EVENTS_LATELY, CALLS_LATELY)
+    look = _look(months, lately)
+    of_events = _ROWS.replace("{suspects}", look.events)
     losers: set[Loser] = set()
     for rows in (
-        (_search(ledger, _ROWS, events, months, lately) if conflicts else []),
-        (_search(ledger, _CALLS, calls, months, lately)),
+        (ledger.search(of_events, look.parameters) if conflicts else []),
+        _search(ledger, _CALLS, look.calls, look.parameters),
     ):
         stands: dict[tuple[Any, ...], int] = {}
         charged: dict[tuple[Any, ...], int] = {}  # what FINAL leaves of each key
@@ -174,10 +176,23 @@ def find_unsettled(
     return sorted(losers)
 
 
+class _Look(NamedTuple):
+    """The suspects among events and among calls, as queries with parameters."""
+
+    events: str
+    calls: str
+    parameters: Mapping[str, Any]
+
+
+def _look(months: Collection[date], lately: Span | None) -> _Look:
+    if lately is None:
+        return _Look(EVENTS, CALLS, {"months": sorted(months)})
+    return _Look(EVENTS_LATELY, CALLS_LATELY, late(lately))
+
+
 def _search(
-    ledger: Ledger, sql: str, suspects: str, months: Collection[date], lately: Span | None
+    ledger: Ledger, sql: str, suspects: str, parameters: Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:
-    parameters = {"months": sorted(months)} if lately is None else late(lately)
     if not ledger.search(_IS_ONE.replace("{suspects}", suspects), parameters):
         return []
     return ledger.search(sql.replace("{suspects}", suspects), parameters)

@@ -134,17 +134,13 @@ class Ledger:
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Rows of a query with bound parameters (`{name:Type}`)."""
-        with self._read_lock:
-            rows = self._reader.query(sql, parameters=dict(parameters or {})).result_rows
-        return [tuple(row) for row in rows]
+        return _rows(self._reader, self._read_lock, sql, parameters)
 
     def search(
         self, sql: str, parameters: Mapping[str, Any] | None = None
     ) -> list[tuple[Any, ...]]:
         """As `query`, on a connection of its own: no page waits for what takes seconds."""
-        with self._search_lock:
-            rows = self._searcher.query(sql, parameters=dict(parameters or {})).result_rows
-        return [tuple(row) for row in rows]
+        return _rows(self._searcher, self._search_lock, sql, parameters)
 
     def write(self, batch: Batch) -> None:
         """Writes a batch; when it returns, all of it is in the store. Safe to call again.
@@ -216,6 +212,14 @@ class Ledger:
             client = self._states_writer if table == "states" else self._writer
             rows = pa.Table.from_arrays(list(columns.values()), schema=_schema(columns))
             client.insert_arrow(table, rows, settings=self._insert_settings)
+
+
+def _rows(
+    client: Client, lock: threading.Lock, sql: str, parameters: Mapping[str, Any] | None
+) -> list[tuple[Any, ...]]:
+    with lock:
+        rows = client.query(sql, parameters=dict(parameters or {})).result_rows
+    return [tuple(row) for row in rows]
 
 
 def _connect(settings: Settings, database: str) -> Client:

@@ -250,10 +250,11 @@ def _answers() -> dict[str, Answer]:
     for suspects in (conflicts.CALLS, conflicts.CALLS_LATELY):
         known[conflicts._IS_ONE.replace("{suspects}", suspects)] = _exists(_calls_in_two_months)
         known[conflicts._CALLS.replace("{suspects}", suspects)] = _calls_in_two_months
-    for told, charged in ((monthly.BEGUN, ""), (monthly.TOLD, monthly.CHARGED)):
-        known[monthly._TELLINGS.replace("{only}", told)] = (
-            _tellings_begun if told == monthly.BEGUN else _tellings
-        )
+    for told, tellings, charged in (
+        (monthly.BEGUN, _tellings_begun, ""),
+        (monthly.TOLD, _tellings, monthly.CHARGED),
+    ):
+        known[monthly._TELLINGS.replace("{only}", told)] = tellings
         known[monthly._CHARGED.replace("{only}", charged)] = _charged
     return known
 
