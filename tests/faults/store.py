@@ -12,10 +12,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import orjson
 import pyarrow as pa
 from xxhash import xxh3_64_intdigest
 
 import schemas
+from rater.events import to_us
 from streams import audit, conflicts, ledger, monthly, parked
 from streams.place import PREFERRED, Place, place_of_version
 from tests import conftest
@@ -452,15 +454,18 @@ def _rated_rows(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
 def _tellings(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     names = (
-        "account_id", "kind", "event_id", "line", "thing", "billed_as", "from_at", "until_at",
         "seconds", "number", "number_type", "product", "call_id", "partition", "offset",
-        "logged_at",
     )  # fmt: skip
     rows = [
-        (*(row[name] for name in names), store.read_clock_us())
+        (
+            row["account_id"], row["kind"], row["event_id"], row["line"], row["thing"],
+            row["billed_as"], to_us(row["from_at"]), row["until_at"] and to_us(row["until_at"]),
+            *(row[name] for name in names),
+            to_us(row["logged_at"]) // 1000, store.read_clock_us(),
+        )
         for row in store.final("states")
         if row["revision"] == 0 and _is_changed(row["account_id"], row["billed_as"], parameters)
-    ]
+    ]  # fmt: skip
     return sorted(rows, key=lambda row: row[0])
 
 
@@ -494,7 +499,7 @@ def _is_changed(account: str, name: str, parameters: Mapping[str, Any]) -> bool:
         "things" not in parameters
         or (
             account in parameters["owners"]
-            and xxh3_64_intdigest(name.encode()) in parameters["things"]
+            and xxh3_64_intdigest(name.encode()) in orjson.loads(parameters["things"])
         )
         or account in parameters["accounts"]
     )
