@@ -1,9 +1,14 @@
-"""Two workers against one: the same topics, and one store that is another process."""
+"""Two workers against one: the same topics, and one store that is another process.
+
+As fast as they can; and each held to a share of a core, so that the cores allow two of them, the
+store and the broker. Holding takes Linux's cpu controller (cgroups v1) and root; without these, the
+second half is left out.
+"""
 
 import os
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from streams.settings import Settings
@@ -13,25 +18,52 @@ from tests.bench.watch import NotingWorker, Sample, wait_long
 from tests.support.workers import environment_of
 
 STILL_S = 3.0  # without a further event: all is done
+SHARE = 0.4  # of a core, for each worker that is held
+CONTROLLER = Path("/sys/fs/cgroup/cpu")
+PERIOD_US = 20_000
 
 
 def measure_two(settings: Settings, folder: Path, total: int) -> Table:
     """On the topics that hold the events already."""
-    one = measure_workers(settings, folder, total, 1)
-    two = measure_workers(settings, folder, total, 2)
+    rows = []
+    shares = [None, SHARE] if os.access(CONTROLLER / "cpu.cfs_quota_us", os.W_OK) else [None]
+    for share in shares:
+        held = f", held to {share:g} of a core each" if share else ""
+        one, two = (measure_workers(settings, folder, total, count, share) for count in (1, 2))
+        rows += [
+            (f"one{held}", f"{one:,.0f}", "1.00x"),
+            (f"two{held}", f"{two:,.0f}", f"{two / one:.2f}x"),
+        ]
     return Table(
         "Two workers against one",
         ("workers", "events/s", "ratio"),
-        [("one", f"{one:,.0f}", "1.00x"), ("two", f"{two:,.0f}", f"{two / one:.2f}x")],
+        rows,
         "From the end of the first batch (of both) to the end of the last; the store is a third"
-        f" process, the broker a fourth, and all share {os.cpu_count()} cores: two workers are"
-        " faster where cores allow.",
+        f" process, the broker a fourth, and all share {os.cpu_count()} cores, which one worker"
+        " nearly fills. Held, there is room for two.",
     )
 
 
-def measure_workers(settings: Settings, folder: Path, total: int, count: int) -> float:
+@contextmanager
+def held_to(share: float, worker: NotingWorker) -> Iterator[None]:
+    """A worker that has started gets no more than a share of a core."""
+    group = CONTROLLER / f"rater-bench-{worker.process.pid}"
+    group.mkdir()
+    try:
+        (group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+        (group / "cpu.cfs_quota_us").write_text(str(round(PERIOD_US * share)))
+        (group / "cgroup.procs").write_text(str(worker.process.pid))
+        yield
+    finally:
+        worker.kill()  # a group that has processes can't be removed
+        group.rmdir()
+
+
+def measure_workers(
+    settings: Settings, folder: Path, total: int, count: int, share: float | None
+) -> float:
     """Events a second of some workers of one group together."""
-    name = f"workers-{count}"
+    name = f"workers-{count}" + "-held" * bool(share)
     with ExitStack() as stack:
         settings = settings.model_copy(update={"group": name})
         settings = stack.enter_context(store_apart(settings, folder, name))
@@ -42,6 +74,8 @@ def measure_workers(settings: Settings, folder: Path, total: int, count: int) ->
         ]
         for worker in workers:
             worker.start()
+            if share:
+                stack.enter_context(held_to(share, worker))
         per_second = slope_of_all(workers, total)
         for worker in workers:
             worker.terminate()
