@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from streams.conflicts import find_conflicts, find_unsettled
+from streams.conflicts import Conflict, Loser, find_conflicts, find_unsettled, in_parts
 from streams.ledger import Ledger
 from streams.parked import count_parked
 from streams.place import Span
@@ -133,10 +133,14 @@ def _check_conflicts(
     ledger: Ledger, findings: list[Finding], months: Collection[date], lately: Span | None = None
 ) -> int:
     """How many there are; a finding where rows are still charged that lose."""
-    conflicts = find_conflicts(ledger, months, lately)
-    unsettled = find_unsettled(ledger, conflicts, months, lately)
+    found: set[Conflict] = set()  # one has records of two parts
+    unsettled: set[Loser] = set()
+    for part in in_parts(ledger, lately):
+        conflicts = find_conflicts(ledger, months, part)
+        unsettled.update(find_unsettled(ledger, conflicts, months, part))
+        found.update(conflicts)
     if unsettled:
-        row = unsettled[0]
+        row = min(unsettled)
         findings.append(
             Finding(
                 "unsettled",
@@ -145,7 +149,7 @@ def _check_conflicts(
                 "charged, this one first: a running worker settles them within a minute",
             )
         )
-    return len(conflicts)
+    return len(found)
 
 
 def _check_committed(
@@ -198,7 +202,7 @@ def _covered(
 # bits are the place's position turned round (`streams.pipeline.Place.position`).
 _OUTCOMES = f"""
 {_STARTS}
-SELECT topic, partition, uniqExact(offset), min(logged_ms), max(logged_ms) FROM (
+SELECT topic, partition, groupBitmap(toUInt64(offset)), min(logged_ms), max(logged_ms) FROM (
     SELECT topic,
            toInt32(bitAnd(bitShiftRight(position, 64), 65535)) AS partition,
            toInt64(bitAnd(position, toUInt128('18446744073709551615'))) AS offset,

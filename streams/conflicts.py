@@ -10,7 +10,7 @@ came last. What is looked for are suspects, by a hash of their names: of history
 and nothing of it is kept in memory.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -21,6 +21,9 @@ from streams.place import PREFERRED, Place, Span, place_of_version
 
 _LATELY = """(version BETWEEN {low:UInt128} AND {high:UInt128}
     OR version BETWEEN {low_preferred:UInt128} AND {high_preferred:UInt128})"""
+_LATE = f"SELECT count() FROM accepted WHERE {_LATELY}"
+# Of what came lately, ids and hashes are in memory: so many take 1 GB.
+LATE_TOGETHER = 10_000_000
 # The other content may have any month: what came in these months is looked at in all of them.
 _OF_MONTHS = "(empty({months:Array(Date)}) OR max(month IN {months:Array(Date)}))"
 # Groups of all of history are more than memory should hold.
@@ -127,15 +130,26 @@ def settle_conflicts(ledger: Ledger, lately: Span | None = None) -> list[Conflic
     All of them, or those with a record of a part of the log. Idempotent, so any worker may do it.
     Raises one of StoreErrors when the store does not answer.
     """
-    conflicts = find_conflicts(ledger, lately=lately)
-    losers = find_unsettled(ledger, conflicts, lately=lately)
-    if losers:
-        ledger.write_losers(losers)
-    letters = [_letter(conflict, place) for conflict in conflicts for place in conflict.lost]
-    new = _not_yet(ledger, letters)
-    if new:
-        ledger.write(Batch(rejected=new))
-    return conflicts
+    settled: dict[Conflict, None] = {}  # one has records of two parts
+    for part in in_parts(ledger, lately):
+        conflicts = find_conflicts(ledger, lately=part)
+        losers = find_unsettled(ledger, conflicts, lately=part)
+        if losers:
+            ledger.write_losers(losers)
+        letters = [_letter(conflict, place) for conflict in conflicts for place in conflict.lost]
+        new = _not_yet(ledger, letters)
+        if new:
+            ledger.write(Batch(rejected=new))
+        settled |= dict.fromkeys(conflicts)
+    return list(settled)
+
+
+def in_parts(ledger: Ledger, lately: Span | None) -> Sequence[Span | None]:
+    """A part of the log in parts of its own, each of some LATE_TOGETHER records; None stays one."""
+    if lately is None:
+        return [None]
+    ((count,),) = ledger.search(_LATE, late(lately))
+    return lately.cut(-(-count // LATE_TOGETHER))
 
 
 def settle_written(ledger: Ledger) -> None:

@@ -49,6 +49,12 @@ class Span(NamedTuple):
         """The least and the greatest version of rows of its records that are not preferred."""
         return PREFERRED - (self.last_ms + 1 << 80), PREFERRED - 1 - (self.first_ms << 80)
 
+    def cut(self, count: int) -> list["Span"]:
+        """The same in so many parts of equal length, or fewer where it is short."""
+        end_ms = self.last_ms + 1
+        firsts = range(self.first_ms, end_ms, max(1, -(-(end_ms - self.first_ms) // max(1, count))))
+        return [Span(first, min(first + firsts.step, end_ms) - 1) for first in firsts]
+
 
 def join_spans(spans: Iterable[Span], gap_ms: int) -> list[Span]:
     """The same in order, those that lie no further apart than `gap_ms` as one."""

@@ -45,14 +45,14 @@ BROKER_TIMEOUT_S = 5.0  # so that an absent broker does not hold up housekeeping
 STOP_S = 2.0  # for each part that has to stop, after the drain
 # A conflict is told within a minute.
 CONFLICTS_EVERY_S = 20.0
-# What was written in the window is audited again and again, so the window is much longer than the
-# time between two audits: a store that was away meanwhile leaves nothing out.
+# What was written in the window, or since the audit before began, is audited again and again: a
+# store that was away meanwhile leaves nothing out, and what was found is told for as long.
 AUDIT_EVERY_S = 300.0
 AUDIT_WINDOW = timedelta(hours=1)
 # What housekeeping asks the store rests so many times as long as it took: neither a backlog of
 # recordings nor a long history may keep the store.
 MONTHLY_REST = 19
-CONFLICTS_REST = 9
+LOOK_BACK_REST = 9
 # Cycles come from the web, from errors and from Faust's own tasks: few. What has outlived a
 # collection, the book above all, is looked at seldom: it takes 0.1 s, and nothing else goes on.
 GARBAGE_EVERY_S = 30.0
@@ -88,6 +88,7 @@ class Worker:
         # written.
         self._unsettled: list[Span | None] = [None]
         self._conflicts: set[tuple[str, str, str]] = set()
+        self._audited_at = datetime.now(UTC)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, then drains and stops.
@@ -229,13 +230,12 @@ class Worker:
                     of_all = None in self._unsettled
                     await self._settle_conflicts()
                     if not of_all:
-                        ended = time.monotonic()
-                        due["conflicts"] = max(
-                            due["conflicts"], ended + (ended - now) * CONFLICTS_REST
-                        )
+                        due["conflicts"] = max(due["conflicts"], _rested(now))
                 if now >= due["audit"]:
-                    due["audit"] = now + AUDIT_EVERY_S
+                    began = time.monotonic()
+                    due["audit"] = began + AUDIT_EVERY_S
                     await self._audit()
+                    due["audit"] = max(due["audit"], _rested(began))
             await asyncio.sleep(TICK_S)
 
     @contextmanager
@@ -282,10 +282,11 @@ class Worker:
             audit_lately,
             self._ledger,
             open_months(now),
-            now - AUDIT_WINDOW,
+            min(now - AUDIT_WINDOW, self._audited_at),
             topic_prefix=self._settings.topic_prefix,
             committed=committed,
         )
+        self._audited_at = now
         metrics.show_audit(audit, at_s=time.time())
         for finding in audit.findings:
             log.error("audit", check=finding.check, message=finding.message)
@@ -369,6 +370,12 @@ class Worker:
         if not self._is_assigned():
             return "no partitions are assigned yet"
         return None if self._store_answers else "the store does not answer"
+
+
+def _rested(began: float) -> float:
+    """When what began then and has ended now may begin again."""
+    ended = time.monotonic()
+    return ended + (ended - began) * LOOK_BACK_REST
 
 
 async def wait_briefly(*tasks: asyncio.Task[Any]) -> None:

@@ -235,6 +235,7 @@ Answer = Callable[[Store, Mapping[str, Any]], list[tuple[Any, ...]]]
 def _answers() -> dict[str, Answer]:
     known: dict[str, Answer] = {
         conflicts._KNOWN: _known_losers,
+        conflicts._LATE: _count_late,
         parked._WAITING: _waiting,
         "SELECT count() FROM parked FINAL WHERE resolved = 0": _count_parked,
         audit._RECEIPTS: _receipts,
@@ -267,6 +268,11 @@ def _is_looked_at(parameters: Mapping[str, Any], month: date, *versions: int) ->
         low, high = parameters["low"], parameters["high"]
         return any(low <= version % PREFERRED <= high for version in versions)
     return not parameters["months"] or month in parameters["months"]
+
+
+def _count_late(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    versions = [version for records in store.accepted.values() for _, version in records]
+    return [(sum(_is_looked_at(parameters, date.min, version) for version in versions),)]
 
 
 def _exists(answer: Answer) -> Answer:

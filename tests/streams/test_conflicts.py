@@ -1,7 +1,7 @@
 """Conflicts across months: the first in the log stands, whatever month the others tell of."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from shutil import copy
 from typing import Any, NoReturn
@@ -12,14 +12,15 @@ import pytest
 import schemas
 from rater.events import KINDS
 from rater.tariff import Book
-from streams.audit import audit_ledger
-from streams.conflicts import find_conflicts, settle_conflicts
+from streams import conflicts
+from streams.audit import Audit, audit_lately, audit_ledger
+from streams.conflicts import find_conflicts, in_parts, settle_conflicts
 from streams.ledger import SPANS_GAP_MS, Ledger
 from streams.monthly import make_months
 from streams.pipeline import Batch, add_together
 from streams.place import Span, join_spans
 from streams.startup import check_tables
-from streams.worker import Worker
+from streams.worker import AUDIT_WINDOW, Worker
 from tests import oracle
 from tests.conftest import (
     LOGGED_MS,
@@ -86,6 +87,39 @@ def test_either_record_is_enough_to_settle_what_was_told_of_two(
     settle_conflicts(ledger, Span(at_ms, at_ms))
     settle_conflicts(ledger)
     assert charged(ledger) == expected
+
+
+@pytest.mark.parametrize(("log", "expected"), [case[1:] for case in CASES],
+                         ids=[case[0] for case in CASES])  # fmt: skip
+def test_a_long_part_of_the_log_is_settled_in_parts(
+    ledger: Ledger,
+    book: Book,
+    monkeypatch: pytest.MonkeyPatch,
+    log: list[Event],
+    expected: list[tuple[str, str]],
+) -> None:
+    ledger.write(Log(log).batch(book))
+    span = Span(LOGGED_MS - 5, LOGGED_MS + 5)
+    (whole,) = in_parts(ledger, span)
+    assert whole == span
+    told = find_conflicts(ledger, lately=span)
+    monkeypatch.setattr(conflicts, "LATE_TOGETHER", 1)
+    parts = in_parts(ledger, span)
+    assert len(parts) == 2  # as many as records; one of each
+    audit = audit_lately(ledger, [], datetime(1970, 1, 1, tzinfo=UTC))
+    assert audit.figures["conflicts"] == len(told)
+    assert [finding.check for finding in audit.findings] == ["unsettled"] * (
+        expected != charged(ledger)
+    )
+    assert settle_conflicts(ledger, span) == told
+    assert charged(ledger) == expected
+    assert ledger.query("SELECT count() FROM rejected") == [(len(told),)]
+
+
+def test_a_part_of_the_log_is_cut_without_a_gap() -> None:
+    assert Span(10, 19).cut(1) == Span(10, 19).cut(0) == [Span(10, 19)]
+    assert Span(10, 19).cut(3) == [Span(10, 13), Span(14, 17), Span(18, 19)]
+    assert Span(10, 11).cut(5) == [Span(10, 10), Span(11, 11)]
 
 
 @pytest.mark.parametrize("month", [date(2013, 3, 1), date(2026, 8, 1)], ids=str)
@@ -160,6 +194,30 @@ async def test_what_a_killed_worker_left_is_settled_once_an_audit_finds_it(
     await idle_worker._audit()
     await idle_worker._settle_conflicts()
     assert charged(ledger) == [("2026-08", "calls")]
+
+
+async def test_an_audit_goes_back_to_the_one_before(
+    idle_worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that was away, or one so large that audits are rare, leaves nothing out."""
+    monkeypatch.setattr("streams.worker.read_committed", nothing_committed)
+    asked: list[timedelta] = []
+
+    def audit(ledger: Ledger, months: list[date], since: datetime, **_: object) -> Audit:
+        asked.append(datetime.now(UTC) - since)
+        if len(asked) == 2:
+            raise OSError("connection refused")
+        return Audit([], {"conflicts": 0})
+
+    monkeypatch.setattr("streams.worker.audit_lately", audit)
+    idle_worker._audited_at -= 3 * AUDIT_WINDOW
+    await idle_worker._audit()
+    idle_worker._audited_at -= 2 * AUDIT_WINDOW
+    with pytest.raises(OSError, match="refused"):
+        await idle_worker._audit()
+    await idle_worker._audit()
+    await idle_worker._audit()
+    assert [round(one / AUDIT_WINDOW, 2) for one in asked] == [3, 2, 2, 1]
 
 
 async def nothing_committed(*_: object, **__: object) -> dict[tuple[str, int], int]:
