@@ -160,10 +160,6 @@ def _telling(row: tuple) -> Telling:  # type: ignore[type-arg]
     return Telling(account_id, kind, event_id, position, state)
 
 
-def _us(instant: datetime) -> int:
-    return to_us(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
-
-
 def _end_in_every_zone(month: date) -> datetime:
     """An instant at which the month is over everywhere: what starts later can't touch it."""
     following = date(month.year + month.month // 12, month.month % 12 + 1, 2)
