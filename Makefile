@@ -40,7 +40,7 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 
 schemas: $(VENV)/dev.stamp  ## Writes schemas/events and schemas/asyncapi.json from the structs
-	$(BIN)/python -m streams.contracts
+	$(BIN)/python -m streams.kafka.contracts
 
 $(VENV)/python.stamp:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found (PYTHON=... names one)"; exit 1; }

@@ -14,9 +14,9 @@ import schemas
 from rater.events import KINDS, Kind
 from rater.tariff import Book
 from rater.tariff_file import load_book
-from streams.ledger import Ledger, open_ledger
-from streams.pipeline import Batch, add_records
-from streams.settings import Settings
+from streams.base.settings import Settings
+from streams.rows.batch import Batch, add_records
+from streams.store.ledger import Ledger, open_ledger
 from tests import oracle
 from tests.support.clickhouse_http import ClickHouseHttp
 

@@ -14,9 +14,9 @@ import schemas
 from rater.decode import decode
 from rater.events import KINDS, to_us
 from rater.reject import Reject
-from streams.contracts import contracts
-from streams.simulate import Simulator
-from streams.topics import INPUTS, REJECTED, TOPIC_CONFIG
+from streams.kafka.contracts import contracts
+from streams.kafka.simulate import Simulator
+from streams.kafka.topics import INPUTS, REJECTED, TOPIC_CONFIG
 from tests.conftest import LOGGED_MS, SAMPLES, Event
 
 NOW = datetime(2026, 8, 10, 15, tzinfo=UTC)

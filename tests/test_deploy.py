@@ -23,8 +23,8 @@ from ruamel.yaml import YAML
 
 import schemas
 from rater import __version__
-from streams.metrics import NAMES
-from streams.settings import Settings, load_settings
+from streams.base.metrics import NAMES
+from streams.base.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
@@ -159,7 +159,7 @@ def test_settings_of_each_service_are_accepted(monkeypatch: pytest.MonkeyPatch) 
 def test_the_command_of_each_service_exists(service: str) -> None:
     command = services()[service]["command"]
     result = subprocess.run(
-        [sys.executable, "-c", "from streams.cli import main; main()", *command, "--help"],
+        [sys.executable, "-c", "from streams.cli.main import main; main()", *command, "--help"],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -347,7 +347,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, secrets: Path) -> Engine:
         for path in sorted(schemas.MIGRATIONS.glob("*.sql"))
         for statement in statements_of(path)
     ]
-    # As streams.ledger does it: the database, the list of migrations done, the migrations.
+    # As streams.store.ledger does it: the database, the list of migrations done, the migrations.
     answers = engine.ask(
         "rater_migrate",
         "CREATE DATABASE IF NOT EXISTS rater",

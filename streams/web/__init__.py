@@ -1,4 +1,4 @@
 """The web: one account's usage as JSON, as a stream, as a file and as a page; health and metrics.
 
-Owns HTTP. Reads go through `streams.usage`; nothing here knows the store's tables or rates.
+Owns HTTP. Reads go through `streams.store`; nothing here knows the tables or the rates.
 """

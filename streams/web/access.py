@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from streams.settings import is_loopback
+from streams.base.settings import is_loopback
 from streams.web.tokens import EVERY_ACCOUNT, Tokens
 
 COOKIE = "rater_token"

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rater import __version__
 from rater.tariff import Book
-from streams.ledger import Ledger
-from streams.settings import Settings
+from streams.base.settings import Settings
+from streams.store.ledger import Ledger
 from streams.web.access import Access
 from streams.web.health import Health
 from streams.web.live import Live

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from streams.ledger import Ledger
+from streams.store.ledger import Ledger
 
 
 class Health(Protocol):

@@ -17,8 +17,8 @@ from rater.events import to_us
 from rater.months import month_of
 from rater.statement import statement_to_json
 from rater.tariff import Book
-from streams import usage
-from streams.ledger import Ledger, StoreErrors
+from streams.store import statements as usage
+from streams.store.ledger import Ledger, StoreErrors
 
 READS_AT_ONCE = 4
 

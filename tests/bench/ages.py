@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from streams.pipeline import Batch
-from streams.settings import Settings
-from streams.topics import create_topics
+from streams.base.settings import Settings
+from streams.kafka.topics import create_topics
+from streams.rows.batch import Batch
 from tests.bench.tables import Table
 from tests.bench.watch import after_each_batch, memory_mib, quantile, watch
 from tests.support.workers import WorkerProcess, environment_of

@@ -5,8 +5,8 @@ It knows one price for each line, one tax and no prefix, and checks nothing: a b
 
 from pathlib import Path
 
-from streams.ledger import Ledger
-from streams.simulate import Simulated
+from streams.kafka.simulate import Simulated
+from streams.store.ledger import Ledger
 
 FIELDS = """
 kind String, id String, account_id String, direction String, media String, `from` String,

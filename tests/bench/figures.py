@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from streams.settings import Settings
+from streams.base.settings import Settings
 from tests.support.workers import environment_of
 
 

@@ -24,10 +24,10 @@ from rater.events import KINDS
 from rater.facts import Facts
 from rater.tariff_file import load_book
 from rater.together import rate_together
-from streams.ledger import open_ledger
-from streams.pipeline import Batch, add_together
-from streams.settings import Settings, load_settings
-from streams.simulate import Simulated
+from streams.base.settings import Settings, load_settings
+from streams.kafka.simulate import Simulated
+from streams.rows.batch import Batch, add_together
+from streams.store.ledger import open_ledger
 from tests.bench.ceiling import rate_by_sql, write_lines
 from tests.bench.figures import Figure, environment
 from tests.bench.rivals import installed_rivals, measure_plain, measure_rival
@@ -36,7 +36,7 @@ from tests.bench.traffic import RECEIVED_MS, records_of
 from tests.bench.watch import NotingWorker, slope_of
 
 # Rated rows are dropped where they would be made into columns and written.
-NOTHING_KEPT = "from streams.ledger import Ledger; Ledger.write = lambda ledger, batch: None"
+NOTHING_KEPT = "from streams.store.ledger import Ledger; Ledger.write = lambda ledger, batch: None"
 
 
 def measure_line(

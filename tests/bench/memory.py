@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from streams.ledger import open_ledger
-from streams.settings import Settings
-from streams.topics import create_topics
+from streams.base.settings import Settings
+from streams.kafka.topics import create_topics
+from streams.store.ledger import open_ledger
 from tests.bench.tables import Table
 from tests.bench.watch import memory_mib, watch
 from tests.support.clickhouse_http import ClickHouseHttp

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from streams.embedded.children import DIE_WITH_PARENT
-from streams.settings import Settings
+from streams.base.settings import Settings
+from streams.kafka.embedded.children import DIE_WITH_PARENT
 from tests.bench.figures import Figure, environment
 from tests.bench.watch import PATIENCE_S, Sample, slope
 from tests.bench.work import NO_INSERT, TOGETHER

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from streams.embedded.kafka import EmbeddedKafka
-from streams.services import calm_collector
-from streams.settings import load_settings
+from streams.base.settings import load_settings
+from streams.kafka.embedded.kafka import EmbeddedKafka
+from streams.runtime.services import calm_collector
 from tests.bench.ages import RATES, SECONDS, measure_ages
 from tests.bench.line import measure_ceiling, measure_line, measure_steps, table_of
 from tests.bench.memory import measure_memory

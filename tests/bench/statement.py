@@ -16,11 +16,11 @@ from pathlib import Path
 from rater.events import KINDS
 from rater.tariff import Book
 from rater.tariff_file import load_book
-from streams.conflicts import settle_conflicts
-from streams.ledger import Ledger, open_ledger
-from streams.pipeline import Batch, add_records
-from streams.place import Span
-from streams.settings import load_settings
+from streams.base.settings import load_settings
+from streams.maintenance.conflicts import settle_conflicts
+from streams.rows.batch import Batch, add_records
+from streams.rows.log_position import Span
+from streams.store.ledger import Ledger, open_ledger
 from streams.web.reads import Reads
 from tests.bench.tables import Table
 from tests.bench.traffic import RECEIVED_MS, make_events, records_of

@@ -18,8 +18,8 @@ import orjson
 from aiokafka.partitioner import DefaultPartitioner
 
 from rater.events import KINDS
-from streams.settings import Settings, load_settings
-from streams.simulate import Simulated
+from streams.base.settings import Settings, load_settings
+from streams.kafka.simulate import Simulated
 from tests.bench.traffic import make_copies, make_events
 
 TICK_S = 0.05

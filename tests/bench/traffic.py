@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 from rater.events import KINDS
-from streams.produce import send_all
-from streams.settings import Settings
-from streams.simulate import Simulated, Simulator
-from streams.topics import create_topics
+from streams.base.settings import Settings
+from streams.kafka.produce import send_all
+from streams.kafka.simulate import Simulated, Simulator
+from streams.kafka.topics import create_topics
 
 BEGAN = datetime(2026, 10, 5, tzinfo=UTC)
 ACCOUNTS = 200

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from streams.settings import Settings
+from streams.base.settings import Settings
 from tests.bench.memory import store_apart
 from tests.bench.tables import Table
 from tests.bench.watch import NotingWorker, Sample, wait_long

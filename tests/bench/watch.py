@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streams import metrics
-from streams.pipeline import Batch
+from streams.base import metrics
+from streams.rows.batch import Batch
 from tests.support.workers import WorkerProcess
 
 PATIENCE_S = 900

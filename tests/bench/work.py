@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rater.events import KINDS
 from rater.tariff_file import load_book
-from streams.ledger import open_ledger
-from streams.pipeline import Batch, PartitionRecords, Record, add_together
-from streams.services import calm_collector
-from streams.settings import load_settings
+from streams.base.settings import load_settings
+from streams.rows.batch import Batch, PartitionRecords, Record, add_together
+from streams.runtime.services import calm_collector
+from streams.store.ledger import open_ledger
 from tests.bench.watch import Sample
 
 NO_INSERT = "--no-insert"

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from streams.faults import POINTS
-from streams.ledger import StoreErrors
-from streams.topics import BrokerErrors
+from streams.base.faults import POINTS
+from streams.kafka.topics import BrokerErrors
+from streams.store.ledger import StoreErrors
 from tests.faults.proxy import BREAKS
 from tests.faults.scene import SESSION_TIMEOUT_S, Scene
 from tests.support.workers import wait_for

@@ -23,17 +23,17 @@ from rater.events import KINDS, Kind
 from rater.months import parse_month
 from rater.statement import statement_to_json
 from rater.tariff import Book
-from streams.audit import audit_ledger
-from streams.conflicts import find_conflicts, settle_written
-from streams.ledger import Ledger
-from streams.monthly import make_months
-from streams.pipeline import RejectedRow
-from streams.place import Place, place_of_version
-from streams.settings import load_settings
-from streams.usage import read_statement
+from streams.base.settings import load_settings
+from streams.ingest.writer import Stretch, Writer
+from streams.maintenance.audit import audit_ledger
+from streams.maintenance.conflicts import find_conflicts, settle_written
+from streams.maintenance.recurring import make_months
+from streams.rows.batch import RejectedRow
+from streams.rows.log_position import Place, place_of_version
+from streams.store.ledger import Ledger
+from streams.store.statements import read_statement
 from streams.web.app import create_app
 from streams.web.health import StoreHealth
-from streams.writer import Stretch, Writer
 from tests import oracle
 from tests.conftest import Event, Logged, assert_rows, comparable, rows_by_oracle, rows_of
 

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from streams.embedded.kafka import EmbeddedKafka
+from streams.kafka.embedded.kafka import EmbeddedKafka
 from tests.faults.actions import FAULTS, STRACE
 from tests.faults.scene import Scene, open_scene
 from tests.support.clickhouse_http import ClickHouseHttp

@@ -10,13 +10,13 @@ from typing import Any
 from rater.statement import statement_to_json
 from rater.tariff import Book
 from rater.tariff_file import load_book
-from streams.audit import audit_ledger
-from streams.conflicts import settle_conflicts
-from streams.ledger import Ledger
-from streams.monthly import make_months
-from streams.settings import Settings
-from streams.topics import REJECTED
-from streams.usage import read_statement
+from streams.base.settings import Settings
+from streams.kafka.topics import REJECTED
+from streams.maintenance.audit import audit_ledger
+from streams.maintenance.conflicts import settle_conflicts
+from streams.maintenance.recurring import make_months
+from streams.store.ledger import Ledger
+from streams.store.statements import read_statement
 from tests import oracle
 from tests.conftest import comparable, rows_by_oracle, rows_of
 from tests.faults.traffic import MONTHS

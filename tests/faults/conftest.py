@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.embedded.kafka import EmbeddedKafka
+from streams.kafka.embedded.kafka import EmbeddedKafka
 from tests.faults.scene import Scene, open_scene
 from tests.faults.seed import fresh_seed
 from tests.support.clickhouse_http import ClickHouseHttp

@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute
 
-from streams.ledger import Ledger
-from streams.place import place_of_version
+from streams.rows.log_position import place_of_version
+from streams.store.ledger import Ledger
 from tests.faults.store import Breakable
 
 # What became of a record, as long as the ledger lives: copies merge, a conflict's loser goes.

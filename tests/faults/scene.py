@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from streams.embedded.kafka import EmbeddedKafka
-from streams.ledger import TABLES, Ledger, StoreErrors, open_ledger
-from streams.settings import Settings
-from streams.topics import BrokerErrors
+from streams.base.settings import Settings
+from streams.kafka.embedded.kafka import EmbeddedKafka
+from streams.kafka.topics import BrokerErrors
+from streams.store.ledger import TABLES, Ledger, StoreErrors, open_ledger
 from tests.faults.check import moment_differences, rest_differences, stored_ends
 from tests.faults.fleet import Fleet
 from tests.faults.proxy import StoreProxy

@@ -18,8 +18,10 @@ from xxhash import xxh3_64_intdigest
 
 import schemas
 from rater.events import to_us
-from streams import audit, conflicts, ledger, monthly, parked
-from streams.place import PREFERRED, Place, place_of_version
+from streams.maintenance import audit, conflicts, parked
+from streams.maintenance import recurring as monthly
+from streams.rows.log_position import PREFERRED, Place, place_of_version
+from streams.store import ledger
 from tests import conftest
 
 Row = dict[str, Any]

@@ -19,13 +19,13 @@ from rater.events import KINDS
 from rater.reject import Reason
 from rater.tariff import Book
 from rater.tariff_file import load_book
-from streams.audit import audit_lately, audit_ledger
-from streams.conflicts import find_conflicts
-from streams.ledger import Ledger
-from streams.parked import count_parked, retry_parked
-from streams.pipeline import RAW_KEPT_BYTES
-from streams.simulate import Simulator
-from streams.worker import open_months
+from streams.kafka.simulate import Simulator
+from streams.maintenance.audit import audit_lately, audit_ledger
+from streams.maintenance.conflicts import find_conflicts
+from streams.maintenance.parked import count_parked, retry_parked
+from streams.rows.batch import RAW_KEPT_BYTES
+from streams.runtime.worker import open_months
+from streams.store.ledger import Ledger
 from tests import oracle
 from tests.conftest import Event, amd, call, dial, number, recording, rows_of, subscription, text
 from tests.faults.at_rest import PARTITIONS, PartitionedLog, Rest, feed

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from streams.faults import POINTS
+from streams.base.faults import POINTS
 from tests.faults.actions import kill_at_worst_moment, kill_worker, terminate_at_worst_moment
 from tests.faults.scene import Scene
 

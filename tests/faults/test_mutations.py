@@ -19,14 +19,16 @@ from faust.types import TP, ConsumerMessage
 import schemas
 from rater.events import KINDS, Kind
 from rater.tariff import Book
-from streams import agents, ledger, pipeline
-from streams.agents import _agent
-from streams.app import make_app
-from streams.batches import BatchConsumer
-from streams.ledger import Ledger, StoreErrors
-from streams.pipeline import Batch
-from streams.settings import Settings, load_settings
-from streams.writer import StoreDownError, Stretch, Writer
+from streams.base.settings import Settings, load_settings
+from streams.ingest import agents
+from streams.ingest.agents import _agent
+from streams.ingest.app import make_app
+from streams.ingest.transport import BatchConsumer
+from streams.ingest.writer import StoreDownError, Stretch, Writer
+from streams.rows import batch as pipeline
+from streams.rows.batch import Batch
+from streams.store import ledger
+from streams.store.ledger import Ledger, StoreErrors
 from tests.conftest import LOGGED_MS, Logged, MakeLedger
 from tests.faults import store
 from tests.faults.engine import EngineStore
@@ -37,7 +39,7 @@ from tests.faults.world import (
     batch_cut_anew,
     run_schedule,
 )
-from tests.streams import test_batches, test_ledger
+from tests.streams import test_ledger, test_transport
 
 Mutate = Callable[[pytest.MonkeyPatch], None]
 SEEDS = 400  # until which a mistake has to show
@@ -131,8 +133,8 @@ def a_commit_over_a_gap(patch: pytest.MonkeyPatch) -> None:
 
 def test_a_commit_over_a_gap_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The writer acknowledges in order, so that no schedule of it leaves a gap; others may."""
-    check: Any = test_batches.test_a_commit_goes_up_to_the_last_batch_acknowledged_without_a_gap
-    orders: list[Any] = [order for order in test_batches.ORDERS if order[1] != sorted(order[1])]
+    check: Any = test_transport.test_a_commit_goes_up_to_the_last_batch_acknowledged_without_a_gap
+    orders: list[Any] = [order for order in test_transport.ORDERS if order[1] != sorted(order[1])]
     for order in orders:
         check(*order)
     a_commit_over_a_gap(monkeypatch)

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from streams.faults import POINTS
-from streams.settings import SettingsError, load_settings
+from streams.base.faults import POINTS
+from streams.base.settings import SettingsError, load_settings
 from tests.support.workers import ROOT
 
 PROGRAM = """
 import sys
-from streams import faults
+from streams.base import faults
 faults.arm(sys.argv[1])
 for point in sys.argv[2].split(","):
     faults.reach(point)

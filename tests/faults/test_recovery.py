@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.embedded.kafka import EmbeddedKafka
+from streams.kafka.embedded.kafka import EmbeddedKafka
 from tests.conftest import MEASURED
 from tests.faults.check import stored_ends
 from tests.faults.scene import open_scene

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from streams.conflicts import late
-from streams.ledger import Ledger
-from streams.monthly import Changed
-from streams.place import Span
+from streams.maintenance.conflicts import late
+from streams.maintenance.recurring import Changed
+from streams.rows.log_position import Span
+from streams.store.ledger import Ledger
 from tests.conftest import LOGGED_MS
 from tests.faults.engine import EngineStore
 from tests.faults.seed import SEED, fresh_seed

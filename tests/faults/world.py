@@ -28,14 +28,17 @@ import schemas
 from rater.events import KINDS
 from rater.tariff import Book
 from rater.tariff_file import load_book
-from streams import agents, conflicts, ledger, monthly, parked, writer
-from streams.audit import audit_ledger
-from streams.batches import BatchConsumer
-from streams.ledger import Ledger
-from streams.pipeline import RejectedRow
-from streams.place import Span
-from streams.settings import Settings
-from streams.writer import StoreDownError, Writer
+from streams.base.settings import Settings
+from streams.ingest import agents, writer
+from streams.ingest.transport import BatchConsumer
+from streams.ingest.writer import StoreDownError, Writer
+from streams.maintenance import conflicts, parked
+from streams.maintenance import recurring as monthly
+from streams.maintenance.audit import audit_ledger
+from streams.rows.batch import RejectedRow
+from streams.rows.log_position import Span
+from streams.store import ledger
+from streams.store.ledger import Ledger
 from tests import oracle
 from tests.conftest import LOGGED_MS, SAMPLES, Event, Logged, Rows, rows_by_oracle, rows_of
 from tests.faults.store import FAULTS, Crashed, Fault, Store

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 import schemas
-from streams.books import BookFile
-from streams.ledger import Ledger
-from streams.settings import Settings
-from streams.worker import Worker
+from streams.base.books import BookFile
+from streams.base.settings import Settings
+from streams.runtime.worker import Worker
+from streams.store.ledger import Ledger
 
 
 @pytest.fixture

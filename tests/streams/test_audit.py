@@ -9,12 +9,12 @@ import pytest
 from prometheus_client import REGISTRY
 
 from rater.tariff import Book
-from streams import metrics
-from streams.audit import CHECKS, Audit, audit_lately, audit_ledger
-from streams.cli import app
-from streams.conflicts import settle_conflicts
-from streams.console import FAILED
-from streams.ledger import Ledger
+from streams.base import metrics
+from streams.cli.console import FAILED
+from streams.cli.main import app
+from streams.maintenance.audit import CHECKS, Audit, audit_lately, audit_ledger
+from streams.maintenance.conflicts import settle_conflicts
+from streams.store.ledger import Ledger
 from tests.conftest import Log, amd, call, environment, number, text
 
 AUGUST, SEPTEMBER = date(2026, 8, 1), date(2026, 9, 1)

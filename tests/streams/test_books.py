@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 import schemas
 from rater.tariff_file import TariffError
-from streams import metrics
-from streams.books import BookFile
+from streams.base import metrics
+from streams.base.books import BookFile
 
 
 @pytest.fixture

@@ -18,12 +18,12 @@ import pytest
 
 import schemas
 from rater import __version__
-from streams.cli import main
-from streams.simulate import Simulator
+from streams.cli.main import main
+from streams.kafka.simulate import Simulator
 from tests import oracle
 from tests.conftest import Done, MakeLedger, call, comparable, environment, number, recording, text
 
-PROGRAM = "from streams.cli import main; main()"
+PROGRAM = "from streams.cli.main import main; main()"
 QUICKLY_S = 20  # one of ours takes a second; a machine under load takes several
 Rater = Callable[..., Done]
 

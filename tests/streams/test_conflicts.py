@@ -12,15 +12,15 @@ import pytest
 import schemas
 from rater.events import KINDS
 from rater.tariff import Book
-from streams import conflicts
-from streams.audit import Audit, audit_lately, audit_ledger
-from streams.conflicts import find_conflicts, in_parts, settle_conflicts
-from streams.ledger import SPANS_GAP_MS, Ledger
-from streams.monthly import make_months
-from streams.pipeline import Batch, add_together
-from streams.place import Span, join_spans
-from streams.startup import check_tables
-from streams.worker import AUDIT_WINDOW, Worker
+from streams.ingest.startup import check_tables
+from streams.maintenance import conflicts
+from streams.maintenance.audit import Audit, audit_lately, audit_ledger
+from streams.maintenance.conflicts import find_conflicts, in_parts, settle_conflicts
+from streams.maintenance.recurring import make_months
+from streams.rows.batch import Batch, add_together
+from streams.rows.log_position import Span, join_spans
+from streams.runtime.worker import AUDIT_WINDOW, Worker
+from streams.store.ledger import SPANS_GAP_MS, Ledger
 from tests import oracle
 from tests.conftest import (
     LOGGED_MS,
@@ -185,7 +185,7 @@ async def test_a_worker_settles_what_was_written_before_it_and_then_what_it_writ
 async def test_what_a_killed_worker_left_is_settled_once_an_audit_finds_it(
     idle_worker: Worker, ledger: Ledger, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.worker.read_committed", nothing_committed)
+    monkeypatch.setattr("streams.runtime.worker.read_committed", nothing_committed)
     await idle_worker._settle_conflicts()
     ledger.write(Log([call(), call(**LONG_AGO, ended_at=ONCE)]).batch(book))
     ledger.take_written()  # by another process
@@ -200,7 +200,7 @@ async def test_an_audit_goes_back_to_the_one_before(
     idle_worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that was away, or one so large that audits are rare, leaves nothing out."""
-    monkeypatch.setattr("streams.worker.read_committed", nothing_committed)
+    monkeypatch.setattr("streams.runtime.worker.read_committed", nothing_committed)
     asked: list[timedelta] = []
 
     def audit(ledger: Ledger, months: list[date], since: datetime, **_: object) -> Audit:
@@ -209,7 +209,7 @@ async def test_an_audit_goes_back_to_the_one_before(
             raise OSError("connection refused")
         return Audit([], {"conflicts": 0})
 
-    monkeypatch.setattr("streams.worker.audit_lately", audit)
+    monkeypatch.setattr("streams.runtime.worker.audit_lately", audit)
     idle_worker._audited_at -= 3 * AUDIT_WINDOW
     await idle_worker._audit()
     idle_worker._audited_at -= 2 * AUDIT_WINDOW

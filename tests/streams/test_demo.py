@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streams.embedded.ports import free_port
+from streams.kafka.embedded.ports import free_port
 from tests.support.workers import rater_command, wait_for
 
 

@@ -19,9 +19,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import TopicPartition
 
-from streams.embedded.jars import COORDINATES, KafkaUnavailable, resolve_jars
-from streams.embedded.kafka import DataDirTaken, EmbeddedKafka
-from streams.embedded.ports import PortTaken
+from streams.kafka.embedded.jars import COORDINATES, KafkaUnavailable, resolve_jars
+from streams.kafka.embedded.kafka import DataDirTaken, EmbeddedKafka
+from streams.kafka.embedded.ports import PortTaken
 
 ROOT = Path(__file__).parents[2]
 LOG_APPEND_TIME = 1
@@ -181,7 +181,7 @@ def test_a_child_dies_when_its_parent_is_killed() -> None:
     program = (
         "import subprocess, threading, time\n"
         "from pathlib import Path\n"
-        "from streams.embedded.children import spawn_child\n"
+        "from streams.kafka.embedded.children import spawn_child\n"
         "def start():\n"
         "    child = spawn_child(['sleep', '60'], cwd=Path('/'), output=subprocess.DEVNULL)\n"
         "    print(child.pid, flush=True)\n"

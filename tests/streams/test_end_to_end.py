@@ -24,17 +24,17 @@ import pytest
 from rater.events import KINDS
 from rater.statement import statement_to_json
 from rater.tariff_file import load_book
-from streams.audit import audit_ledger
-from streams.books import BookFile
-from streams.conflicts import settle_conflicts
-from streams.embedded.kafka import EmbeddedKafka
-from streams.ledger import Ledger, open_ledger
-from streams.monthly import make_months
-from streams.settings import Settings
-from streams.simulate import Simulated, Simulator
-from streams.topics import INPUTS, REJECTED, make_producer
-from streams.usage import read_statement
-from streams.worker import Worker
+from streams.base.books import BookFile
+from streams.base.settings import Settings
+from streams.kafka.embedded.kafka import EmbeddedKafka
+from streams.kafka.simulate import Simulated, Simulator
+from streams.kafka.topics import INPUTS, REJECTED, make_producer
+from streams.maintenance.audit import audit_ledger
+from streams.maintenance.conflicts import settle_conflicts
+from streams.maintenance.recurring import make_months
+from streams.runtime.worker import Worker
+from streams.store.ledger import Ledger, open_ledger
+from streams.store.statements import read_statement
 from tests.conftest import call, rows_of
 from tests.support.broker import (
     BAD,
@@ -330,7 +330,7 @@ async def test_a_consumer_that_stands_still_is_ill_until_it_moves(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is fetched can't tell: nothing is fetched. The broker is asked for the log's end."""
-    monkeypatch.setattr("streams.worker.BOUNDS_EVERY_S", 0.2)
+    monkeypatch.setattr("streams.runtime.worker.BOUNDS_EVERY_S", 0.2)
     settings = site.settings.model_copy(update={"health_stall_s": 2.0})
     ledger, stop = site.ledger(), asyncio.Event()
     worker = Worker(settings, ledger, BookFile(settings.tariff))
@@ -440,7 +440,7 @@ def test_what_has_no_price_is_parked_and_rated_when_the_price_arrives(site: Site
 PREFIXES = 50_000
 SAY_WHEN_LOADING = """
 import time
-from streams import books
+from streams.base import books
 load = books.load_book
 def load_and_say(path):
     print(f"loading since {time.time()}", flush=True)

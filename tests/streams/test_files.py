@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from rater.reject import Reject
 from rater.tariff import Book
-from streams.files import months_touched, rate_file, read_lines
-from streams.pipeline import Batch
-from streams.place import Place
+from streams.operations.files import months_touched, rate_file, read_lines
+from streams.rows.batch import Batch
+from streams.rows.log_position import Place
 from tests.conftest import Event, Log, call, number, recording, text
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

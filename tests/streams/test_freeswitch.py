@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from rater.reject import Reject
 from rater.tariff import Book
-from streams.files import rate_file
-from streams.freeswitch import to_event
-from streams.pipeline import Batch
+from streams.formats.freeswitch import to_event
+from streams.operations.files import rate_file
+from streams.rows.batch import Batch
 from tests import oracle
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -19,12 +19,12 @@ from rater.rate import Parked, Wait
 from rater.reject import Reason, Reject
 from rater.statement import statement_to_json
 from rater.tariff import Book
-from streams.ledger import TABLES, Ledger, StoreErrors, StoreHeldError, open_ledger
-from streams.monthly import Changed, make_months
-from streams.pipeline import Batch, ParkedRow, RatedRow, Receipt, RejectedRow, StateRow
-from streams.place import Place
-from streams.settings import Settings
-from streams.usage import read_charge, read_months, read_statement
+from streams.base.settings import Settings
+from streams.maintenance.recurring import Changed, make_months
+from streams.rows.batch import Batch, ParkedRow, RatedRow, Receipt, RejectedRow, StateRow
+from streams.rows.log_position import Place
+from streams.store.ledger import TABLES, Ledger, StoreErrors, StoreHeldError, open_ledger
+from streams.store.statements import read_charge, read_months, read_statement
 from tests.conftest import LOGGED_MS, Log, MakeLedger, amd, call, number, recording, text
 from tests.support.clickhouse_http import ClickHouseHttp
 

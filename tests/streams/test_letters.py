@@ -13,13 +13,20 @@ import schemas
 from rater.rate import Parked, Wait
 from rater.reject import Reason, Reject
 from rater.tariff import Book
-from streams import letters as letters_module
-from streams import operate
-from streams.console import FAILED, WRONG_USE, Stop
-from streams.ledger import Ledger
-from streams.letters import Selection, choose, list_letters, printable, read_letter, show_bytes
-from streams.pipeline import Batch, ParkedRow, RejectedRow
-from streams.place import Place
+from streams.cli import operate
+from streams.cli.console import FAILED, WRONG_USE, Stop
+from streams.operations import letters as letters_module
+from streams.operations.letters import (
+    Selection,
+    choose,
+    list_letters,
+    printable,
+    read_letter,
+    show_bytes,
+)
+from streams.rows.batch import Batch, ParkedRow, RejectedRow
+from streams.rows.log_position import Place
+from streams.store.ledger import Ledger
 from tests.conftest import Done, Log, environment, number, rows_of, text
 
 CALLS, TEXTS = "usage.call.v1", "usage.text.v1"

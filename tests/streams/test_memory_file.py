@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from streams.embedded.memory import memory_file
-from streams.ledger import Ledger
+from streams.store.ledger import Ledger
+from streams.store.memory_file import memory_file
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin"])

@@ -10,8 +10,8 @@ from rater.events import KINDS
 from rater.rate import Wait
 from rater.reject import Reason
 from rater.tariff import Book
-from streams import metrics
-from streams.pipeline import add_records
+from streams.base import metrics
+from streams.rows.batch import add_records
 from tests.conftest import LOGGED_MS, Log, Logged, amd, call, number, recording, text
 
 CONVENTION = [

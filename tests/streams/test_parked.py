@@ -11,11 +11,11 @@ import schemas
 from rater.statement import statement_to_json
 from rater.tariff import Book
 from rater.tariff_file import load_book
-from streams import parked
-from streams.files import rate_file
-from streams.ledger import Ledger
-from streams.parked import count_parked, retry_parked
-from streams.usage import read_statement
+from streams.maintenance import parked
+from streams.maintenance.parked import count_parked, retry_parked
+from streams.operations.files import rate_file
+from streams.store.ledger import Ledger
+from streams.store.statements import read_statement
 from tests import oracle
 from tests.conftest import (
     Event,

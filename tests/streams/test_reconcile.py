@@ -21,23 +21,24 @@ from rater.rate import Parked, Wait
 from rater.reject import Reason, Reject
 from rater.tariff import Book
 from rater.tariff_file import load_book
-from streams import log, operate
-from streams import reconcile as reconcile_module
-from streams.console import FAILED, WITH_REJECTS, WRONG_USE, Stop
-from streams.embedded.kafka import EmbeddedKafka
-from streams.ledger import Ledger, open_ledger
-from streams.log import Chunk, Reader, Span
-from streams.pipeline import Batch, ParkedRow, RejectedRow, add_records
-from streams.place import Place
-from streams.reconcile import Difference, Report, What
-from streams.settings import Settings, load_settings
-from streams.topics import (
+from streams.base.settings import Settings, load_settings
+from streams.cli import operate
+from streams.cli.console import FAILED, WITH_REJECTS, WRONG_USE, Stop
+from streams.kafka import log
+from streams.kafka.embedded.kafka import EmbeddedKafka
+from streams.kafka.log import Chunk, Reader, Span
+from streams.kafka.topics import (
     BrokerErrors,
     admin_client,
     client_options,
     make_producer,
     read_committed,
 )
+from streams.operations import reconcile as reconcile_module
+from streams.operations.reconcile import Difference, Report, What
+from streams.rows.batch import Batch, ParkedRow, RejectedRow, add_records
+from streams.rows.log_position import Place
+from streams.store.ledger import Ledger, open_ledger
 from tests.conftest import (
     Done,
     Event,
@@ -472,7 +473,7 @@ def test_a_record_that_was_cut_is_read_from_the_log_again_or_said_to_be_gone(sit
 def test_many_letters_are_sent_page_by_page_and_each_once(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.letters.PAGE", 3)
+    monkeypatch.setattr("streams.operations.letters.PAGE", 3)
     values = [b"{bad %d" % n for n in range(10)]
     site.send(*values)
     site.send(b"[", b"", kind="text")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.settings import Settings, SettingsError, is_loopback, load_settings, read_secret
-from streams.topics import client_options
+from streams.base.settings import Settings, SettingsError, is_loopback, load_settings, read_secret
+from streams.kafka.topics import client_options
 from tests.conftest import ROOT, environment
 
 

@@ -12,7 +12,7 @@ from rater.events import KINDS, Event, to_us
 from rater.rate import Parked, rate
 from rater.reject import Reject
 from rater.tariff import Book
-from streams.simulate import MIX, Simulated, Simulator, diurnal
+from streams.kafka.simulate import MIX, Simulated, Simulator, diurnal
 
 NOW = datetime(2026, 8, 10, 15, tzinfo=UTC)
 INSTANTS = [NOW + timedelta(seconds=7 * n, microseconds=n) for n in range(3_000)]

@@ -6,10 +6,10 @@ import faust
 import faust.streams
 import pytest
 
-from streams.app import make_app
-from streams.ledger import Ledger
-from streams.settings import Settings
-from streams.startup import TABLES, StartupError, check_app, check_tables, isolation_level
+from streams.base.settings import Settings
+from streams.ingest.app import make_app
+from streams.ingest.startup import TABLES, StartupError, check_app, check_tables, isolation_level
+from streams.store.ledger import Ledger
 
 RATED = "(account_id, month, line, identity, revision)"
 COPY = "CREATE TABLE rated AS away ENGINE = {engine} PARTITION BY {by} ORDER BY {order}"

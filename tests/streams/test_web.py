@@ -28,10 +28,10 @@ from rater.months import month_of
 from rater.statement import FORMS
 from rater.tariff import Book
 from rater.tariff_file import load_book
-from streams.ledger import Ledger, open_ledger
-from streams.monthly import make_months
-from streams.pipeline import Batch, add_records
-from streams.settings import Settings, load_settings
+from streams.base.settings import Settings, load_settings
+from streams.maintenance.recurring import make_months
+from streams.rows.batch import Batch, add_records
+from streams.store.ledger import Ledger, open_ledger
 from streams.web.app import create_app
 from streams.web.health import Health, StoreHealth
 from streams.web.live import EventStream, Live

@@ -10,9 +10,9 @@ import pytest
 
 from rater.events import KINDS
 from rater.tariff import Book
-from streams.pipeline import Batch, RejectedRow
-from streams.settings import Settings, load_settings
-from streams.writer import StoreDownError, Stretch, Writer, first_line
+from streams.base.settings import Settings, load_settings
+from streams.ingest.writer import StoreDownError, Stretch, Writer, first_line
+from streams.rows.batch import Batch, RejectedRow
 
 
 class Store:
@@ -173,7 +173,7 @@ async def test_what_comes_while_a_small_batch_is_written_is_one_batch_up_to_batc
     batch_rows: int,
     written: list[int],
 ) -> None:
-    monkeypatch.setattr("streams.writer.LARGE_RECORDS", large)
+    monkeypatch.setattr("streams.ingest.writer.LARGE_RECORDS", large)
     store = HeldStore()
     log = Log(store)
     writer, settings = make(store, book, batch_rows=batch_rows)
@@ -194,7 +194,7 @@ async def test_what_comes_while_a_small_batch_is_written_is_one_batch_up_to_batc
 async def test_large_records_make_a_batch_of_fewer(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.writer.BATCH_BYTES_MAX", 10_000)
+    monkeypatch.setattr("streams.ingest.writer.BATCH_BYTES_MAX", 10_000)
     store = Store()
     log = Log(store)
     writer, _ = make(store, book)

@@ -10,8 +10,8 @@ from typing import Any
 import aiokafka
 
 from rater.events import KINDS
-from streams.settings import Settings
-from streams.topics import INPUTS, read_committed
+from streams.base.settings import Settings
+from streams.kafka.topics import INPUTS, read_committed
 from tests import oracle
 from tests.support.workers import wait_for
 

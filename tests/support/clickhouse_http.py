@@ -38,9 +38,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from streams.embedded.children import spawn_child
-from streams.embedded.memory import memory_file
-from streams.embedded.ports import free_port
+from streams.kafka.embedded.children import spawn_child
+from streams.kafka.embedded.ports import free_port
+from streams.store.memory_file import memory_file
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 60.0

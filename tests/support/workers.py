@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Self
 
 import schemas
-from streams.embedded.ports import free_port
-from streams.ledger import open_ledger
-from streams.settings import Settings, load_settings
-from streams.topics import create_topics
+from streams.base.settings import Settings, load_settings
+from streams.kafka.embedded.ports import free_port
+from streams.kafka.topics import create_topics
+from streams.store.ledger import open_ledger
 
 ROOT = Path(__file__).parents[2]
 
 
 def rater_command(*arguments: str, first: str = "") -> list[str]:
     """The command line as a process of this very Python, which runs the code `first`."""
-    return [sys.executable, "-c", f"{first}\nfrom streams.cli import main; main()", *arguments]
+    return [sys.executable, "-c", f"{first}\nfrom streams.cli.main import main; main()", *arguments]
 
 
 def own_settings(bootstrap: str, clickhouse_url: str, folder: Path) -> Settings:

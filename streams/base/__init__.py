@@ -1,0 +1,1 @@
+"""What every room stands on: settings, metrics, the book in force, fault points."""

@@ -1,0 +1,127 @@
+"""Settings: read once from the environment, prefix RATER_. A wrong one is one clear line."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+import schemas
+from streams.base.faults import PATTERN as FAULT_PATTERN
+
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveSeconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """What a process is told. Every wait, buffer and retry has its bound here."""
+
+    model_config = SettingsConfigDict(env_prefix="RATER_", extra="ignore", env_ignore_empty=True)
+
+    # Kafka
+    kafka_bootstrap: str = Field("127.0.0.1:9092", description="host:port of brokers, by comma")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    kafka_sasl_username: str = Field("", description="the SASL user")
+    kafka_sasl_password_file: Path | None = Field(None, description="file with the SASL password")
+    kafka_ca_file: Path | None = Field(None, description="CA certificates (PEM) for TLS")
+    kafka_cert_file: Path | None = Field(None, description="client certificate (PEM) for TLS")
+    kafka_key_file: Path | None = Field(None, description="client key (PEM) for TLS")
+    group: str = Field("rater", description="consumer group and Faust app id")
+    topic_prefix: str = Field("", description="put before each topic's name")
+    topic_partitions: PositiveInt = Field(8, description="partitions of each topic at creation")
+    topic_replication: PositiveInt = Field(1, description="replicas of each topic at creation")
+    session_timeout_s: PositiveSeconds = Field(8, description="a silent worker loses its work")
+    fetch_max_bytes: PositiveInt = Field(4_194_304, description="of one partition in one fetch")
+
+    # ClickHouse
+    clickhouse_url: str = Field(
+        "http://127.0.0.1:8123", description="http(s)://host:port, or chdb:PATH in the process"
+    )
+    clickhouse_user: str = Field("default", description="the ClickHouse user")
+    clickhouse_password_file: Path | None = Field(None, description="file with the password")
+    clickhouse_ca_file: Path | None = Field(None, description="CA certificates (PEM) for https")
+    clickhouse_database: str = Field(
+        "rater", pattern="^[A-Za-z_][A-Za-z0-9_]*$", description="the ledger's database"
+    )
+
+    # Rating
+    tariff: Path = Field(schemas.SAMPLE_TARIFF, description="the tariff book (TOML)")
+    tariff_reload_s: PositiveSeconds = Field(2, description="how often its files are looked at")
+
+    # Writing
+    batch_rows: PositiveInt = Field(100_000, description="records in one write at the most")
+    batch_wait_s: Annotated[float, Field(ge=0)] = Field(
+        0.02, description="how long a quiet topic's record waits for company"
+    )
+    queue_batches: PositiveInt = Field(8, description="fetched batches that may wait to be rated")
+    insert_timeout_s: PositiveSeconds = Field(60, description="of one request to the store")
+    store_outage_max_s: PositiveSeconds = Field(
+        300, description="a store down for longer stops the worker, nothing acknowledged"
+    )
+    stop_timeout_s: PositiveSeconds = Field(5, description="to drain after SIGTERM")
+    monthly_every_s: PositiveSeconds = Field(2, description="between makings of monthly lines")
+    health_stall_s: PositiveSeconds = Field(60, description="lag without progress that is ill")
+
+    # Web
+    web_host: str = Field("127.0.0.1", description="where the page, API and health listen")
+    web_port: Annotated[int, Field(ge=0, le=65_535)] = Field(6066, description="0 is any free one")
+    api_tokens_file: Path | None = Field(
+        None, description="TOML with [tokens]: token = account, or * for every account"
+    )
+    log_format: Literal["console", "json"] = Field("console", description="console or json")
+
+    # Tests
+    fault: str = Field(
+        "",
+        pattern=FAULT_PATTERN,
+        description="for tests: kills the worker at a named point, such as in_insert:3",
+    )
+
+    @model_validator(mode="after")
+    def _refuse_an_open_door(self) -> Self:
+        if not is_loopback(self.web_host) and self.api_tokens_file is None:
+            raise ValueError(
+                f"RATER_WEB_HOST {self.web_host} is reachable from outside: "
+                "set RATER_API_TOKENS_FILE, or bind to 127.0.0.1"
+            )
+        return self
+
+    def topic(self, name: str) -> str:
+        return self.topic_prefix + name
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def read_secret(path: Path | None) -> str:
+    """A secret's file without its last line break; empty where no file is set."""
+    return "" if path is None else path.read_text(encoding="utf-8").rstrip("\r\n")
+
+
+class SettingsError(ValueError):
+    """A setting that can't be used; the message is one line for each."""
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment. Raises SettingsError naming the variable and its value."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            if problem["loc"]:
+                name = "RATER_" + str(problem["loc"][0]).upper()
+                lines.append(f"{name}={problem['input']!r}: {problem['msg']}")
+            else:
+                lines.append(problem["msg"].removeprefix("Value error, "))
+        raise SettingsError("\n".join(lines)) from None

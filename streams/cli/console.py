@@ -1,0 +1,100 @@
+"""What every command shares: the two consoles, how a command ends, settings, store, progress."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from streams.base.settings import Settings, load_settings
+
+if TYPE_CHECKING:  # What a command needs is imported when it runs: `rater --help` starts at once.
+    from streams.store.ledger import Ledger
+
+FAILED, WRONG_USE, WITH_REJECTS = 1, 2, 3
+
+out = Console(soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+Store = Annotated[
+    Path | None, typer.Option("--store", help="An embedded ledger's folder, instead of the server.")
+]
+TariffFile = Annotated[
+    Path | None, typer.Option("--tariff", help="The tariff book, instead of RATER_TARIFF.")
+]
+
+
+class Stop(Exception):
+    """Ends a command with a line on standard error and an exit status."""
+
+    def __init__(self, message: str, status: int = FAILED) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def settings_for(*, store: Path | None = None, tariff: Path | None = None) -> Settings:
+    """Settings from the environment, and what the command's options put in their place."""
+    overrides: dict[str, object] = {}
+    if store is not None:
+        overrides["clickhouse_url"] = f"chdb:{store}"
+    if tariff is not None:
+        overrides["tariff"] = tariff
+    return load_settings(**overrides)
+
+
+def open_store(settings: Settings, *, migrate: bool) -> "Ledger":
+    """The ledger. Raises Stop when it can't be used."""
+    from streams.store.ledger import StoreErrors, open_ledger
+
+    try:
+        return open_ledger(settings, migrate=migrate)
+    except (RuntimeError, *StoreErrors) as error:
+        raise no_store(settings, error) from error
+
+
+@contextlib.contextmanager
+def store_of(settings: Settings) -> "Iterator[Ledger]":
+    """The ledger while a command uses it; what the store refuses ends the command.
+
+    An embedded store is brought up to date as it is opened, as a worker does.
+    """
+    from streams.store.ledger import StoreErrors
+
+    embedded = settings.clickhouse_url.startswith("chdb:")
+    with contextlib.closing(open_store(settings, migrate=embedded)) as ledger:
+        try:
+            yield ledger
+        except StoreErrors as error:
+            raise no_store(settings, error, "; was `rater migrate` run?") from error
+
+
+def no_store(settings: Settings, error: BaseException, advice: str = "") -> Stop:
+    from streams.ingest.writer import first_line
+
+    return Stop(
+        f"the store at {settings.clickhouse_url} can't be used: {first_line(error)}{advice}"
+    )
+
+
+def no_broker(settings: Settings, error: BaseException) -> Stop:
+    from streams.ingest.writer import first_line
+
+    return Stop(
+        f"Kafka at {settings.kafka_bootstrap} can't be used ({first_line(error)}); "
+        "is it running? RATER_KAFKA_BOOTSTRAP says where"
+    )
+
+
+@contextlib.contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, nothing elsewhere."""
+    if not err.is_terminal:
+        yield lambda done: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda done: bar.update(task, completed=done)

@@ -1,0 +1,1 @@
+"""Other programs' files: an importer or exporter a file."""

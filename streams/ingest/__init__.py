@@ -1,0 +1,1 @@
+"""The hot line: transport, Faust app, agents, writer."""

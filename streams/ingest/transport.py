@@ -1,0 +1,335 @@
+"""Record batches through Faust: one message to an agent is one fetch's records of one partition.
+
+Faust spends about 100 us on each message whatever the agent does, so the message here is a whole
+fetch: its value is the list of records and its offset the last one's. What is committed is exact:
+per partition the batches are kept in the order of delivery, and a commit goes up to the last of
+those acknowledged without a gap. A batch that was dropped by a rebalance is forgotten together
+with the rest, and read again from the committed offset.
+
+Written for the versions in WRITTEN_FOR, whose consumers' inner parts it overrides; `check_versions`
+says when another one is installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from itertools import chain
+from typing import Any
+
+import aiokafka
+import faust
+import faust._cython.streams
+from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import IllegalStateError
+from aiokafka.record.memory_records import MemoryRecords
+from faust.exceptions import ConsumerNotStarted
+from faust.transport.consumer import ack_lock
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+from mode.utils.futures import notify
+
+from streams.base import faults
+
+WRITTEN_FOR = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
+# A broker answers a fetch when it has so much, or after so long: a few large fetches, where each
+# record batch would be one, cost half of the event loop's time at 10,000 events a second.
+FETCH_WAIT_MS = 100
+FETCH_MIN_BYTES = 1_048_576
+# A broker that has just woken may tell of no broker at all, and that is lived by until the next
+# question: in aiokafka's default 5 minutes.
+METADATA_MAX_AGE_MS = 5_000
+
+logger = logging.getLogger(__name__)
+
+
+def check_versions() -> None:
+    """Says so when what is installed is not what has its inner parts overridden here."""
+    for name, written_for in WRITTEN_FOR.items():
+        if (installed := version(name)) != written_for:
+            logger.warning(
+                "%s %s is installed; the batch transport was written for %s: "
+                "run the tests before trusting it",
+                name,
+                installed,
+                written_for,
+            )
+
+
+class _Fetched(OrderedDict[Any, Any]):
+    """What aiokafka has fetched, by partition, to be handed out by whole record batches.
+
+    Their records stay as aiokafka's C reader made them: they have all that rating reads, and a
+    ConsumerRecord of each costs more than to decode it.
+    """
+
+    def __setitem__(self, tp: Any, result: Any) -> None:
+        if isinstance(result, FetchResult):
+            fetched = result._partition_records
+            fetched._consumer_record = _as_read
+            fetched._records = _RecordBatches(fetched._records, fetched.next_fetch_offset)
+        super().__setitem__(tp, result)
+
+
+def _as_read(_: Any, records: Any) -> Any:
+    return records
+
+
+class _RecordBatches:
+    """The record batches of a fetch, as aiokafka goes through them; each holds one thing, which
+    is all of its records."""
+
+    def __init__(self, batches: MemoryRecords, first_offset: int) -> None:
+        # Not PartitionRecords, which has this: in a cycle, a fetch would stay until the collector
+        # comes.
+        self._batches = batches
+        self._first_offset = first_offset
+
+    def has_next(self) -> bool:
+        return bool(self._batches.has_next())
+
+    def next_batch(self) -> _RecordBatch:
+        return _RecordBatch(self._batches.next_batch(), self._first_offset)
+
+
+class _RecordBatch:
+    def __init__(self, batch: Any, first_offset: int) -> None:
+        self._batch = batch
+        self._first_offset = first_offset
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        """A control batch's record."""
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[_Records]:
+        records = _Records(self._batch)
+        if records and records[0].offset < self._first_offset:
+            records = _Records(one for one in records if one.offset >= self._first_offset)
+        if records:
+            yield records
+
+
+class _Records(list[Any]):
+    @property
+    def offset(self) -> int:
+        """Of the last one: aiokafka goes on after it."""
+        offset: int = self[-1].offset
+        return offset
+
+
+class LeanConsumer(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
+    """aiokafka's consumer without a ConsumerRecord for each record."""
+
+    async def start(self) -> None:
+        await super().start()
+        self._fetcher._records = _Fetched(self._fetcher._records)
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread that owns the aiokafka consumer; here for the consumer's own settings."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        """Reads committed records only, and gives one worker the same partition of every topic.
+
+        Faust's own way reads uncommitted records and spreads an account over several workers.
+        """
+        conf = self.app.conf
+        # Faust asks its own attribute for the assignor when it reports the assignment.
+        self._assignor = RangePartitionAssignor
+        return LeanConsumer(
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
+            partition_assignment_strategy=[RangePartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=conf.consumer_max_fetch_size,
+            fetch_min_bytes=FETCH_MIN_BYTES,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
+            **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
+        )
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Mapping[TP, list[Any]]:
+        fetched = await super()._fetch_records(*args, **kwargs)
+        return {tp: list(chain.from_iterable(batches)) for tp, batches in fetched.items()}
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Back to what is committed, and to the beginning where nothing is yet.
+
+        aiokafka leaves the position as it is there, and what was fetched and dropped would never
+        be read.
+        """
+        offsets: Mapping[TP, int] = await self.call_thread(self._seek_to_committed)
+        return offsets
+
+    async def _seek_to_committed(self) -> Mapping[Any, Any]:
+        consumer = self._ensure_consumer()
+        offsets: Mapping[Any, Any] = await consumer.seek_to_committed()
+        if unread := [tp for tp, offset in offsets.items() if not offset]:
+            await consumer.seek_to_beginning(*unread)
+        return offsets
+
+
+class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's consumer with one message per partition and fetch."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # What was delivered and is not committed yet, in order. Acknowledging marks the message
+        # itself: an offset alone can't tell a batch from its second reading after a rebalance.
+        self._delivered: defaultdict[TP, deque[ConsumerMessage]] = defaultdict(deque)
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def assignment(self) -> set[TP]:
+        """The partitions of this worker; none while the consumer's thread is still starting.
+
+        Faust asks during its own start, when the thread may not be there yet, and would crash.
+        """
+        try:
+            assigned: set[TP] = super().assignment()
+        except ConsumerNotStarted:
+            return set()
+        return assigned
+
+    def group_error(self) -> BaseException | None:
+        """Why this worker can't be in its group, or None.
+
+        aiokafka tells whoever fetches; but Faust fetches nothing before it has partitions, and
+        would wait for them for ever.
+        """
+        consumer = self._thread._consumer
+        coordinator = consumer._coordinator if consumer is not None else None
+        if coordinator is None:
+            return None
+        routine: asyncio.Task[None] = coordinator._coordination_task
+        if routine.done() and not routine.cancelled() and (error := routine.exception()):
+            return error
+        pending: BaseException | None = coordinator._pending_exception
+        return pending
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Fetches, and hands out each partition's records as one message."""
+        # Before the wait: what an old generation fetched, from its own position, must not go
+        # before what the new one reads from the committed offset.
+        generation = self.app.consumer_generation_id
+        records, active = await self._wait_next_records(timeout)
+        if records is None or self.should_stop:
+            return
+        for tp, batch in records.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                # A rebalance has begun or passed: what was fetched is read again.
+                with suppress(AssertionError, IllegalStateError):  # where nothing is assigned
+                    await self.perform_seek()
+                return
+            if active is None or tp in active or tp in self._buffered_partitions:
+                message = self._to_batch_message(tp, batch, generation)
+                self._delivered[tp].append(message)
+                yield tp, message
+
+    def _to_batch_message(self, tp: TP, batch: list[Any], generation: int) -> ConsumerMessage:
+        last = batch[-1]
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000.0,
+            last.timestamp_type,
+            None,
+            None,
+            batch,
+            None,
+            tp=tp,
+            generation_id=generation,
+        )
+
+    def ack(self, message: ConsumerMessage) -> bool:
+        """Marks a batch as durable. It is committed once all batches before it are."""
+        with ack_lock:
+            if message.acked:
+                return False
+            message.acked = True
+            self._unacked_messages.discard(message)
+            self._n_acked += 1
+            notify(self._waiting_for_ack)
+            return True
+
+    def _filter_tps_with_pending_acks(self, topics: Iterable[Any] | None = None) -> Iterator[TP]:
+        return (
+            tp
+            for tp in list(self._delivered)
+            if topics is None or tp in topics or tp.topic in topics
+        )
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """The offset after the last batch that is acknowledged with all before it, or None."""
+        delivered = self._delivered[tp]
+        offset = None
+        while delivered and delivered[0].acked:
+            offset = delivered.popleft().offset + 1
+        return offset
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing to do: whole fetches, in order, have no gaps that matter to a commit."""
+
+    async def perform_seek(self) -> None:
+        """Back to the committed offsets: what was delivered before counts no more."""
+        self._delivered.clear()
+        await super().perform_seek()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await super().on_partitions_revoked(revoked)
+        for tp in revoked:
+            self._delivered.pop(tp, None)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        faults.reach("in_commit")
+        committed: bool = await super()._commit(offsets)
+        faults.reach("after_commit")
+        return committed
+
+    def in_flight(self) -> int:
+        """Batches delivered to agents and not yet acknowledged."""
+        return sum(not message.acked for batch in self._delivered.values() for message in batch)
+
+    def lags(self, bounds: Mapping[tuple[str, int], tuple[int, int]]) -> Mapping[TP, int]:
+        """Records not yet committed of each assigned partition whose log's `bounds` are known.
+
+        The bounds are asked for apart from what is fetched: a consumer that stands still would
+        say that there is nothing to read. What retention took before it was read is no lag.
+        """
+        lags = {}
+        for tp in self.assignment():
+            if (known := bounds.get((tp.topic, tp.partition))) is not None:
+                first, end = known
+                end = max(end, self.highwater(tp) or 0)
+                lags[tp] = max(0, end - max(first, self._committed_offset[tp] or 0))
+        return lags
+
+
+class BatchTransport(driver.Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with the batch consumer; set as `app.transport`."""
+
+    Consumer = BatchConsumer
+
+
+def use_batches(app: faust.App) -> None:
+    """Makes an app's agents receive record batches."""
+    check_versions()
+    app.transport = BatchTransport(app.conf.broker_consumer, app, loop=app.loop)

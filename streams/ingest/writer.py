@@ -1,0 +1,254 @@
+"""The writer: stretches of the log in, rated and written together, then acknowledged in order.
+
+Agents put stretches; while one batch is being written the next one is gathered, so a busy topic
+moves in large blocks and a quiet one waits no longer than `batch_wait_s`. While a large one is
+being written the next is rated too. Acknowledge last: a crash before that line re-reads the batch,
+and row identity absorbs the copies.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
+from typing import NamedTuple
+
+import structlog
+
+from rater.events import Kind
+from rater.tariff import Book
+from streams.base import faults, metrics
+from streams.base.settings import Settings
+from streams.maintenance.recurring import Changed
+from streams.rows.batch import Batch, Record, RejectedRow, add_together
+from streams.store.ledger import Ledger, StoreErrors
+
+_URL = re.compile(r"with url: .*?(?= \(Caused by|$)", re.DOTALL)
+
+# A smaller batch is written before the next one is rated, which gathers more company meanwhile: its
+# insert costs what it costs whatever is in it. A larger one takes long enough to rate the next.
+LARGE_RECORDS = 10_000
+# Of a batch's records, its last stretch apart: batch_rows of a mebibyte each are all of memory.
+BATCH_BYTES_MAX = 67_108_864
+RETRY_FIRST_S = 0.1
+RETRY_MOST_S = 5.0
+
+log = structlog.get_logger()
+
+
+class StoreDownError(RuntimeError):
+    """The store stayed down past store_outage_max_s; nothing of the batch was acknowledged."""
+
+
+class Stretch(NamedTuple):
+    """Records of one partition in order, and how to acknowledge all of them.
+
+    The list is emptied once its records are rated.
+    """
+
+    kind: Kind
+    topic: str
+    partition: int
+    records: list[Record]
+    acknowledge: Callable[[], object]
+
+    def size(self) -> int:
+        """Bytes of its records' values."""
+        return sum(map(len, filter(None, map(_value, self.records))))
+
+
+_value = attrgetter("value")
+
+
+class Writer:
+    """One for each worker. `run` is its task; when it raises, the worker has to stop."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        book: Callable[[], Book],
+        send_dead_letters: Callable[[Sequence[RejectedRow]], Awaitable[None]],
+        settings: Settings,
+    ) -> None:
+        self._ledger = ledger
+        self._book = book
+        self._send_dead_letters = send_dead_letters
+        self._settings = settings
+        self._queue: asyncio.Queue[Stretch] = asyncio.Queue(settings.queue_batches)
+        # One batch is rated while the one before it is written, and both leave the event loop free
+        # for the web and the group. Two topics are rated side by side: half of it is in Arrow.
+        self._rating = ThreadPoolExecutor(2, thread_name_prefix="rating")
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="writing")
+        self._ready = asyncio.Event()  # to rate: no batch is being rated, no small one written
+        self._ready.set()
+        self._changed = Changed(set(), set())
+        self.progressed_at = time.monotonic()
+
+    async def put(self, stretch: Stretch) -> None:
+        """Hands a stretch over; waits while the queue is full."""
+        await self._queue.put(stretch)
+
+    async def run(self) -> None:
+        """Writes until cancelled. Raises StoreDownError when the store stays down."""
+        rated: asyncio.Queue[tuple[list[Stretch], Batch]] = asyncio.Queue(1)
+        tasks = [
+            asyncio.create_task(self._rate_all(rated), name="rate"),
+            asyncio.create_task(self._write_all(rated), name="write"),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:  # they end by an error alone
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _rate_all(self, rated: asyncio.Queue[tuple[list[Stretch], Batch]]) -> None:
+        gathering = asyncio.create_task(self._gather())
+        try:
+            while True:
+                stretches = await gathering
+                self._ready.clear()
+                gathering = asyncio.create_task(self._gather())
+                batch = await self._rate(stretches)
+                await rated.put((stretches, batch))
+                if batch.record_count() >= LARGE_RECORDS:
+                    self._ready.set()
+        finally:
+            gathering.cancel()
+
+    async def _write_all(self, rated: asyncio.Queue[tuple[list[Stretch], Batch]]) -> None:
+        while True:
+            stretches, batch = await rated.get()
+            await self._write(stretches, batch)
+            if batch.record_count() < LARGE_RECORDS:
+                self._ready.set()
+            for _ in stretches:
+                self._queue.task_done()
+
+    def take_changed(self) -> Changed:
+        """Whose monthly charges may have changed since this was asked last."""
+        taken, self._changed = self._changed, Changed(set(), set())
+        return taken
+
+    def put_changed(self, changed: Changed) -> None:
+        """To be taken with what changes next."""
+        self._changed.merge(changed)
+
+    async def drain(self) -> None:
+        """Returns once all that was put has been written and acknowledged."""
+        await self._queue.join()
+
+    def close(self) -> None:
+        for thread in (self._rating, self._writing):
+            thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _gather(self) -> list[Stretch]:
+        """What comes for `batch_wait_s` and until the next may be rated: up to `batch_rows`."""
+        stretches = [await self._queue.get()]
+        rows, size = len(stretches[0].records), stretches[0].size()
+        ready = asyncio.create_task(self._wait_for_company())
+        try:
+            while rows < self._settings.batch_rows and size < BATCH_BYTES_MAX:
+                stretch = await self._next_until(ready)
+                if stretch is None:
+                    break
+                stretches.append(stretch)
+                rows += len(stretch.records)
+                size += stretch.size()
+        finally:
+            ready.cancel()
+        return stretches
+
+    async def _wait_for_company(self) -> None:
+        await asyncio.sleep(self._settings.batch_wait_s)
+        await self._ready.wait()
+
+    async def _next_until(self, ready: asyncio.Task[None]) -> Stretch | None:
+        """The next stretch; None when there is none and a batch is ready."""
+        if not self._queue.empty():
+            return self._queue.get_nowait()
+        coming = asyncio.create_task(self._queue.get())
+        try:
+            await asyncio.wait({coming, ready}, return_when=asyncio.FIRST_COMPLETED)
+            return coming.result() if coming.done() else None
+        finally:
+            coming.cancel()
+
+    async def _write(self, stretches: list[Stretch], batch: Batch) -> None:
+        faults.reach("before_insert")
+        insert_s = await self._insert(batch)
+        faults.reach("after_insert")
+        if batch.rejected:
+            await self._send_dead_letters(batch.rejected)
+        for stretch in stretches:
+            stretch.acknowledge()
+        faults.reach("after_ack")
+        self.progressed_at = time.monotonic()
+        now_s = time.time()
+        metrics.LAST_COMMIT.set(now_s)
+        metrics.count_batch(batch, written_s=now_s, insert_s=insert_s)
+        tellings = [row.telling for row in batch.states]
+        self._changed.things.update((one.account_id, one.state.billed_as) for one in tellings)
+
+    async def _rate(self, stretches: list[Stretch]) -> Batch:
+        """One batch of all of them, each topic rated by itself."""
+        loop = asyncio.get_running_loop()
+        book = self._book()
+        of_topic: dict[tuple[Kind, str], list[Stretch]] = {}
+        for stretch in stretches:
+            of_topic.setdefault((stretch.kind, stretch.topic), []).append(stretch)
+        batch = Batch()
+        for of_one in await asyncio.gather(
+            *(
+                loop.run_in_executor(self._rating, _rate_topic, kind, topic, some, book)
+                for (kind, topic), some in of_topic.items()
+            )
+        ):
+            batch.merge(of_one)
+        return batch
+
+    async def _insert(self, batch: Batch) -> float:
+        """Writes until the store has said yes to all of it; the seconds of the write that did."""
+        loop = asyncio.get_running_loop()
+        deadline = time.monotonic() + self._settings.store_outage_max_s
+        wait_s = RETRY_FIRST_S
+        while True:
+            started = time.monotonic()
+            try:
+                await loop.run_in_executor(self._writing, self._ledger.write, batch)
+                return time.monotonic() - started
+            except StoreErrors as error:
+                metrics.STORE_ERRORS.inc()
+                if time.monotonic() + wait_s > deadline:
+                    raise StoreDownError(
+                        f"the store did not take a batch for {self._settings.store_outage_max_s} s"
+                        f" ({first_line(error)}); nothing of it was acknowledged, so a restart"
+                        " reads it again: mend the store and start the worker"
+                    ) from error
+                log.warning(
+                    "store_down",
+                    error=first_line(error),
+                    records=batch.record_count(),
+                    retry_in_s=wait_s,
+                    gives_up_in_s=round(deadline - time.monotonic()),
+                )
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, RETRY_MOST_S)
+
+
+def _rate_topic(kind: Kind, topic: str, stretches: Sequence[Stretch], book: Book) -> Batch:
+    batch = Batch()
+    add_together(batch, kind, topic, [(one.partition, one.records) for one in stretches], book)
+    for stretch in stretches:
+        # Faust holds the list until it has committed: half of what a batch takes of memory.
+        stretch.records.clear()
+    return batch
+
+
+def first_line(error: BaseException) -> str:
+    """An error in one short line, fit for a log: a URL could carry what a query asked for."""
+    text = " ".join(_URL.sub("", str(error)).split())
+    return f"{type(error).__name__}: {text[:200]}"

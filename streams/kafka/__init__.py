@@ -1,0 +1,1 @@
+"""Kafka: clients, topics, reading the log again, an embedded broker."""

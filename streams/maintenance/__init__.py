@@ -1,0 +1,1 @@
+"""What runs by the clock: recurring charges, conflicts, parked events, the audit."""

@@ -1,0 +1,76 @@
+"""Files of events: offline rating of each line, its result counted, nothing written by default."""
+
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from pathlib import Path
+
+from rater.decode import decode_line
+from rater.events import Event, to_us
+from rater.months import month_of, next_month
+from rater.reject import Reject
+from rater.tariff import Book
+from streams.formats import freeswitch
+from streams.rows.batch import Batch, RejectedRow, add_event
+from streams.rows.log_position import Place
+
+MONTHS_MADE_MAX = 120
+
+
+def read_lines(
+    path: Path, format_: str, account_id: str, now: datetime
+) -> Iterator[tuple[int, bytes, bytes, Event | Reject]]:
+    """(line number, raw line, event as JSON, event or reject) of each line that is not empty."""
+    now_us = to_us(now)
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            raw = line.strip()
+            if not raw:
+                continue
+            if format_ == "freeswitch":
+                value = freeswitch.to_event(raw.decode("utf-8", "replace"), account_id)
+                if isinstance(value, Reject):
+                    yield number, raw, b"", value
+                    continue
+            else:
+                value = raw
+            yield number, raw, value, decode_line(value, now_us)
+
+
+def rate_file(
+    path: Path,
+    format_: str,
+    account_id: str,
+    book: Book,
+    now: datetime,
+    on_line: Callable[[int, Batch], None],
+) -> Batch:
+    """The batch of a whole file. A line's place is the file's name and the line number.
+
+    `on_line` is told after each line how many bytes were read and what there is so far.
+    """
+    batch = Batch()
+    logged_ms = to_us(now) // 1000
+    done = 0
+    for number, raw, _, event in read_lines(path, format_, account_id, now):
+        place = Place(f"file:{path.resolve()}", 0, number, logged_ms)
+        if isinstance(event, Reject):
+            batch.rejected.append(RejectedRow(place, "", event, None, raw, ()))
+        else:
+            add_event(batch, event, place, book)
+        done += len(raw) + 1
+        on_line(done, batch)
+    return batch
+
+
+def months_touched(batch: Batch, book: Book, now: datetime) -> list[date]:
+    """The months whose monthly lines the batch's states can change, up to now."""
+    months = {row.charge.terms.month for row in batch.rated}
+    for row in batch.states:
+        zone = book.account(row.telling.account_id).zone
+        state = row.telling.state
+        month = month_of(state.from_us, zone)
+        last = month_of(min(state.until_us or to_us(now), to_us(now)), zone)
+        while month <= last:
+            months.add(month)
+            month = next_month(month)
+    return sorted(months)[-MONTHS_MADE_MAX:]

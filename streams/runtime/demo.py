@@ -1,0 +1,77 @@
+"""The demo: real Kafka as a child process; the engine, its store, traffic and the page in ours."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from streams.base.books import BookFile
+from streams.base.settings import Settings, load_settings
+from streams.kafka.embedded.jars import KafkaUnavailable
+from streams.kafka.embedded.kafka import EmbeddedKafka
+from streams.kafka.embedded.ports import PortTaken, refuse_taken_port
+from streams.kafka.produce import send_traffic
+from streams.kafka.simulate import Simulator
+from streams.kafka.topics import BrokerErrors, create_topics
+from streams.runtime.services import ServiceError, configure_logs, work
+from streams.runtime.worker import stop_on_signals
+from streams.store.ledger import StoreErrors, StoreHeldError, open_ledger
+
+console = Console(highlight=False)
+
+
+async def run_demo(path: Path, *, port: int, rate: float, seconds: float) -> None:
+    """Runs until Ctrl-C, SIGTERM or `seconds` have passed; then stops all of it.
+
+    A second start continues on the same data. Raises ServiceError for a taken port or path.
+    """
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    path = path.resolve()
+    try:
+        refuse_taken_port("127.0.0.1", port)  # before anything is started
+    except PortTaken as error:
+        raise ServiceError(f"{error} with --port") from error
+    broker = EmbeddedKafka(path / "kafka", on_progress=lambda step: console.print(f"  {step}"))
+    console.print(f"rater demo, its data in {path}")
+    try:
+        await asyncio.to_thread(broker.start)
+        settings = load_settings(
+            kafka_bootstrap=broker.bootstrap,
+            clickhouse_url=f"chdb:{path / 'clickhouse'}",
+            web_port=port,
+            topic_partitions=4,
+            group="rater-demo",
+        )
+        configure_logs(settings)
+        ledger = await asyncio.to_thread(open_ledger, settings, migrate=True)
+        try:
+            await create_topics(settings)
+            traffic = asyncio.create_task(_send(settings, rate, stop))
+            if seconds:
+                asyncio.get_running_loop().call_later(seconds, stop.set)
+            try:
+                await work(settings, ledger, BookFile(settings.tariff), stop, say_where)
+            finally:
+                stop.set()
+                await traffic
+        finally:
+            ledger.close()
+    except (KafkaUnavailable, PortTaken, StoreHeldError) as error:
+        raise ServiceError(str(error)) from error
+    except (*StoreErrors, *BrokerErrors) as error:
+        raise ServiceError(f"the demo had to stop: {error}") from error
+    finally:
+        await asyncio.to_thread(broker.stop)
+    console.print("stopped; nothing is left running")
+
+
+def say_where(url: str) -> None:
+    console.print(f"\n  [bold]{url}[/]   the statement, live; Ctrl-C stops all of it\n")
+
+
+async def _send(settings: Settings, rate: float, stop: asyncio.Event) -> None:
+    # A seed of its own each time: a second start makes new events beside the standing things.
+    simulator = Simulator(seed=int.from_bytes(os.urandom(4)))
+    await send_traffic(settings, simulator, rate=rate, steady=True, stop=stop)

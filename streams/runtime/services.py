@@ -1,0 +1,171 @@
+"""What a running process is made of: settings, ledger, book, worker, web; and how it ends."""
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+import pyarrow as pa
+import structlog
+
+from rater.tariff_file import TariffError
+from streams.base import faults
+from streams.base.books import BookFile
+from streams.base.settings import Settings
+from streams.ingest.startup import StartupError
+from streams.ingest.writer import first_line
+from streams.kafka.topics import BrokerErrors, PartitionCountError
+from streams.runtime.worker import Worker, WorkerFailedError, stop_on_signals, wait_briefly
+from streams.store.ledger import Ledger, StoreErrors, StoreHeldError, open_ledger
+from streams.web.app import create_app
+from streams.web.health import Health, StoreHealth
+from streams.web.serve import PortTakenError, WebServer
+
+# A thread that computes lets the others in after so long. Rating and columns compute for tens of
+# milliseconds, and a record passes three threads before it is rated: by Python's default of 5 ms it
+# is a third older when it is acknowledged than by 1 ms (10,000 events a second), and no more get
+# done. Rating asks for the interpreter again after each of Arrow's calls, so less is better still.
+SWITCH_S = 0.0002
+
+log = structlog.get_logger()
+
+
+class ServiceError(RuntimeError):
+    """A service could not start or had to stop; one line that says why and what to do."""
+
+
+def configure_logs(settings: Settings, level: int = logging.INFO) -> None:
+    """Our logs by structlog, as lines for people or as JSON; the libraries' from warnings up."""
+    renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
+    if settings.log_format == "console":
+        renderer = structlog.dev.ConsoleRenderer(pad_event_to=20)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=False,
+    )
+    # Its warnings repeat, with whole URLs, what we say in a line of our own.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    # Tells as errors what it waits for, such as a new broker's coordinator.
+    logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
+    logging.basicConfig(
+        force=True,
+        level=max(level, logging.WARNING),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+
+
+async def run_worker(settings: Settings) -> None:
+    """The worker with its health and metrics, until SIGTERM. Raises ServiceError."""
+    configure_logs(settings)
+    faults.arm(settings.fault)
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    book_file, ledger = await asyncio.to_thread(_open, settings)
+    try:
+        await work(settings, ledger, book_file, stop)
+    finally:
+        ledger.close()
+
+
+async def work(
+    settings: Settings,
+    ledger: Ledger,
+    book_file: BookFile,
+    stop: asyncio.Event,
+    on_url: Callable[[str], None] = lambda url: None,
+) -> None:
+    """A worker and its web on the running loop, until `stop` is set. Raises ServiceError."""
+    calm_collector()
+    choose_allocator()
+    sys.setswitchinterval(SWITCH_S)
+    worker = Worker(settings, ledger, book_file)
+    web = await start_web(settings, ledger, book_file, worker)
+    on_url(web.url)
+    log.info("worker_started", web=web.url, kafka=settings.kafka_bootstrap, group=settings.group)
+    try:
+        await worker.run(stop)
+    except (WorkerFailedError, StartupError, PartitionCountError) as error:
+        raise ServiceError(str(error)) from error
+    except BrokerErrors as error:
+        raise ServiceError(
+            f"Kafka at {settings.kafka_bootstrap} can't be used ({first_line(error)}); "
+            "is it running? RATER_KAFKA_BOOTSTRAP says where"
+        ) from error
+    finally:
+        await wait_briefly(asyncio.create_task(web.stop()))
+    log.info("worker_stopped")
+
+
+def calm_collector() -> None:
+    """Stops Python's garbage collector from running by itself; the worker's housekeeping calls it.
+
+    A batch is many small objects without cycles: the collector would walk all of them, again and
+    again, and find nothing (measured: a fifth of the worker's time, were it only to run seldom).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def choose_allocator() -> None:
+    """Lets Arrow allocate by jemalloc where it has it and its user has not said otherwise.
+
+    By Arrow's own choice each of the threads that rate keeps what it has freed: a worker that is
+    behind held a sixth more of the machine's memory.
+    """
+    backend = "jemalloc"
+    if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ and backend in pa.supported_memory_backends():
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
+
+
+async def run_api(settings: Settings) -> None:
+    """The page and the API alone, until SIGTERM. Raises ServiceError."""
+    configure_logs(settings)
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    book_file, ledger = await asyncio.to_thread(_open, settings)
+    try:
+        web = await start_web(settings, ledger, book_file, StoreHealth(ledger))
+        log.info("api_started", web=web.url)
+        await stop.wait()
+        await web.stop()
+    finally:
+        ledger.close()
+
+
+async def start_web(
+    settings: Settings, ledger: Ledger, book_file: BookFile, health: Health
+) -> WebServer:
+    web = WebServer(
+        create_app(ledger, lambda: book_file.book, settings, health),
+        settings.web_host,
+        settings.web_port,
+    )
+    try:
+        await web.start()
+    except PortTakenError as error:
+        raise ServiceError(str(error)) from error
+    return web
+
+
+def _open(settings: Settings) -> tuple[BookFile, Ledger]:
+    try:
+        return BookFile(settings.tariff), open_ledger(
+            settings, migrate=settings.clickhouse_url.startswith("chdb:")
+        )
+    except TariffError as error:
+        raise ServiceError(str(error)) from error
+    except StoreHeldError as error:
+        raise ServiceError(str(error)) from error
+    except StoreErrors as error:
+        raise ServiceError(
+            f"the store at {settings.clickhouse_url} can't be used ({first_line(error)}); "
+            "is it running, and was `rater migrate` run?"
+        ) from error

@@ -1,0 +1,1 @@
+"""The ledger: all that speaks SQL to ClickHouse or to the engine in the process."""

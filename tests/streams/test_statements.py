@@ -1,0 +1,287 @@
+"""What readers of the ledger see, against the independent oracle, on a mix of every kind."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from rater.events import to_us
+from rater.months import parse_month
+from rater.statement import statement_to_json
+from rater.tariff import Book
+from streams.kafka.simulate import Simulator
+from streams.maintenance.recurring import make_months
+from streams.rows.batch import Batch, Receipt
+from streams.store.ledger import Ledger
+from streams.store.statements import (
+    read_charge,
+    read_months,
+    read_products,
+    read_statement,
+    read_throughput,
+)
+from tests import oracle
+from tests.conftest import (
+    LOGGED_MS,
+    Log,
+    MakeLedger,
+    Rows,
+    assert_rows,
+    call,
+    comparable,
+    number,
+    rows_by_oracle,
+    rows_of,
+    subscription,
+    text,
+)
+
+MONTHS = ("2026-08", "2026-09", "2026-10")
+ACCOUNTS = ("acme", "globex", "initech")  # acme's months are New York's, the others' UTC's
+AS_OF = datetime.fromtimestamp(LOGGED_MS / 1000, UTC) + timedelta(days=1)
+
+
+def mixed_log(seed: int, size: int) -> Log:
+    """Simulated traffic of three months, then what real logs hold beside it: re-sends, conflicts,
+    status updates, ends of things, detections that disagree, corrections, what has no tariff."""
+    chance = random.Random(seed)
+    simulator = Simulator(seed=seed)
+    first = datetime(2026, 7, 31, tzinfo=UTC)
+    edges = [datetime(2026, month, 1, hour, tzinfo=UTC) for month in (8, 9, 10) for hour in (0, 4)]
+    log = Log(orjson.loads(event.value) for event in simulator.opening())
+    while len(log.events) < size:
+        now = first + timedelta(seconds=chance.randrange(92 * 86_400), microseconds=37)
+        if chance.random() < 0.2:  # at a month's edge, of one zone or the other
+            now = chance.choice(edges) + timedelta(seconds=chance.randrange(-90, 90))
+        for simulated in simulator.happen(now):
+            log.append(orjson.loads(simulated.value))
+        if chance.random() < 0.15:
+            log.append(echo(chance, chance.choice(log.events), len(log.events)))
+    return log
+
+
+def echo(chance: random.Random, event: Mapping[str, Any], n: int) -> Mapping[str, Any]:
+    """An event once more: as it was, in conflict, in another state, corrected, or too old."""
+    kind = event["kind"]
+    other = dict(event)
+    way = chance.choice(["same", "conflict", "follow", "revision", "old"])
+    if way == "conflict":
+        if kind in ("call", "dial"):
+            other["from"] = "+17135550100"
+        elif kind == "text":
+            other |= {"status": "undelivered", "segments": 9}
+        elif kind == "recording":
+            other["duration_s"] = 59
+        elif kind == "amd":
+            other["verdict"] = "fax"
+    elif way == "follow":
+        other["id"] = f"follow-{n}"
+        ends = {"recording": "stored_at", "number": "acquired_at", "subscription": "started_at"}
+        if kind in ends:
+            end = {"recording": "deleted_at", "number": "released_at", "subscription": "ended_at"}
+            started = datetime.fromisoformat(event[ends[kind]])
+            ended = started + timedelta(seconds=chance.randrange(60 * 86_400))
+            other[end[kind]] = min(ended, AS_OF - timedelta(days=1)).isoformat()
+        elif kind == "amd":
+            other["answered_at"] = event["dialed_at"]
+        elif kind == "text":
+            other |= {"segments": None, "body": "{" * chance.randrange(1, 400)}
+    elif way == "revision":
+        other["revision"] = 1
+    elif way == "old":
+        other["id"] = f"old-{n}"
+        if kind == "amd":
+            other["call_id"] = other["id"]
+        at = "2011-12-31T23:59:59.999999Z"
+        for name in ("dialed_at", "answered_at", "ended_at", "sent_at"):
+            if other.get(name):
+                other[name] = at
+    return other
+
+
+def make_all(ledger: Ledger, book: Book) -> None:
+    make_months(ledger, book, [parse_month(month) for month in MONTHS], as_of=AS_OF)
+
+
+def statements(ledger: Ledger, book: Book) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (account, month): comparable(
+            statement_to_json(read_statement(ledger, book, account, parse_month(month)))
+        )
+        for account in ACCOUNTS
+        for month in MONTHS
+    }
+
+
+def stretches_of(log: Log, chance: random.Random) -> Iterator[list[list[int]]]:
+    """Some of the log's records in any order, a few stretches at a time."""
+    places = [p for p in range(len(log.records)) if chance.random() < 0.6]
+    chance.shuffle(places)
+    while places:
+        taken, places = places[:400], places[400:]
+        yield [[place] for place in taken]
+
+
+@pytest.mark.parametrize("seed", [7])
+def test_a_mix_of_every_kind_is_charged_as_by_the_oracle_and_replays_change_nothing(
+    make_ledger: MakeLedger, book: Book, oracle_book: oracle.Book, seed: int
+) -> None:
+    chance = random.Random(seed)
+    log = mixed_log(seed, 3_000)
+    kinds = Counter(event["kind"] for event in log.events)
+    assert len(kinds) == 7
+    assert min(kinds.values()) >= 5
+    expected = oracle.rate_lines(log.events, oracle_book)
+    expected_rows = rows_by_oracle(expected, ACCOUNTS, MONTHS)
+    assert len(expected_rows) > 3_000
+
+    ledger = make_ledger()
+    ledger.write(log.batch(book))
+    make_all(ledger, book)
+    assert_rows(rows_in_months(ledger), expected_rows)
+    for (account, month), statement in statements(ledger, book).items():
+        assert statement == expected.statement(account, month)
+    # A detection is its call's: of several the oracle parks one, the ledger each.
+    waiting = ledger.query("SELECT DISTINCT kind, event_id FROM parked FINAL WHERE kind != 'amd'")
+    assert set(waiting) == {(p.kind, p.event_id) for p in expected.parked if p.kind != "amd"}
+
+    before, shown = rows_of(ledger), statements(ledger, book)
+    for stretches in stretches_of(log, chance):
+        ledger.write(log.batch(book, stretches))
+    make_all(ledger, book)
+    assert_rows(rows_of(ledger), before)
+    assert statements(ledger, book) == shown
+
+    backwards = make_ledger()
+    half = len(log.records) // 2
+    for part in (range(len(log.records) - 1, half, -1), range(half, -1, -1)):
+        backwards.write(log.batch(book, [[place] for place in part]))
+        make_all(backwards, book)  # also from half of what is known
+    assert_rows(rows_of(backwards), before)
+    assert statements(backwards, book) == shown
+
+
+def rows_in_months(ledger: Ledger) -> Rows:
+    return {name: row for name, row in rows_of(ledger).items() if name[1] in MONTHS}
+
+
+# ------------------------------------------------------------------ single answers
+
+
+def test_an_unknown_account_has_a_statement_of_nothing(ledger: Ledger, book: Book) -> None:
+    statement = statement_to_json(read_statement(ledger, book, "nobody", date(2026, 8, 1)))
+    assert [line["line"] for line in statement["lines"]] == [line for line, *_ in oracle.STATEMENT]
+    assert {line["charge"] for line in statement["lines"]} == {"0"}
+    assert (statement["total"], statement["status"], statement["zone"]) == (
+        "0.00", "estimate", "UTC",
+    )  # fmt: skip
+    assert read_months(ledger, "nobody") == []
+    assert read_charge(ledger, "nobody", "call-1") == []
+    assert read_products(ledger, "nobody", date(2026, 8, 1)) == []
+
+
+MONTH_EDGES = [
+    # account    dialed at                      | month
+    ("acme",     "2026-09-01T03:59:59.999999Z",   "2026-08"),
+    ("acme",     "2026-09-01T04:00:00Z",          "2026-09"),
+    ("acme",     "2026-12-01T04:59:59Z",          "2026-11"),  # winter time: five hours
+    ("acme",     "2026-12-01T05:00:00Z",          "2026-12"),
+    ("globex",   "2026-08-31T23:59:59.999999Z",   "2026-08"),
+    ("globex",   "2026-09-01T00:00:00Z",          "2026-09"),
+    ("globex",   "2026-09-01T01:59:59+02:00",     "2026-08"),
+]  # fmt: skip
+
+
+def test_a_call_belongs_to_the_month_of_its_dialing_in_the_accounts_zone(
+    ledger: Ledger, book: Book
+) -> None:
+    events = [
+        call(
+            id=f"call-{n}", account_id=account, dialed_at=at, answered_at=None,
+            ended_at=(datetime.fromisoformat(at) + timedelta(hours=1)).isoformat(),
+        )
+        for n, (account, at, _) in enumerate(MONTH_EDGES)
+    ]  # fmt: skip
+    log = Log(events)
+    log.records = [(k, r._replace(timestamp=LOGGED_MS * 2)) for k, r in log.records]
+    ledger.write(log.batch(book))
+    rows = ledger.query(
+        "SELECT account_id, formatDateTime(month, '%Y-%m') FROM rated_rows ORDER BY event_id"
+    )
+    assert rows == [(account, month) for account, _, month in MONTH_EDGES]
+
+
+def test_months_are_the_ones_with_rows_newest_first(ledger: Ledger, book: Book) -> None:
+    ledger.write(
+        Log(
+            [
+                text(),
+                text(id="text-2", sent_at="2025-12-31T12:00:00Z"),
+                text(id="text-3", account_id="other", sent_at="2026-01-31T12:00:00Z"),
+            ]
+        ).batch(book)
+    )
+    assert read_months(ledger, "acme") == [date(2026, 8, 1), date(2025, 12, 1)]
+
+
+def test_products_are_the_subscriptions_that_stood_in_the_month(ledger: Ledger, book: Book) -> None:
+    events = [
+        subscription(),
+        subscription(id="s2", subscription_id="S2", product="office-phone"),
+        subscription(id="s3", subscription_id="S3", started_at="2026-09-01T04:00:00Z"),
+        subscription(id="s4", account_id="other", subscription_id="S4"),
+    ]
+    ledger.write(Log(events).batch(book))
+    make_all(ledger, book)
+    assert read_products(ledger, "acme", date(2026, 8, 1)) == [
+        {"product": "office-phone", "subscription_id": "S2", "charge": "19"},
+        {"product": "power-dialer", "subscription_id": "S", "charge": "49"},
+    ]
+
+
+def test_a_subscription_that_changed_its_product_is_one_product(ledger: Ledger, book: Book) -> None:
+    events = [subscription(product="office-phone"), subscription(id="s2", product="power-dialer")]
+    ledger.write(Log(events).batch(book))
+    make_all(ledger, book)
+    assert read_products(ledger, "acme", date(2026, 8, 1)) == [
+        {"product": "power-dialer", "subscription_id": "S", "charge": "49"},
+    ]
+
+
+def test_a_subscription_that_was_voided_is_no_product(ledger: Ledger, book: Book) -> None:
+    ledger.write(Log([subscription()]).batch(book))
+    make_all(ledger, book)
+    month = date(2026, 8, 1)
+    later_us = to_us(datetime.now(UTC) + timedelta(hours=1))
+    ledger.void_monthly(month, ("acme", "subscriptions", "S"), read_us=later_us)
+    assert read_products(ledger, "acme", month) == []
+
+
+def test_a_charge_explains_itself(ledger: Ledger, book: Book) -> None:
+    ledger.write(Log([call(), number()]).batch(book))
+    make_all(ledger, book)
+    (row,) = read_charge(ledger, "acme", "call-1")
+    assert row | {"offset": 0} == {
+        "line": "calls", "event_id": "call-1", "month": "2026-08", "direction": "outbound",
+        "occurred_at": "2026-08-10T12:00:00Z", "answered_at": "2026-08-10T12:00:10Z",
+        "ended_at": "2026-08-10T12:01:01Z", "event_status": "completed", "raw_seconds": 61,
+        "billed_seconds": 120, "billed": 2, "unit": "minute", "unit_price": "0.013", "per": 1,
+        "charge": "0.026", "tax_federal": "0.00607464", "tax_state": "0.00065",
+        "tax_local": "0.000767", "tax_rule": row["tax_rule"], "tariff": "standard",
+        "tariff_version": "2012-01-01T00:00:00Z",
+        "rule": "calls outbound +1*: 0.013 per minute, 60/60 s from dial",
+        "topic": "usage.call.v1", "partition": 0, "offset": 0,
+    }  # fmt: skip
+    months = [row["month"] for row in read_charge(ledger, "acme", "+12125550100")]
+    assert months == list(MONTHS)
+
+
+def test_the_throughput_is_of_the_last_ten_seconds_and_of_every_worker(ledger: Ledger) -> None:
+    assert read_throughput(ledger) == 0
+    receipts = [Receipt("usage.call.v1", n, 0, 29, 30, 30, 30, 0, 0, 0, 0) for n in range(2)]
+    ledger.write(Batch(receipts=receipts))
+    assert read_throughput(ledger) == 6
