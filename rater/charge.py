@@ -21,6 +21,10 @@ class Terms(NamedTuple):
     sender: str
     carrier: str
     registered: str
+    number_type: str
+    product: str
+    recorded: str
+    dialed: bool
     event_status: str
     unit: str
     unit_price: int
@@ -46,6 +50,7 @@ class Cost(NamedTuple):
     tax_status: str
     tax_rule: str
     rule: str
+    stood_us: int = 0  # of an asset in the month, where that decides its charge
 
 
 class Charge(NamedTuple):
@@ -64,6 +69,10 @@ class Charge(NamedTuple):
     group_id: str
     campaign_id: str
     call_id: str
+    user_id: str
+    team: str
+    verdict: str
+    encoding: str
     occurred_us: int
     answered_us: int | None
     ended_us: int | None

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 Codes = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.int64]  # as codes, but for gaps and order
-Numbers = npt.NDArray[np.int64]  # of events, by their place among others
+Indexes = npt.NDArray[np.int64]  # of events or rows, among others
 
 _CODES_END = 1 << 31  # there are fewer events than that
 
@@ -41,13 +41,13 @@ def pair(left: Keys, right: Keys) -> Keys:
     return left * (int(right.max(initial=0)) + 1) + right
 
 
-def firsts_of(codes: Codes) -> Numbers:
+def firsts_of(codes: Codes) -> Indexes:
     """Where each code stands first, by code."""
     firsts = np.empty(int(codes.max(initial=-1)) + 1, np.int64)
     firsts[codes[::-1]] = np.arange(len(codes))[::-1]  # what is assigned last stays
     return firsts
 
 
-def pick(values: Sequence[int], codes: Codes) -> Numbers:
+def pick(values: Sequence[int], codes: Codes) -> Indexes:
     """Of each code its value."""
     return np.array(values, np.int64)[codes]

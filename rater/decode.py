@@ -1,34 +1,36 @@
 """From a record's bytes to its event, or to the reason why it is none.
 
-`decode` is the rule, for one record. `decode_all` does the same for many, faster where all of them
-are well: most is then looked at for all together.
+`decode` is the rule, for one record. `decode_all` does the same for many: those that are sure to be
+well come by column, all others one by one.
 """
 
-import json
+import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from rater.events import EPOCH, KINDS, Event, Kind, bad_time, to_us
-from rater.facts import Facts, Instants, are_in_time, facts_of, read
+from rater.codes import Indexes
+from rater.event_columns import MAX_RECORD_BYTES, EventColumns, read
+from rater.event_rows import check, span
+from rater.instants import Instants, to_us
+from rater.kinds import KINDS
+from rater.kinds.event import Event
+from rater.kinds.kind import Kind
+from rater.names_once import name_twice
 from rater.reject import Reason, Reject
 
-MAX_RECORD_BYTES = 1_048_576
-MAX_AHEAD = timedelta(minutes=5)
-ONE_BY_ONE = 64  # records of which one is bad
-
-_MICROSECOND = timedelta(microseconds=1)
+MAX_AHEAD_US = 300_000_000
+MESSAGE_MAX = 200  # characters
 
 
 def decode(kind: Kind, raw: bytes | None, received_us: int) -> Event | Reject:
     """The event that a record's value is, or why it is none. Never raises on data.
 
     `received_us` is when the log received the record (the broker's timestamp): an event that
-    happened more than five minutes later than that is refused. Source: domain.md, Bad input.
+    happened more than five minutes later than that is refused. Source: docs/rules.md, Bad input.
     """
     if not raw:
         return Reject(Reason.EMPTY, f"the record has no value; send a {kind.name} event as JSON")
@@ -40,19 +42,18 @@ def decode(kind: Kind, raw: bytes | None, received_us: int) -> Event | Reject:
         if not raw.isascii():
             raw.decode()  # msgspec reads no text of a field that it skips
         event = kind.decode(raw)
-        twice = _name_twice(raw)
+        twice = name_twice(raw)
     except msgspec.ValidationError as error:
-        return _reject_field(str(error))
+        return _reject_field(kind, str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Reject(Reason.BAD_JSON, f"not a JSON object: {error}")
+        return Reject(Reason.BAD_JSON, f"not a JSON object: {error}"[:MESSAGE_MAX])
     if twice is not None:
-        return Reject(Reason.DUPLICATE_KEY, f"the name {twice!r} stands twice; send it once")
-    if (reject := event.check()) is not None:
+        name = repr(twice)[: MESSAGE_MAX // 2]
+        return Reject(Reason.DUPLICATE_KEY, f"the name {name} stands twice; send it once")
+    if (reject := check(event)) is not None:
         return reject
-    first, last = event.span()
-    if first < EPOCH:
-        return bad_time(f"{first} is before 1970: check the producer's clock")
-    if last > _latest(received_us):
+    _, last = span(event)
+    if to_us(last) > received_us + MAX_AHEAD_US:
         return Reject(
             Reason.IN_FUTURE,
             f"{last} is {(to_us(last) - received_us) // 1_000_000} s after the log received it; "
@@ -61,48 +62,29 @@ def decode(kind: Kind, raw: bytes | None, received_us: int) -> Event | Reject:
     return event
 
 
-@lru_cache(maxsize=1024)  # records of a batch were received together
-def _latest(received_us: int) -> datetime:
-    return EPOCH + received_us * _MICROSECOND + MAX_AHEAD
+class Decoded(NamedTuple):
+    """What many records are: columns of events, and each of the others, by the record's index."""
+
+    columns: EventColumns | None
+    rows: Indexes  # of the columns' events
+    others: list[tuple[int, Event | Reject]]
 
 
 def decode_all(
     kind: Kind, raws: Sequence[bytes | None], received_us: Sequence[int] | Instants
-) -> tuple[Sequence[Event | Reject], Facts | None]:
-    """`decode` of each; and the facts of all, where all were well at the first look.
-
-    Never of a monthly kind. Facts that are None say nothing of the events.
-    """
-    if not kind.monthly and (well := _decode_well(kind, raws, received_us)) is not None:
-        return well
-    if kind.monthly or len(raws) <= ONE_BY_ONE:
-        return [
-            decode(kind, raw, int(at_us)) for raw, at_us in zip(raws, received_us, strict=True)
-        ], None
-    # One bad record costs the others a second look, not one each.
-    half = len(raws) // 2
-    first, _ = decode_all(kind, raws[:half], received_us[:half])
-    second, _ = decode_all(kind, raws[half:], received_us[half:])
-    return [*first, *second], None
-
-
-def _decode_well(
-    kind: Kind, raws: Sequence[bytes | None], received_us: Sequence[int] | Instants
-) -> tuple[Sequence[Event], Facts] | None:
-    """What `decode_all` gives where `decode` refuses none of them; None where there are doubts."""
-    present = [raw for raw in raws if raw]
-    if not present or len(present) < len(raws) or max(map(len, present)) > MAX_RECORD_BYTES:
-        return None
-    try:
-        events = list(map(kind.decode, present))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    table = read(kind, present)
-    if table is None:
-        return None
-    facts = facts_of(kind, events, table)
-    latest_us = np.asarray(received_us, np.int64) + MAX_AHEAD // _MICROSECOND
-    return (events, facts) if are_in_time(facts, latest_us) else None
+) -> Decoded:
+    """What `decode` says of each; a kind with a lifecycle has no columns."""
+    received = np.asarray(received_us, np.int64)
+    columns, rows = None, np.empty(0, np.int64)
+    if kind.usage is not None:
+        columns, rows = read(kind, raws, received + MAX_AHEAD_US)
+    is_other: npt.NDArray[np.bool_] = np.ones(len(raws), np.bool_)
+    is_other[rows] = False
+    others = [
+        (index, decode(kind, raws[index], int(received[index])))
+        for index in np.flatnonzero(is_other).tolist()
+    ]
+    return Decoded(columns, rows, others)
 
 
 def decode_line(raw: bytes, received_us: int) -> Event | Reject:
@@ -112,9 +94,9 @@ def decode_line(raw: bytes, received_us: int) -> Event | Reject:
     except msgspec.ValidationError as error:
         return Reject(Reason.WRONG_KIND, f"{error}; say kind, one of {', '.join(KINDS)}")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Reject(Reason.BAD_JSON, f"not a JSON object: {error}")
+        return Reject(Reason.BAD_JSON, f"not a JSON object: {error}"[:MESSAGE_MAX])
     if name not in KINDS:
-        return Reject(Reason.WRONG_KIND, f"kind {name!r} is none of {', '.join(KINDS)}")
+        return Reject(Reason.WRONG_KIND, f"kind is none of {', '.join(KINDS)}")
     return decode(KINDS[name], raw, received_us)
 
 
@@ -125,24 +107,18 @@ class _KindOfLine(msgspec.Struct):
 _KIND_OF_LINE = msgspec.json.Decoder(_KindOfLine)
 
 
-def _name_twice(raw: bytes) -> str | None:
-    found: str | None = None
-
-    def pairs(items: list[tuple[str, Any]]) -> None:
-        nonlocal found
-        names = set()
-        for name, _ in items:
-            if name in names:
-                found = name
-            names.add(name)
-
-    # Numbers stay text: Python reads no integer of more than 4,300 digits.
-    json.loads(raw, object_pairs_hook=pairs, parse_int=str, parse_float=str)
-    return found
-
-
-def _reject_field(error: str) -> Reject:
-    """msgspec's message names the field and what it expects, and not the value: fit for a log."""
+def _reject_field(kind: Kind, error: str) -> Reject:
+    """msgspec's message names the field and what it expects; a value it repeats is cut out."""
     if error.endswith("`$.kind`"):
-        return Reject(Reason.WRONG_KIND, f"{error}: the kind disagrees with the topic")
-    return Reject(Reason.BAD_FIELD, error)
+        return Reject(Reason.WRONG_KIND, f"the kind disagrees with the topic: send {kind.name}")
+    word = _WORD.fullmatch(error)
+    if word is not None:
+        words = next(
+            (field.type for field in kind.fields.values() if field.encode_name == word[1]), ""
+        )
+        allowed = ", ".join(re.findall(r"'([^']*)'", str(words)))
+        error = f"Expected one of {allowed} - at `$.{word[1]}`"
+    return Reject(Reason.BAD_FIELD, error[:MESSAGE_MAX])
+
+
+_WORD = re.compile(r"Invalid enum value .* - at `\$\.([a-z_]+)`", re.DOTALL)

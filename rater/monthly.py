@@ -9,12 +9,12 @@ from datetime import date
 from typing import NamedTuple
 
 from rater.charge import Charge
-from rater.events import Parties, State, Usage
 from rater.money import divide_half_even
 from rater.months import month_bounds_us
 from rater.price import Bill
 from rater.rate import Parked, charge_of, find_price
 from rater.tariff import Book
+from rater.usage import RowFacts, State, Usage
 
 
 class Telling(NamedTuple):
@@ -67,6 +67,8 @@ def charge_month(
 ) -> tuple[list[MonthlyCharge], list[tuple[Telling, Parked]]]:
     """The month's charges of the things that stood in it, and those that have no price.
 
+    Of an asset without a line, such as a campaign, nothing is charged.
+
     Owned at any time in the month costs the whole month, unless the price says `prorate`. A number
     released and acquired again in one month is charged once. A month that has not begun by `as_of`
     in the account's zone has none. `charged` names (account, line,
@@ -74,7 +76,7 @@ def charge_month(
     """
     stood: dict[tuple[str, str, str], list[Telling]] = {}
     absent: dict[tuple[str, str, str], Telling] = {}
-    for telling in settle(tellings):
+    for telling in settle(one for one in tellings if one.state.line):
         key = (telling.account_id, telling.state.line, telling.state.billed_as)
         bounds = _bounds(telling, month, book)
         from_us, until_us = _within(telling.state, bounds)
@@ -139,9 +141,9 @@ def _charge(same: list[Telling], month: date, book: Book, *, stood: bool = True)
         prorated = divide_half_even(bill.charge * stood_us, end_us - start_us)
         bill = bill._replace(charge=prorated, rule=bill.rule + share)
     usage = Usage((state.line,), state.dims, state.number, at_us, ended_us=state.until_us)
-    parties = Parties(to=state.number, call_id=state.call_id)
+    facts = RowFacts(to=state.number, call_id=state.call_id)
     charge = charge_of(
-        telling.account_id, telling.event_id, state.billed_as, parties,
+        telling.account_id, telling.event_id, state.billed_as, facts,
         telling.kind, usage, book, version, price, bill,
     )  # fmt: skip
     return charge if stood else charge.changed(status="voided")

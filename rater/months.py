@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from rater.events import to_us
+from rater.instants import to_us
 
 FOREVER_US = 2**62
 _QUARTER_HOUR_US = 900_000_000

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rater.billable import billed_seconds
-from rater.events import DIMENSIONS, Dims, Usage
-from rater.facts import NEVER, Instants
+from rater.instants import NEVER, Instants
 from rater.money import ROUNDINGS, format_nanos
+from rater.usage import DIMENSIONS, Dims, Usage
 
 SECOND_US = 1_000_000
 TIME_UNITS = {"minute": 60, "second": 1}
@@ -68,7 +68,7 @@ class Bill(NamedTuple):
     rule: str
 
 
-class Price(msgspec.Struct, kw_only=True, gc=False):
+class Price(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A connection fee and a rate per units, in increments from a start.
 
     Rates and fees are nanos of the currency; increments are seconds; instants are microseconds.
@@ -92,7 +92,6 @@ class Price(msgspec.Struct, kw_only=True, gc=False):
     valid_from_us: int
     valid_until_us: int
     place: str  # file and line, for messages
-    rule: str = ""
 
     def rank(self) -> tuple[int, int, int]:
         """Which price goes first where several match: forms of numbers, prefix, keys matched."""
@@ -101,24 +100,20 @@ class Price(msgspec.Struct, kw_only=True, gc=False):
 
     def describe(self) -> str:
         """The rule in words, kept on every row for a dispute."""
-        if not self.rule:
-            matched = " ".join(
-                f"registered={value}" if name == "registered" else value
-                for name, value in self.match
-            )
-            per = self.unit if self.per == 1 else f"{self.per} {self.unit}s"
-            words = [self.line, matched, f"{self.prefix}*" if self.prefix else ""]
-            rule = f"{' '.join(filter(None, words))}: {format_nanos(self.rate)} per {per}"
-            if self.unit in TIME_UNITS:
-                rule += f", {self.first}/{self.following} s from {self.start}"
-                rule += f", at least {self.minimum} s" if self.minimum else ""
-            elif self.start == "answer":
-                rule += ", if answered"
-            rule += f", connection fee {format_nanos(self.connection_fee)}" * bool(
-                self.connection_fee
-            )
-            self.rule = rule + ", prorated" * self.prorate
-        return self.rule
+        matched = " ".join(
+            f"{name}={value}" if name in ("registered", "recorded") else value
+            for name, value in self.match
+        )
+        per = self.unit if self.per == 1 else f"{self.per} {self.unit}s"
+        words = [self.line, matched, f"{self.prefix}*" if self.prefix else ""]
+        rule = f"{' '.join(filter(None, words))}: {format_nanos(self.rate)} per {per}"
+        if self.unit in TIME_UNITS:
+            rule += f", {self.first}/{self.following} s from {self.start}"
+            rule += f", at least {self.minimum} s" if self.minimum else ""
+        elif self.start == "answer":
+            rule += ", if answered"
+        rule += f", connection fee {format_nanos(self.connection_fee)}" * bool(self.connection_fee)
+        return rule + ", prorated" * self.prorate
 
     def raw_seconds(self, usage: Usage) -> int:
         """How long the usage lasted from the price's start; 0 without an end, or unanswered."""
@@ -175,7 +170,7 @@ class Price(msgspec.Struct, kw_only=True, gc=False):
             billed = segments if self.unit == "segment" else 1
         divide: Callable[[int, int], int] = ROUNDINGS[self.rounding]
         charge = self.connection_fee + divide(self.rate * billed, self.per)
-        return Bill(raw_seconds, seconds, billed, charge, self.rule or self.describe())
+        return Bill(raw_seconds, seconds, billed, charge, self.describe())
 
 
 View = list[tuple[int, dict[str, Price]]]  # prefix length and the prices by such a prefix
@@ -196,8 +191,6 @@ class Prices:
     `find` costs the same with 200,000 prefixes as with 200: a probe per distinct prefix length.
     """
 
-    VIEWS_MAX = 4_096
-
     def __init__(self, prices: list[Price]) -> None:
         patterns: dict[str, dict[Match, dict[str, Price]]] = {}
         for price in prices:
@@ -211,7 +204,6 @@ class Prices:
             ]
             for line, of_line in patterns.items()
         }
-        self._views: dict[tuple[str, Dims], View] = {}
 
     def find(self, line: str, dims: Dims, number: str) -> Price | None:
         """The price that goes first by `Price.rank`, or None where nothing matches."""
@@ -219,9 +211,6 @@ class Prices:
 
     def view(self, line: str, dims: Dims) -> View:
         """The probes for usages that answer a match alike: what goes first stands first."""
-        return self._views.get((line, dims)) or self._view(line, dims)
-
-    def _view(self, line: str, dims: Dims) -> View:
         facts = dict(zip(DIMENSIONS, dims, strict=True))
         probes = []
         for match, by_prefix, lengths in self._patterns.get(line, ()):
@@ -229,8 +218,4 @@ class Prices:
                 forms = sum(name in ("from", "to") for name, _ in match)
                 probes += [((forms, length, len(match)), by_prefix) for length in lengths]
         probes.sort(key=lambda probe: probe[0], reverse=True)  # stable: ties by place in the file
-        view = [(length, by_prefix) for (_, length, _), by_prefix in probes]
-        if len(self._views) >= self.VIEWS_MAX:  # carriers are any text: bound what is remembered
-            self._views.clear()
-        self._views[line, dims] = view
-        return view
+        return [(length, by_prefix) for (_, length, _), by_prefix in probes]

@@ -1,8 +1,9 @@
 """Rating: an event and the tariff book give charges, or the reason why it must wait for a price.
 
-What usages of one shape have in common is looked up once and remembered, within bounds, beside the
-book: their prices, month and taxes until the next edge in time (`Shape`), their terms under a price
-and what a quantity costs by them (`Pricing`). `find_price` and `Price.bill` say what is remembered.
+What usages of one shape have in common is looked up once and remembered, within bounds, by
+whoever rates (`Memo`): their prices, month and taxes until the next edge in time (`Shape`), their
+terms under a price and what a quantity costs by them (`Pricing`). `find_price` and `Price.bill` say
+what is remembered.
 """
 
 from collections.abc import Callable
@@ -12,11 +13,13 @@ from functools import partial
 from typing import NamedTuple
 
 from rater.charge import Charge, Cost, Terms, new_charge
-from rater.events import Dims, Event, Parties, Usage
+from rater.event_rows import facts_of, identity_of, usage_of
+from rater.kinds.event import Event
 from rater.months import month_bounds_us, month_of
 from rater.price import Bill, Price, View, find_by_prefix
-from rater.tariff import Account, Book, Span
+from rater.tariff import Account, Book, Memo, Span
 from rater.tax import CALL_LINES, NO_TABLE, TaxRule
+from rater.usage import Dims, RowFacts, Usage
 
 
 class Wait(StrEnum):
@@ -38,34 +41,36 @@ class Parked(NamedTuple):
 TEXT_LINES = frozenset({"texts", "carrier_fees"})
 
 
-def rate(event: Event, book: Book) -> list[Charge] | Parked:
+def rate(event: Event, book: Book, memo: Memo | None = None) -> list[Charge] | Parked:
     """The charges of an event, one for each line of its usage; none for the monthly kinds.
 
-    Pure and total: no clock, no I/O, never raises on an event. If one line has no price the whole
-    event is parked. Source: domain.md, Prices; design.md, law 4.
+    `memo` is what was remembered of this book, by this caller alone. Pure and total: no clock, no
+    I/O, never raises on an event. If one line has no price the whole event is parked.
+    Source: domain.md, Prices; design.md, law 4.
     """
     if event.revision:
         return Parked(
             Wait.CORRECTION, f"revision {event.revision} corrects an event; not built yet"
         )
-    usage = event.usage()
+    usage = usage_of(event)
     if usage is None:
         return []
     account = book.account(event.account_id)
-    shape = find_shape(book, account, event.kind, usage)
+    memo = memo or Memo()
+    shape = find_shape(book, memo, account, event.kind, usage)
     if isinstance(shape, Parked):
         return shape
-    identity, parties = event.identity(), event.parties()
+    identity, facts = identity_of(event), facts_of(event)
     charges = []
     for priced in shape.lines:
         price = find_by_prefix(priced.view, usage.number)
         if price is None:
             return _no_price(account, priced.line, usage.dims, usage.number)
-        pricing = priced.pricing(price, book, account, event.kind, usage, shape)
+        pricing = priced.pricing(price, book, memo, account, event.kind, usage, shape)
         charges.append(
             new_charge(
                 (
-                    event.account_id, identity, 0, event.id, *parties,
+                    event.account_id, identity, 0, event.id, *facts,
                     usage.at_us, usage.answered_us, usage.ended_us,
                     pricing.terms, pricing.cost(usage),
                 )
@@ -101,18 +106,25 @@ class PricedLine(NamedTuple):
     pricings: dict[int, "Pricing"]  # by the price's id
 
     def pricing(
-        self, price: Price, book: Book, account: Account, kind: str, usage: Usage, shape: Shape
+        self,
+        price: Price,
+        book: Book,
+        memo: Memo,
+        account: Account,
+        kind: str,
+        usage: Usage,
+        shape: Shape,
     ) -> "Pricing":
         """What such usages of this price have in common; remembered."""
         pricing = self.pricings.get(id(price))
         if pricing is None:
-            book.memo.make_room()
+            memo.make_room()
             terms = terms_of(
                 kind, self.line, usage, shape.month, price, book, account, shape.version
             )
-            terms = book.memo.terms.setdefault(terms, terms)
+            terms = memo.terms.setdefault(terms, terms)
             pricing = self.pricings[id(price)] = Pricing(
-                terms, price, price.why_free(usage), self.tax_rule, book
+                terms, price, price.why_free(usage), self.tax_rule, book, memo
             )
         return pricing
 
@@ -131,6 +143,7 @@ class Pricing:
         free: str,
         tax_rule: Callable[[States], TaxRule],
         book: Book,
+        memo: Memo,
     ) -> None:
         self.terms = terms
         self.price = price
@@ -138,7 +151,7 @@ class Pricing:
         self._tax_rule = tax_rule
         self.by_states = book.taxes is not None and terms.line in CALL_LINES
         self._counts_segments = terms.line in TEXT_LINES
-        self._memo = book.memo
+        self._memo = memo
         self._costs: dict[States, dict[Quantity, Cost]] = {}
 
     def cost(self, usage: Usage) -> Cost:
@@ -166,14 +179,14 @@ class Pricing:
         return costs
 
 
-def find_shape(book: Book, account: Account, kind: str, usage: Usage) -> Shape | Parked:
+def find_shape(book: Book, memo: Memo, account: Account, kind: str, usage: Usage) -> Shape | Parked:
     """By what a usage is priced, or what is missing."""
     at_us = usage.at_us
     key = (
         id(account), kind, usage.lines, usage.dims, usage.status, usage.dialed,
         usage.answered_us is None,
     )  # fmt: skip
-    shapes: tuple[Shape, ...] = book.memo.shapes.get(key, ())
+    shapes: tuple[Shape, ...] = memo.shapes.get(key, ())
     for shape in shapes:
         if shape.from_us <= at_us < shape.until_us:
             return shape
@@ -190,8 +203,8 @@ def find_shape(book: Book, account: Account, kind: str, usage: Usage) -> Shape |
         lines.append(PricedLine(line, span.prices.view(line, usage.dims), tax_rule, {}))
     starts, ends = zip(*edges, strict=True)
     shape = Shape(max(starts), min(ends), month, span.version, tuple(lines))
-    book.memo.make_room()
-    book.memo.shapes[key] = (shape, *shapes)
+    memo.make_room()
+    memo.shapes[key] = (shape, *shapes)
     return shape
 
 
@@ -246,11 +259,12 @@ def terms_of(
     kind: str, line: str, usage: Usage, month: date,
     price: Price, book: Book, account: Account, version: str,
 ) -> Terms:  # fmt: skip
-    direction, media, device, sender, carrier, registered, *_ = usage.dims
+    (direction, media, device, sender, carrier, registered, _, _, number_type, product,
+     recorded) = (answer or "" for answer in usage.dims)  # fmt: skip
     return Terms(
-        month, line, kind,
-        direction or "", media or "", device or "", sender or "", carrier or "", registered or "",
-        usage.status, price.unit, price.rate, price.per, price.connection_fee,
+        month, line, kind, direction, media, device, sender, carrier, registered, number_type,
+        product, recorded, usage.dialed, usage.status,
+        price.unit, price.rate, price.per, price.connection_fee,
         book.currency, account.tariff, version,
     )  # fmt: skip
 
@@ -264,7 +278,7 @@ def cost_of(segments: int, bill: Bill, tax_rule: TaxRule) -> Cost:
 
 
 def charge_of(
-    account_id: str, event_id: str, identity: str, parties: Parties,
+    account_id: str, event_id: str, identity: str, facts: RowFacts,
     kind: str, usage: Usage, book: Book, version: str, price: Price, bill: Bill,
 ) -> Charge:  # fmt: skip
     """The ledger row of one line's usage billed apart from any event: of what stood in a month."""
@@ -272,7 +286,7 @@ def charge_of(
     (line,) = usage.lines
     month = month_of(usage.at_us, account.zone)
     return Charge(
-        account_id, identity, 0, event_id, *parties,
+        account_id, identity, 0, event_id, *facts,
         usage.at_us, usage.answered_us, usage.ended_us,
         terms_of(kind, line, usage, month, price, book, account, version),
         cost_of(0, bill, _tax_rule(book, account, line, usage.at_us, NO_STATES)),

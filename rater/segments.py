@@ -14,6 +14,11 @@ GSM_7_ALONE, GSM_7_JOINED = 160, 153
 UCS_2_ALONE, UCS_2_JOINED = 70, 67
 
 
+def encoding_of(body: str) -> str:
+    """`gsm7`, or `ucs2` where one character is outside GSM-7."""
+    return "gsm7" if (GSM_7 | GSM_7_EXTENSION).issuperset(body) else "ucs2"
+
+
 def count_segments(body: str) -> int:
     """Segments a message body needs; an empty body is one.
 

@@ -69,7 +69,10 @@ class Tariff:
 
 
 class Memo:
-    """What rating remembers of a book. Emptied when it holds too much: it can be found again."""
+    """What one caller remembers of a book as it rates: never of two books, never for two threads.
+
+    Emptied when it holds too much: it can be found again.
+    """
 
     def __init__(self, room: int = 262_144) -> None:
         self._room = room
@@ -103,7 +106,6 @@ class Book:
         alike = {account: account for account in accounts.values()}
         self.accounts = {name: alike[account] for name, account in accounts.items()}
         self.taxes = taxes
-        self.memo = Memo()
         self._default = self.accounts["default"]
 
     def account(self, account_id: str) -> Account:

@@ -20,7 +20,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec.structs import replace
 
 from rater.charge import format_us
-from rater.events import normal_carrier, to_us
+from rater.instants import to_us
+from rater.kinds.text import normal_carrier
 from rater.money import NANOS, ROUNDINGS, MoneyError, format_nanos, parse_nanos
 from rater.months import FOREVER_US
 from rater.price import LINES, STATUSES, WORDS, Match, Price

@@ -11,7 +11,8 @@ import orjson
 import pytest
 
 import schemas
-from rater.events import KINDS, Kind
+from rater.kinds import KINDS
+from rater.kinds.kind import Kind
 from rater.tariff import Book
 from rater.tariff_file import load_book
 from streams.base.settings import Settings
@@ -202,9 +203,16 @@ def subscription(**more: Any) -> Event:
     } | more  # fmt: skip
 
 
+def campaign(**more: Any) -> Event:
+    return {
+        "kind": "campaign", "id": "campaign-1", "account_id": "acme", "campaign_id": "spring",
+        "name": "Spring sale", "detection": True, "since": "2026-08-10T12:00:00Z",
+    } | more  # fmt: skip
+
+
 SAMPLES = {
     "call": call, "text": text, "dial": dial, "amd": amd, "recording": recording,
-    "number": number, "subscription": subscription,
+    "number": number, "subscription": subscription, "campaign": campaign,
 }  # fmt: skip
 
 

@@ -272,6 +272,7 @@ FACTS = {  # what a price can match on, by kind of event
     "recording": (),
     "number": ("number_type",),
     "subscription": ("product",),
+    "campaign": (),
 }
 
 

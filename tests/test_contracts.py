@@ -12,7 +12,8 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 import schemas
 from rater.decode import decode
-from rater.events import KINDS, to_us
+from rater.instants import to_us
+from rater.kinds import KINDS
 from rater.reject import Reject
 from streams.kafka.contracts import contracts
 from streams.kafka.simulate import Simulator
@@ -78,7 +79,8 @@ CHANGES: list[tuple[str, dict[str, Any], bool]] = [
     ("text",          {"segments": 0},                    False),
     ("text",          {"segments": 65_536},               False),
     ("text",          {"segments": None, "body": "x"},    True),
-    ("amd",           {"verdict": "robot"},               False),
+    ("amd",           {"verdict": "robot"},               True),
+    ("amd",           {"verdict": 7},                     False),
     ("recording",     {"duration_s": -1},                 False),
     ("recording",     {"duration_s": 1.5},                False),
     ("recording",     {"duration_s": 86_401},             False),

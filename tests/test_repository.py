@@ -104,7 +104,9 @@ OWNERS = [
     ("clickhouse_connect",  {"streams/store/"}),
     ("chdb",                set()),
     ("pyarrow",             {"streams/store/",
-                             "rater/facts.py", "rater/codes.py",  # columns, in memory
+                             # columns, in memory
+                             "rater/event_columns.py", "rater/rate_columns.py", "rater/codes.py",
+                             "rater/instants.py", "rater/kinds/checks.py",
                              "streams/runtime/services.py"}),  # their allocator
     ("aiokafka",            {"streams/ingest/transport.py", "streams/kafka/"}),
     ("faust",               {"streams/ingest/", "streams/runtime/worker.py"}),

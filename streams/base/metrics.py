@@ -3,7 +3,7 @@
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from rater import __version__
-from rater.events import KINDS
+from rater.kinds import KINDS
 from rater.money import NANOS
 from rater.rate import Wait
 from rater.reject import Reason

@@ -452,7 +452,7 @@ async def _serve_and_leave(service: Any) -> None:
 
 def _month(text: str, book: Book, account: str) -> date:
     if not text:
-        from rater.events import to_us
+        from rater.instants import to_us
 
         return month_of(to_us(datetime.now(UTC)), book.account(account).zone)
     return parse_month_option(text)

@@ -15,7 +15,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from rater.events import KINDS, Kind, to_us
+from rater.instants import to_us
+from rater.kinds import KINDS
+from rater.kinds.kind import Kind
 from rater.rate import Wait
 from rater.reject import Reason
 from rater.tariff_file import load_book

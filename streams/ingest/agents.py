@@ -5,7 +5,8 @@ from typing import Any
 
 import faust
 
-from rater.events import KINDS, Kind
+from rater.kinds import KINDS
+from rater.kinds.kind import Kind
 from streams.base.settings import Settings
 from streams.ingest.writer import Stretch, Writer
 

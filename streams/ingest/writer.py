@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import structlog
 
-from rater.events import Kind
-from rater.tariff import Book
+from rater.kinds.kind import Kind
+from rater.tariff import Book, Memo
 from streams.base import faults, metrics
 from streams.base.settings import Settings
 from streams.maintenance.recurring import Changed
-from streams.rows.batch import Batch, Record, RejectedRow, add_together
+from streams.rows.batch import Batch, Record, RejectedRow, add_columns
 from streams.store.ledger import Ledger, StoreErrors
 
 _URL = re.compile(r"with url: .*?(?= \(Caused by|$)", re.DOTALL)
@@ -83,6 +83,7 @@ class Writer:
         self._ready = asyncio.Event()  # to rate: no batch is being rated, no small one written
         self._ready.set()
         self._changed = Changed(set(), set())
+        self._memos: dict[str, tuple[Book, Memo]] = {}
         self.progressed_at = time.monotonic()
 
     async def put(self, stretch: Stretch) -> None:
@@ -203,12 +204,22 @@ class Writer:
         batch = Batch()
         for of_one in await asyncio.gather(
             *(
-                loop.run_in_executor(self._rating, _rate_topic, kind, topic, some, book)
+                loop.run_in_executor(
+                    self._rating, _rate_topic, kind, topic, some, book, self._memo(topic, book)
+                )
                 for (kind, topic), some in of_topic.items()
             )
         ):
             batch.merge(of_one)
         return batch
+
+    def _memo(self, topic: str, book: Book) -> Memo:
+        """What rating a topic remembers of a book: one thread at a time rates a topic."""
+        known, memo = self._memos.get(topic, (None, None))
+        if known is not book or memo is None:
+            memo = Memo()
+            self._memos[topic] = book, memo
+        return memo
 
     async def _insert(self, batch: Batch) -> float:
         """Writes until the store has said yes to all of it; the seconds of the write that did."""
@@ -239,9 +250,12 @@ class Writer:
             wait_s = min(wait_s * 2, RETRY_MOST_S)
 
 
-def _rate_topic(kind: Kind, topic: str, stretches: Sequence[Stretch], book: Book) -> Batch:
+def _rate_topic(
+    kind: Kind, topic: str, stretches: Sequence[Stretch], book: Book, memo: Memo
+) -> Batch:
     batch = Batch()
-    add_together(batch, kind, topic, [(one.partition, one.records) for one in stretches], book)
+    ranges = [(one.partition, one.records) for one in stretches]
+    add_columns(batch, kind, topic, ranges, book, memo)
     for stretch in stretches:
         # Faust holds the list until it has committed: half of what a batch takes of memory.
         stretch.records.clear()

@@ -12,7 +12,9 @@ import orjson
 import rater
 import schemas
 from rater import __version__
-from rater.events import KINDS, Kind
+from rater.instants import Instant
+from rater.kinds import KINDS
+from rater.kinds.kind import Kind
 from streams.kafka.topics import REJECTED
 from streams.rows.batch import RAW_KEPT_BYTES
 
@@ -21,11 +23,17 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def event_schema(kind: Kind) -> dict[str, Any]:
     """The JSON Schema of a kind's events."""
-    (schema,), components = msgspec.json.schema_components([kind.struct])
+    (schema,), components = msgspec.json.schema_components([kind.struct], schema_hook=_schema_of)
     name = schema["$ref"].rsplit("/", 1)[-1]
     body = components.pop(name)
     assert not components, f"{kind.name} refers to other types"
     return {"$schema": DIALECT, "$id": f"rater:{kind.name}", **body}
+
+
+def _schema_of(hint: type) -> dict[str, Any]:
+    if hint is Instant:
+        return {"type": "string", "format": "date-time"}
+    raise NotImplementedError(f"no field of an event is a {hint.__name__}")
 
 
 def asyncapi() -> dict[str, Any]:

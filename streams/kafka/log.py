@@ -9,7 +9,7 @@ import aiokafka
 from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 
-from rater.events import Kind
+from rater.kinds.kind import Kind
 from streams.base.settings import Settings
 from streams.kafka.topics import admin_client, client_options
 from streams.rows.batch import Record

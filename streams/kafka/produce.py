@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import aiokafka
 
-from rater.events import KINDS
+from rater.kinds import KINDS
 from streams.base.settings import Settings
 from streams.kafka.simulate import Simulated, Simulator, diurnal
 from streams.kafka.topics import make_producer

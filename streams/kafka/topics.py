@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from rater import __version__
-from rater.events import KINDS
+from rater.kinds import KINDS
 from streams.base.settings import Settings, read_secret
 from streams.ingest.app import ssl_context
 from streams.ingest.transport import METADATA_MAX_AGE_MS

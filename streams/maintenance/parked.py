@@ -3,7 +3,8 @@
 from datetime import UTC
 
 from rater.decode import decode
-from rater.events import KINDS, to_us
+from rater.instants import to_us
+from rater.kinds import KINDS
 from rater.reject import Reject
 from rater.tariff import Book
 from streams.rows.batch import Batch, add_event

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
-from rater.events import KINDS, State, to_us
+from rater.instants import to_us
+from rater.kinds import KINDS
 from rater.monthly import Telling, charge_month
 from rater.tariff import Book
+from rater.usage import State, dims_of
 from streams.rows.batch import Batch, RatedRow, monthly_row
 from streams.rows.log_position import Place
 from streams.store.ledger import Ledger
@@ -76,7 +78,7 @@ SELECT account_id, kind, event_id, line, thing, billed_as, toUnixTimestamp64Micr
        toUnixTimestamp64Micro(until_at), seconds, number, number_type, product, call_id, partition,
        offset, toUnixTimestamp64Milli(logged_at), toUnixTimestamp64Micro(now64(6))
 FROM states FINAL
-WHERE revision = 0 {only}
+WHERE revision = 0 AND line != '' {only}
 ORDER BY account_id
 """
 # As FINAL has it, which would put all rows of the months in order first.
@@ -154,7 +156,7 @@ def _telling(row: tuple) -> Telling:  # type: ignore[type-arg]
      number_type, product, call_id, partition, offset, logged_ms, _) = row  # fmt: skip
     state = State(
         line, thing, billed_as, from_us, until_us, seconds, number,
-        (None,) * 8 + (number_type or None, product or None), call_id,
+        dims_of({"number_type": number_type or None, "product": product or None}), call_id,
     )  # fmt: skip
     position = Place("", partition, offset, logged_ms).position()
     return Telling(account_id, kind, event_id, position, state)

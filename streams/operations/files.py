@@ -5,7 +5,8 @@ from datetime import date, datetime
 from pathlib import Path
 
 from rater.decode import decode_line
-from rater.events import Event, to_us
+from rater.instants import to_us
+from rater.kinds.event import Event
 from rater.months import month_of, next_month
 from rater.reject import Reject
 from rater.tariff import Book

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from rater.events import to_us
+from rater.instants import to_us
 from rater.rate import Wait
 from rater.reject import Reason
 from streams.base.settings import Settings

@@ -14,7 +14,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from rater.events import KINDS, Kind
+from rater.kinds import KINDS
+from rater.kinds.kind import Kind
 from rater.money import format_nanos, parse_nanos
 from rater.reject import Reason
 from rater.tariff import Book

@@ -11,20 +11,21 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple, Protocol
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
-from xxhash import xxh3_64_intdigest
 
 from rater.charge import Charge
 from rater.decode import decode, decode_all
-from rater.events import KINDS, Amd, Event, Kind, Text, encode_content
-from rater.facts import NEVER, Facts, facts_of
+from rater.event_columns import UsageColumns, content_hashes, usage_columns
+from rater.event_rows import content_hash, event_without_body, is_preferred, state_of
+from rater.kinds import KINDS
+from rater.kinds.event import Event
+from rater.kinds.kind import Kind
 from rater.monthly import Telling
 from rater.rate import Parked, rate
+from rater.rate_columns import RatedLine, rate_columns
 from rater.reject import Reject
-from rater.tariff import Book
-from rater.together import RatedLine, rate_together
+from rater.tariff import Book, Memo
 from rater.tuples import by_fields
 from streams.rows.log_position import Place, Places, Span, Versions
 
@@ -60,12 +61,9 @@ _place, _row = by_fields(Place), by_fields(RatedRow)
 
 
 class Block(NamedTuple):
-    """Rated rows by column: of events of one kind, one row of each for each of its lines.
+    """Rated rows by column: of events of one kind, one row of each for each of its lines."""
 
-    The facts are without the events themselves.
-    """
-
-    facts: Facts
+    usage: UsageColumns
     lines: Sequence[RatedLine]
     content_hashes: npt.NDArray[np.uint64]
     places: Places
@@ -171,60 +169,63 @@ def _is_monthly(row: RatedRow) -> bool:
 def add_records(
     batch: Batch, kind: Kind, topic: str, partition: int, records: Sequence[Record], book: Book
 ) -> None:
-    """Adds the outcome of each record of one stretch of a partition, and the stretch's receipt."""
-    alone = [(record, decode(kind, record.value, record.timestamp * 1000)) for record in records]
+    """Adds the outcome of each record of one offset range, row by row, and the range's receipt."""
+    outcomes = [(record, decode(kind, record.value, record.timestamp * 1000)) for record in records]
     oldest_ms = min(record.timestamp for record in records)
-    _add_alone(batch, kind, topic, partition, records, alone, book, oldest_ms=oldest_ms)
+    _add_by_row(batch, kind, topic, partition, records, outcomes, book, Memo(), oldest_ms=oldest_ms)
 
 
-def add_together(
+def add_columns(
     batch: Batch,
     kind: Kind,
     topic: str,
-    stretches: Sequence[PartitionRecords],
+    ranges: Sequence[PartitionRecords],
     book: Book,
+    memo: Memo | None = None,
 ) -> None:
-    """As `add_records` of each stretch of one topic, sooner: what can be is rated together."""
-    if kind.monthly:
-        for partition, some in stretches:
-            add_records(batch, kind, topic, partition, some, book)
-        return
-    records = [record for _, some in stretches for record in some]
-    places = _places_of(topic, stretches, records)
-    outcomes, facts = decode_all(
+    """As `add_records` of each offset range of one topic, sooner: by column, where that can be.
+
+    `memo` is what was remembered of this book, by this caller alone.
+    """
+    memo = memo or Memo()
+    records = [record for _, some in ranges for record in some]
+    places = _places_of(topic, ranges, records)
+    columns, rows, others = decode_all(
         kind, [record.value for record in records], places.logged_ms * 1000
     )
-    together = np.arange(len(records))  # the numbers of those that are
-    if facts is None:
-        together = np.flatnonzero([not isinstance(outcome, Reject) for outcome in outcomes])
-        facts = _facts_of_some(kind, outcomes, together)
-    rated = rate_together(kind, facts, book) if facts else None
-    if rated and rated.alone:
-        together = np.delete(together, rated.alone)
-        facts = _facts_of_some(kind, outcomes, together)
-        rated = rate_together(kind, facts, book) if facts else None
     lines: Sequence[RatedLine] = ()
-    if facts and rated:
-        lines = rated.lines
-        batch.blocks.append(_block(kind, facts, lines, places.some(together)))
-        batch.events[kind.name] += len(together)
-        for line in lines:
-            batch.charged += line.charged()
-            batch.tax_unknown += line.tax_unknown()
-    alone = np.delete(np.arange(len(records)), together)
+    if columns is not None:
+        usage = usage_columns(columns)
+        rated = rate_columns(usage, book, memo)
+        if len(rated.by_row):
+            others += [(int(rows[index]), columns.event(index)) for index in rated.by_row.tolist()]
+            others.sort(key=lambda other: other[0])
+            columns, rows = columns.without(rated.by_row), np.delete(rows, rated.by_row)
+            if len(rows):
+                usage = usage_columns(columns)
+                rated = rate_columns(usage, book, memo)
+        if len(rows):
+            lines = rated.lines
+            batch.blocks.append(_block(usage, lines, places.some(rows)))
+            batch.events[kind.name] += len(rows)
+            for line in lines:
+                batch.charged += line.charged()
+                batch.tax_unknown += line.tax_unknown()
+    other_rows = [index for index, _ in others]
     first = 0
-    for partition, some in stretches:
+    for partition, some in ranges:
         end = first + len(some)
-        numbers = alone[slice(*np.searchsorted(alone, (first, end)))].tolist()
-        begin, until = np.searchsorted(together, (first, end)).tolist()
-        _add_alone(
+        of_range = slice(*np.searchsorted(other_rows, (first, end)).tolist())
+        begin, until = np.searchsorted(rows, (first, end)).tolist()
+        _add_by_row(
             batch,
             kind,
             topic,
             partition,
             some,
-            [(records[number], outcomes[number]) for number in numbers],
+            [(records[index], outcome) for index, outcome in others[of_range]],
             book,
+            memo,
             oldest_ms=int(places.logged_ms[first:end].min()),
             rows=len(lines) * (until - begin),
             charge=sum(sum(line.charges[begin:until]) for line in lines),
@@ -232,20 +233,11 @@ def add_together(
         first = end
 
 
-def _facts_of_some(
-    kind: Kind, outcomes: Sequence[Event | Reject], numbers: npt.NDArray[np.int64]
-) -> Facts | None:
-    events = [event for number in numbers.tolist() if isinstance(event := outcomes[number], Event)]
-    return facts_of(kind, events) if events else None
-
-
-def _places_of(
-    topic: str, stretches: Sequence[PartitionRecords], records: Sequence[Record]
-) -> Places:
+def _places_of(topic: str, ranges: Sequence[PartitionRecords], records: Sequence[Record]) -> Places:
     count = len(records)
     return Places(
         topic,
-        np.repeat([partition for partition, _ in stretches], [len(some) for _, some in stretches]),
+        np.repeat([partition for partition, _ in ranges], [len(some) for _, some in ranges]),
         np.fromiter(map(_offset, records), np.int64, count),
         np.fromiter(map(_timestamp, records), np.int64, count),
     )
@@ -254,37 +246,31 @@ def _places_of(
 _offset, _timestamp = attrgetter("offset"), attrgetter("timestamp")
 
 
-def _block(kind: Kind, facts: Facts, lines: Sequence[RatedLine], places: Places) -> Block:
-    hashes = map(xxh3_64_intdigest, map(encode_content, facts.contents))
-    return Block(
-        facts._replace(events=(), contents=()),
-        lines,
-        np.fromiter(hashes, np.uint64, len(facts.ids)),
-        places,
-        # Where the events of one call disagree, one that was answered counts.
-        places.versions(np.bool_(kind.struct is Amd) & (facts.answered_us != NEVER)),
-    )
+def _block(usage: UsageColumns, lines: Sequence[RatedLine], places: Places) -> Block:
+    hashes = content_hashes(usage.events, usage.quantity)
+    return Block(usage.without_events(), lines, hashes, places, places.versions(usage.preferred))
 
 
-def _add_alone(
+def _add_by_row(
     batch: Batch,
     kind: Kind,
     topic: str,
     partition: int,
     records: Sequence[Record],
-    alone: Sequence[tuple[Record, Event | Reject]],
+    outcomes: Sequence[tuple[Record, Event | Reject]],
     book: Book,
+    memo: Memo,
     *,
     oldest_ms: int,
     rows: int = 0,
     charge: int = 0,
 ) -> None:
-    """Adds those of a stretch that were not rated together with others, and its receipt.
+    """Adds those of an offset range that were not rated by column, and its receipt.
 
     `rows` and `charge` are of those that were.
     """
     before = [len(batch.rated), len(batch.states), len(batch.parked), len(batch.rejected)]
-    for record, outcome in alone:
+    for record, outcome in outcomes:
         place = _place((topic, partition, record.offset, record.timestamp))
         if isinstance(outcome, Reject):
             value, headers = record.value or b"", record.headers
@@ -292,7 +278,7 @@ def _add_alone(
                 RejectedRow(place, kind.name, outcome, record.key, value, headers)
             )
         else:
-            add_event(batch, outcome, place, book)
+            add_event(batch, outcome, place, book, memo)
     after = [len(batch.rated), len(batch.states), len(batch.parked), len(batch.rejected)]
     rated, states, parked, rejected = map(int.__sub__, after, before)
     batch.oldest_ms = oldest_ms if batch.oldest_ms is None else min(oldest_ms, batch.oldest_ms)
@@ -313,25 +299,27 @@ def _add_alone(
     )
 
 
-def add_event(batch: Batch, event: Event, place: Place, book: Book) -> None:
+def add_event(
+    batch: Batch, event: Event, place: Place, book: Book, memo: Memo | None = None
+) -> None:
     """Adds the outcome of one event that could be read: rated, its state kept, or parked."""
-    outcome = rate(event, book)
+    outcome = rate(event, book, memo)
     if isinstance(outcome, Parked):
         batch.parked.append(
-            ParkedRow(place, event.kind, event.account_id, event.id, outcome, _without_body(event))
+            ParkedRow(
+                place, event.kind, event.account_id, event.id, outcome, event_without_body(event)
+            )
         )
         return
     batch.events[event.kind] += 1
-    content_hash = xxh3_64_intdigest(event.content())
-    # Where the events of one call disagree, one that was answered counts.
-    preferred = isinstance(event, Amd) and event.answered_at is not None
-    version = place.version(preferred=preferred)
-    state = event.state()
+    hashed = content_hash(event)
+    version = place.version(preferred=is_preferred(event))
+    state = state_of(event)
     if state is not None:
         telling = Telling(event.account_id, event.kind, event.id, place.position(), state)
-        batch.states.append(StateRow(telling, event.revision, content_hash, place, version))
+        batch.states.append(StateRow(telling, event.revision, hashed, place, version))
     for charge in outcome:
-        batch.rated.append(_row((charge, content_hash, place, version)))
+        batch.rated.append(_row((charge, hashed, place, version)))
         batch.charged[charge.terms.line] += charge.cost.charge
         batch.tax_unknown += charge.cost.tax_status == "unknown"
 
@@ -343,10 +331,3 @@ def monthly_row(charge: Charge, telling: Telling, topic: str, read_us: int) -> R
     last knew most, whatever order two makers write in.
     """
     return RatedRow(charge, 0, Place.at(topic, telling.position), read_us)
-
-
-def _without_body(event: Event) -> bytes:
-    """The event as JSON. A text's body is counted here and never stored."""
-    if isinstance(event, Text) and event.body is not None:
-        event = msgspec.structs.replace(event, body=None, segments=event.segment_count())
-    return msgspec.json.encode(event)

@@ -12,7 +12,7 @@ from typing import Any
 import faust
 import structlog
 
-from rater.events import KINDS
+from rater.kinds import KINDS
 from rater.months import previous_month
 from streams.base import metrics
 from streams.base.books import BookFile

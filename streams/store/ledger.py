@@ -27,7 +27,8 @@ import schemas
 from rater import __version__
 from rater.charge import MONEY, Charge, Cost, Terms
 from rater.codes import Codes
-from rater.facts import NEVER, Instants
+from rater.instants import NEVER, Instants
+from rater.usage import DIMENSIONS
 from streams.base import faults
 from streams.base.settings import Settings, read_secret
 from streams.rows.batch import Batch, Block, ParkedRow, RatedRow, Receipt, RejectedRow, StateRow
@@ -387,21 +388,18 @@ def _chained(parts: Sequence[tuple[Sequence[T], Codes]]) -> tuple[list[T], Codes
 
 def _own_columns(block: Block) -> dict[str, pa.Array]:
     """A row for each event, without what its charges share with others."""
-    facts, places = block.facts, block.places
-    count = len(facts.ids)
+    usage, places = block.usage, block.places
+    count = len(usage)
+    facts = usage.facts
     return {
-        "account_id": facts.account_ids,
-        "identity": facts.identities,
-        "revision": pa.array(facts.revisions),
-        "event_id": facts.ids,
-        "from_number": facts.from_,
-        "to_number": facts.to,
-        "group_id": facts.group_ids,
-        "campaign_id": facts.campaign_ids,
-        "call_id": facts.call_ids,
-        "occurred_at": _times(facts.at_us),
-        "answered_at": _times(facts.answered_us),
-        "ended_at": _times(facts.ended_us),
+        "account_id": usage.account_ids,
+        "identity": usage.identities,
+        "revision": pa.array(usage.revisions),
+        "event_id": usage.ids,
+        **{_CHARGE_NAMES.get(name, name): column for name, column in facts._asdict().items()},
+        "occurred_at": _times(usage.at_us),
+        "answered_at": _times(usage.answered_us),
+        "ended_at": _times(usage.ended_us),
         "content_hash": pa.array(block.content_hashes),
         "topic": pa.repeat(places.topic, count),
         "partition": pa.array(places.partitions.astype(np.int32)),
@@ -434,6 +432,9 @@ def _shared_columns(
     return made
 
 
+_NUMBER_TYPE, _PRODUCT = DIMENSIONS.index("number_type"), DIMENSIONS.index("product")
+
+
 def _state_columns(rows: Sequence[StateRow]) -> dict[str, pa.Array] | None:
     if not rows:
         return None
@@ -451,9 +452,11 @@ def _state_columns(rows: Sequence[StateRow]) -> dict[str, pa.Array] | None:
         "until_at": _instants([state.until_us for state in states]),
         "seconds": pa.array([state.seconds for state in states]),
         "number": pa.array([state.number for state in states]),
-        "number_type": pa.array([state.dims[-2] or "" for state in states]),
-        "product": pa.array([state.dims[-1] or "" for state in states]),
+        "number_type": pa.array([state.dims[_NUMBER_TYPE] or "" for state in states]),
+        "product": pa.array([state.dims[_PRODUCT] or "" for state in states]),
         "call_id": pa.array([state.call_id for state in states]),
+        "name": pa.array([state.name for state in states]),
+        "detection": pa.array([state.detection for state in states], pa.bool_()),
         "content_hash": pa.array(hashes, pa.uint64()),
     }
     return columns | _place_columns(places) | {"version": _versions(versions)}

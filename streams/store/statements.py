@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from rater.charge import format_us
-from rater.events import to_us
+from rater.instants import to_us
 from rater.money import format_nanos, parse_nanos
 from rater.statement import Statement, Sums, make_statement
 from rater.tariff import Book

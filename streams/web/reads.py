@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import anyio
 import anyio.to_thread
 
-from rater.events import to_us
+from rater.instants import to_us
 from rater.months import month_of
 from rater.statement import statement_to_json
 from rater.tariff import Book

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from rater.decode import decode
-from rater.events import KINDS, Event
+from rater.kinds import KINDS
+from rater.kinds.event import Event
 from rater.rate import find_price, rate
-from rater.tariff import Book
+from rater.tariff import Book, Memo
 from rater.tariff_file import load_book
 from schemas import SAMPLE_TARIFF
-from streams.rows.batch import Batch, PartitionRecords, add_together
+from streams.rows.batch import Batch, PartitionRecords, add_columns
 from streams.store.ledger import _block_columns
 from tests.bench.traffic import RECEIVED_MS, make_events, records_of
 
@@ -104,7 +105,8 @@ def test_rate(
     """One event of the kind by the sample tariff; what rating remembers is there after a while."""
     decoded = [decode(KINDS[kind], record.value, RECEIVED_MS * 1000) for record in records[kind]]
     events = cycle([event for event in decoded if isinstance(event, Event)])
-    assert isinstance(benchmark(lambda: rate(next(events), sample)), list)
+    memo = Memo()
+    assert isinstance(benchmark(lambda: rate(next(events), sample, memo)), list)
 
 
 @pytest.mark.parametrize("kind", TOGETHER)
@@ -113,8 +115,9 @@ def test_rated_together(
 ) -> None:
     """A thousand events of the kind, as the worker takes them: from bytes to a block of rows."""
     stretches = [(0, records[kind][:TOGETHER_EVENTS])]
-    batch = benchmark(lambda: _batch_of(kind, stretches, sample))
-    assert sum(len(block.facts.ids) for block in batch.blocks) == TOGETHER_EVENTS
+    memo = Memo()
+    batch = benchmark(lambda: _batch_of(kind, stretches, sample, memo))
+    assert sum(len(block.usage.ids) for block in batch.blocks) == TOGETHER_EVENTS
 
 
 @pytest.mark.parametrize("kind", TOGETHER)
@@ -122,14 +125,14 @@ def test_columns(
     benchmark: Benchmark, records: dict[str, list[SimpleNamespace]], sample: Book, kind: str
 ) -> None:
     """The rows of a thousand events of the kind to Arrow's columns."""
-    batch = _batch_of(kind, [(0, records[kind][:TOGETHER_EVENTS])], sample)
+    batch = _batch_of(kind, [(0, records[kind][:TOGETHER_EVENTS])], sample, Memo())
     columns = benchmark(_block_columns, batch.blocks)
     assert len(columns["charge"]) >= TOGETHER_EVENTS
 
 
-def _batch_of(kind: str, stretches: Sequence[PartitionRecords], book: Book) -> Batch:
+def _batch_of(kind: str, ranges: Sequence[PartitionRecords], book: Book, memo: Memo) -> Batch:
     batch = Batch()
-    add_together(batch, KINDS[kind], f"usage.{kind}.v1", stretches, book)
+    add_columns(batch, KINDS[kind], f"usage.{kind}.v1", ranges, book, memo)
     return batch
 
 

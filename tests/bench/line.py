@@ -20,13 +20,14 @@ import aiokafka
 from rich.console import Console
 
 from rater.decode import decode_all
-from rater.events import KINDS
-from rater.facts import Facts
+from rater.event_columns import UsageColumns, usage_columns
+from rater.kinds import KINDS
+from rater.rate_columns import rate_columns
+from rater.tariff import Memo
 from rater.tariff_file import load_book
-from rater.together import rate_together
 from streams.base.settings import Settings, load_settings
 from streams.kafka.simulate import Simulated
-from streams.rows.batch import Batch, add_together
+from streams.rows.batch import Batch, add_columns
 from streams.store.ledger import open_ledger
 from tests.bench.ceiling import rate_by_sql, write_lines
 from tests.bench.figures import Figure, environment
@@ -120,24 +121,24 @@ def measure_steps(events: list[Simulated], folder: Path) -> list[Figure]:
     book = load_book(settings.tariff)
     records = records_of(events)
     received_us = RECEIVED_MS * 1_000
-    decoded: dict[str, Facts] = {}
+    decoded: dict[str, UsageColumns] = {}
     batch = Batch()
 
     def decode_records() -> None:
         for kind, of_kind in records.items():
             values = [record.value for record in of_kind]
-            outcomes, facts = decode_all(KINDS[kind], values, [received_us] * len(values))
-            assert len(outcomes) == len(values)
-            if facts:
-                decoded[kind] = facts
+            columns, rows, others = decode_all(KINDS[kind], values, [received_us] * len(values))
+            assert len(rows) + len(others) == len(values)
+            if columns is not None:
+                decoded[kind] = usage_columns(columns)
 
     def rate_all() -> None:
-        for kind, facts in decoded.items():
-            assert not rate_together(KINDS[kind], facts, book).alone
+        for usage in decoded.values():
+            assert not len(rate_columns(usage, book, Memo()).by_row)
 
     def line() -> None:
         for kind, of_kind in records.items():
-            add_together(batch, KINDS[kind], f"usage.{kind}.v1", [(0, of_kind)], book)
+            add_columns(batch, KINDS[kind], f"usage.{kind}.v1", [(0, of_kind)], book)
 
     ledger = open_ledger(settings, migrate=True)
     try:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
-from rater.events import KINDS
+from rater.kinds import KINDS
 from rater.tariff import Book
 from rater.tariff_file import load_book
 from streams.base.settings import load_settings

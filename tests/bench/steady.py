@@ -17,7 +17,7 @@ import aiokafka
 import orjson
 from aiokafka.partitioner import DefaultPartitioner
 
-from rater.events import KINDS
+from rater.kinds import KINDS
 from streams.base.settings import Settings, load_settings
 from streams.kafka.simulate import Simulated
 from tests.bench.traffic import make_copies, make_events

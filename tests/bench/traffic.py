@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
-from rater.events import KINDS
+from rater.kinds import KINDS
 from streams.base.settings import Settings
 from streams.kafka.produce import send_all
 from streams.kafka.simulate import Simulated, Simulator

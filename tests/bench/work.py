@@ -4,10 +4,10 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 
-from rater.events import KINDS
+from rater.kinds import KINDS
 from rater.tariff_file import load_book
 from streams.base.settings import load_settings
-from streams.rows.batch import Batch, PartitionRecords, Record, add_together
+from streams.rows.batch import Batch, PartitionRecords, Record, add_columns
 from streams.runtime.services import calm_collector
 from streams.store.ledger import open_ledger
 from tests.bench.watch import Sample
@@ -44,7 +44,7 @@ class Work:
         """Rates what was taken since the last time; when it returns, the rows are durable."""
         batch = Batch()
         for topic, stretches in self._taken.items():
-            add_together(batch, self._kinds[topic], topic, stretches, self._book)
+            add_columns(batch, self._kinds[topic], topic, stretches, self._book)
         self._taken.clear()
         if self._ledger is not None:
             self._ledger.write(batch)

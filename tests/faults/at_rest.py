@@ -19,7 +19,8 @@ import httpx
 import orjson
 from fastapi import FastAPI
 
-from rater.events import KINDS, Kind
+from rater.kinds import KINDS
+from rater.kinds.kind import Kind
 from rater.months import parse_month
 from rater.statement import statement_to_json
 from rater.tariff import Book

@@ -17,7 +17,7 @@ import pyarrow as pa
 from xxhash import xxh3_64_intdigest
 
 import schemas
-from rater.events import to_us
+from rater.instants import to_us
 from streams.maintenance import audit, conflicts, parked
 from streams.maintenance import recurring as monthly
 from streams.rows.log_position import PREFERRED, Place, place_of_version

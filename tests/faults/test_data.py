@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 import schemas
-from rater.events import KINDS
+from rater.kinds import KINDS
 from rater.reject import Reason
 from rater.tariff import Book
 from rater.tariff_file import load_book

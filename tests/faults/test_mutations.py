@@ -17,7 +17,8 @@ import pytest
 from faust.types import TP, ConsumerMessage
 
 import schemas
-from rater.events import KINDS, Kind
+from rater.kinds import KINDS
+from rater.kinds.kind import Kind
 from rater.tariff import Book
 from streams.base.settings import Settings, load_settings
 from streams.ingest import agents
@@ -84,11 +85,11 @@ def rejects_that_are_not_kept(patch: pytest.MonkeyPatch) -> None:
 def a_row_named_by_its_offset(patch: pytest.MonkeyPatch) -> None:
     block = pipeline._block
 
-    def by_offset(kind: Kind, facts: Any, lines: Any, places: Any) -> pipeline.Block:
-        named = facts._replace(
+    def by_offset(usage: Any, lines: Any, places: Any) -> pipeline.Block:
+        named = usage._replace(
             identities=pa.array(map(str, places.offsets), size=len(places.offsets))
         )
-        return block(kind, named, lines, places)
+        return block(named, lines, places)
 
     patch.setattr(pipeline, "_block", by_offset)
 

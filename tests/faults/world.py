@@ -1,6 +1,6 @@
 """A world for the writer, the pipeline and the ledger: a log, a group, workers, and a store.
 
-Everything of the product is real: the agents' code, `BatchConsumer`, `Writer`, `add_together`,
+Everything of the product is real: the agents' code, `BatchConsumer`, `Writer`, `add_columns`,
 `Ledger`, the makers of months, conflicts and parked events. What is not: the broker, the store's
 engine (`tests.faults.store`) and the passing of time. Each method of World is one step of a
 schedule; a step that breaks a law raises BrokenLawError.
@@ -25,7 +25,7 @@ import pytest
 from faust.types import TP, ConsumerMessage
 
 import schemas
-from rater.events import KINDS
+from rater.kinds import KINDS
 from rater.tariff import Book
 from rater.tariff_file import load_book
 from streams.base.settings import Settings

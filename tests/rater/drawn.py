@@ -1,10 +1,16 @@
 """Events of every kind as hypothesis draws them, about all the edges that a price can have."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from zoneinfo import ZoneInfo
 
+import msgspec
 from hypothesis import strategies as st
+
+from rater.instants import Instant
+from rater.kinds.checks import AreParties, IsInOrder, IsNumber
+from rater.kinds.kind import Kind
 
 PARTIES = st.sampled_from(
     [
@@ -148,3 +154,83 @@ def things(draw: st.DrawFn) -> list[dict[str, Any]]:
                 base = draw(st.sampled_from(told))
         told.append(base)
     return told
+
+
+# ------------------------------------------------------------------ of any kind, as it is declared
+
+SHORT_TEXTS = st.text(alphabet='aé€😀"\\/\n\x1f&', min_size=1, max_size=8)
+
+
+@st.composite
+def instants_written(draw: st.DrawFn, instant: datetime) -> str:
+    """An instant as some producer writes it: offsets, letters, decimals."""
+    text = _written(draw, instant)
+    if draw(st.integers(0, 3)):
+        return text
+    body, offset = text[:-6], text[-6:]
+    if draw(st.booleans()):
+        decimals = draw(st.text(alphabet="0123456789", min_size=1, max_size=11))
+        body = body.partition(".")[0] + "." + decimals
+    if offset == "+00:00":
+        offset = draw(st.sampled_from(["Z", "z", "+00:00", "-00:00", "+0000"]))
+    return body.replace("T", draw(st.sampled_from("Tt "))) + offset
+
+
+@st.composite
+def declared(draw: st.DrawFn, kind: Kind) -> dict[str, Any]:
+    """An event of a kind, drawn from what its struct and its checks declare and nothing else."""
+    parties = {f for check in kind.checks if isinstance(check, AreParties) for f in check.fields}
+    owned = {f for check in kind.checks if isinstance(check, IsNumber) for f in check.fields}
+    at = draw(INSTANTS)
+    instants: dict[str, datetime] = {}
+    for check in kind.checks:
+        if isinstance(check, IsInOrder):
+            for name in check.fields:
+                at += draw(st.one_of(LENGTHS, st.just(timedelta(0)))) / len(check.fields)
+                instants[name] = at
+    event: dict[str, Any] = {"kind": kind.name}
+    for name, field in kind.fields.items():
+        if name == "kind":
+            continue
+        may_be_null, hint, meta = _parts(field.type)
+        if not field.required and draw(st.booleans()):
+            if may_be_null and draw(st.booleans()):
+                event[field.encode_name] = None
+            continue
+        if name in parties:
+            value = draw(PARTIES)
+        elif name in owned:
+            value = draw(NUMBERS)
+        elif hint is Instant:
+            value = draw(instants_written(instants.get(name, at)))
+        else:
+            value = draw(_values(name, hint, meta))
+        event[field.encode_name] = value
+    return event
+
+
+def _parts(hint: Any) -> tuple[bool, Any, msgspec.Meta]:
+    meta, may_be_null = msgspec.Meta(), False
+    if get_origin(hint) in (Union, UnionType):
+        may_be_null = True
+        (hint,) = (part for part in get_args(hint) if part is not type(None))
+    if get_origin(hint) is Annotated:
+        hint, meta = get_args(hint)[:2]
+    return may_be_null, hint, meta
+
+
+def _values(name: str, hint: Any, meta: msgspec.Meta) -> st.SearchStrategy[Any]:
+    if name == "account_id":
+        return ACCOUNTS
+    if name == "revision":
+        return st.sampled_from([0] * 9 + [1])
+    if name == "carrier":
+        return st.sampled_from(["AT&T", "at&t", "T-Mobile", "", "&", "Dish"])
+    if get_origin(hint) is Literal:
+        return st.sampled_from(get_args(hint))
+    if hint is bool:
+        return st.booleans()
+    if hint is int:
+        least, most = int(meta.ge or 0), int(meta.le or 2**31)
+        return st.integers(least, most) | st.integers(least, min(most, 9))
+    return SHORT_TEXTS if meta.max_length else st.text(alphabet="aé€ж😀^ ", max_size=200)

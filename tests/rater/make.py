@@ -12,8 +12,10 @@ from zoneinfo import ZoneInfo
 from hypothesis import HealthCheck, settings
 
 from rater.charge import Charge
-from rater.decode import decode
-from rater.events import DIMENSIONS, KINDS, Dims, Event, Usage
+from rater.decode import Decoded, decode
+from rater.event_rows import state_of
+from rater.kinds import KINDS
+from rater.kinds.event import Event
 from rater.money import format_nanos
 from rater.monthly import Telling
 from rater.months import FOREVER_US
@@ -23,6 +25,7 @@ from rater.reject import Reject
 from rater.statement import Sums
 from rater.tariff import Book
 from rater.tariff_file import load_book
+from rater.usage import DIMENSIONS, Dims, Usage
 from schemas import SAMPLE_TARIFF
 
 NEW_YORK, MANHATTAN, LOS_ANGELES = "+16465550111", "+12125550100", "+13105550100"
@@ -108,6 +111,14 @@ def recording(**more: Any) -> dict[str, Any]:
     return _event(base, more)
 
 
+def campaign(**more: Any) -> dict[str, Any]:
+    base = {
+        "kind": "campaign", "id": "k1", "account_id": "someone", "campaign_id": "spring",
+        "name": "Spring sale", "detection": True, "since": "2026-01-01T12:00:00Z",
+    }  # fmt: skip
+    return _event(base, more)
+
+
 def subscription(**more: Any) -> dict[str, Any]:
     base = {
         "kind": "subscription", "id": "s1", "account_id": "someone", "subscription_id": "S",
@@ -118,7 +129,7 @@ def subscription(**more: Any) -> dict[str, Any]:
 
 EVENTS = {
     "call": call, "dial": dial, "text": text, "amd": amd, "number": number,
-    "recording": recording, "subscription": subscription,
+    "recording": recording, "subscription": subscription, "campaign": campaign,
 }  # fmt: skip
 
 
@@ -149,13 +160,23 @@ def shown(row: Charge) -> tuple[int, str, str]:
     return row.cost.billed, row.terms.unit, format_nanos(row.cost.charge)
 
 
+def all_of(decoded: Decoded, count: int) -> list[Event | Reject]:
+    """Each record's event or reject, in the order of the records."""
+    outcomes: dict[int, Event | Reject] = dict(decoded.others)
+    if decoded.columns is not None:
+        for place, index in enumerate(decoded.rows.tolist()):
+            outcomes[index] = decoded.columns.event(place)
+    assert sorted(outcomes) == list(range(count))
+    return [outcomes[index] for index in range(count)]
+
+
 # ------------------------------------------------------------------ the log, and its sums
 
 
 def telling(event: Mapping[str, Any], position: int) -> Telling:
     """An event of a monthly kind at its place in the log."""
     made = decoded(event)
-    state = made.state()
+    state = state_of(made)
     assert state is not None
     return Telling(made.account_id, made.kind, made.id, position, state)
 

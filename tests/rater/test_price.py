@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
-from rater.events import Usage
 from rater.money import format_nanos
 from rater.price import Prices
-from tests.rater.make import LONDON, a_price, a_usage, dims
+from rater.rate import rate
+from rater.tariff import Memo
+from rater.usage import Usage
+from tests.rater.make import SAMPLE, a_price, a_usage, decoded, dims, text
 
 # ------------------------------------------------------------------ a call's duration
 
@@ -307,7 +309,7 @@ def test_probes_do_not_grow_with_the_number_of_prefixes() -> None:
         found = prices.find("calls", outbound, number)
         assert found is not None
         assert number.startswith(found.prefix)
-        view = prices._view("calls", outbound)
+        view = prices.view("calls", outbound)
         probes[count] = len(view)
         assert all(type(by_prefix) is dict for _, by_prefix in view)
     assert probes[200_000] - probes[200] <= 3  # a number of lengths, not of prefixes
@@ -315,7 +317,8 @@ def test_probes_do_not_grow_with_the_number_of_prefixes() -> None:
 
 
 def test_what_is_remembered_of_carriers_is_bounded() -> None:
-    prices = Prices([a_price("carrier_fees", "0.004", "segment")])
-    for carrier in range(Prices.VIEWS_MAX + 10):
-        assert prices.find("carrier_fees", dims(carrier=f"c{carrier}"), LONDON) is not None
-        assert len(prices._views) <= Prices.VIEWS_MAX
+    memo = Memo(room := 1_000)
+    for carrier in range(room * 2):
+        event = decoded(text(account_id="someone", carrier=f"c{carrier}"))
+        assert isinstance(rate(event, SAMPLE, memo), list)
+        assert len(memo.shapes) + len(memo.terms) + len(memo.costs) <= room

@@ -214,14 +214,9 @@ def test_what_is_remembered_of_others_changes_no_charge(
     events: list[dict[str, Any]], room: int
 ) -> None:
     """Each is rated by a book that has seen nothing, and by one that has no room for all."""
-    alone = []
-    for event in events:
-        SAMPLE.memo = Memo()
-        alone.append(rate(decoded(event), SAMPLE))
-    SAMPLE.memo = Memo(room)
-    assert [rate(decoded(event), SAMPLE) for event in events * 2] == alone * 2
-    SAMPLE.memo = Memo()
-    assert [rate(decoded(event), SAMPLE) for event in events * 2] == alone * 2
+    alone = [rate(decoded(event), SAMPLE) for event in events]
+    for memo in (Memo(room), Memo()):
+        assert [rate(decoded(event), SAMPLE, memo) for event in events * 2] == alone * 2
 
 
 @modest

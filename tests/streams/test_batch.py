@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rater.decode import decode
-from rater.events import KINDS, Amd
+from rater.kinds import KINDS
 from rater.reject import Reject
 from rater.tariff import Book
 from rater.tariff_file import load_book
@@ -285,7 +285,7 @@ def test_an_answered_detection_stands_over_one_that_was_not(
 
 def version_at(place: Place, event: dict[str, Any]) -> int:
     batch = Batch()
-    add_event(batch, msgspec.convert(event, Amd), place, BOOK)
+    add_event(batch, KINDS["amd"].decode(orjson.dumps(event)), place, BOOK)
     row: RatedRow
     (row,) = batch.rated
     return row.version

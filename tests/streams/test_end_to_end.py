@@ -21,7 +21,7 @@ import aiokafka
 import orjson
 import pytest
 
-from rater.events import KINDS
+from rater.kinds import KINDS
 from rater.statement import statement_to_json
 from rater.tariff_file import load_book
 from streams.base.books import BookFile

@@ -13,12 +13,12 @@ import pytest
 
 import schemas
 from rater.charge import MONEY, Charge, Cost, Terms
-from rater.events import State
 from rater.monthly import Telling
 from rater.rate import Parked, Wait
 from rater.reject import Reason, Reject
 from rater.statement import statement_to_json
 from rater.tariff import Book
+from rater.usage import State
 from streams.base.settings import Settings
 from streams.maintenance.recurring import Changed, make_months
 from streams.rows.batch import Batch, ParkedRow, RatedRow, Receipt, RejectedRow, StateRow
@@ -41,19 +41,22 @@ def charge(**more: Any) -> Charge:
     """A charge of which no two fields hold the same."""
     terms = Terms(
         month=AUGUST, line="calls", kind="call", direction="outbound", media="voice", device="web",
-        sender="10dlc", carrier="att", registered="true", event_status="completed", unit="minute",
-        unit_price=8_500_000, per=1, connection_fee=5_000, currency="USD", tariff="standard",
+        sender="10dlc", carrier="att", registered="true", number_type="local",
+        product="power-dialer", recorded="false", dialed=False, event_status="completed",
+        unit="minute", unit_price=8_500_000, per=1, connection_fee=5_000, currency="USD",
+        tariff="standard",
         tariff_version="2025-01-01T00:00:00Z", status="rated",
     )  # fmt: skip
     cost = Cost(
         segments=3, raw_seconds=61, billed_seconds=120, billed=2, charge=17_000_001,
         tax_federal=1_000_000_001, tax_state=20_000_002, tax_local=300_003, tax_status="taxed",
-        tax_rule="US", rule="60/60",
+        tax_rule="US", rule="60/60", stood_us=86_400_000_001,
     )  # fmt: skip
     return Charge(
         account_id="acme", identity="id-1", revision=0, event_id="event-1",
         from_="+12125550100", to="+13105550100", group_id="group-1", campaign_id="campaign-1",
-        call_id="call-1", occurred_us=1_786_363_200_000_001, answered_us=1_786_363_200_000_002,
+        call_id="call-1", user_id="user-1", team="team-1", verdict="human", encoding="gsm7",
+        occurred_us=1_786_363_200_000_001, answered_us=1_786_363_200_000_002,
         ended_us=1_786_363_261_999_999, terms=terms, cost=cost,
     ).changed(**more)  # fmt: skip
 
@@ -237,7 +240,8 @@ def test_every_column_of_a_state_returns_exactly(any_ledger: Ledger) -> None:
         "line": "phone_numbers", "thing": "thing-1", "billed_as": "billed-as",
         "from_at": EARLIEST_US, "until_at": None, "seconds": 90, "number": "+12125550100",
         "number_type": "local", "product": "power-dialer", "call_id": "call-1",
-        "content_hash": 2**63, "topic": "usage.number.v1", "partition": 3, "offset": 2**62,
+        "name": "", "detection": None, "content_hash": 2**63, "topic": "usage.number.v1",
+        "partition": 3, "offset": 2**62,
         "logged_at": LOGGED_MS, "version": 2**127 - 5,
     }  # fmt: skip
     assert stored(any_ledger, "states") == [

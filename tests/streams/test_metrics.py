@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from prometheus_client import REGISTRY, generate_latest
 
-from rater.events import KINDS
+from rater.kinds import KINDS
 from rater.rate import Wait
 from rater.reject import Reason
 from rater.tariff import Book

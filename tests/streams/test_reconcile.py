@@ -16,7 +16,7 @@ import typer
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 
-from rater.events import KINDS
+from rater.kinds import KINDS
 from rater.rate import Parked, Wait
 from rater.reject import Reason, Reject
 from rater.tariff import Book

@@ -8,7 +8,10 @@ import orjson
 import pytest
 
 from rater.decode import decode
-from rater.events import KINDS, Event, to_us
+from rater.event_rows import span
+from rater.instants import to_us
+from rater.kinds import KINDS
+from rater.kinds.event import Event
 from rater.rate import Parked, rate
 from rater.reject import Reject
 from rater.tariff import Book
@@ -48,7 +51,7 @@ def test_every_event_decodes_as_it_happens_and_has_its_price(book: Book) -> None
             assert event.account_id == simulated.account_id
             assert event.kind == simulated.kind
             if event.kind in ("call", "dial", "text", "recording"):
-                assert timedelta(0) <= now - event.span()[1] <= timedelta(seconds=1)
+                assert timedelta(0) <= now - span(event)[1] <= timedelta(seconds=1)
 
 
 def test_no_two_events_share_an_id() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from rater.events import to_us
+from rater.instants import to_us
 from rater.months import parse_month
 from rater.statement import statement_to_json
 from rater.tariff import Book

@@ -23,7 +23,8 @@ import pytest
 from prometheus_client import REGISTRY, Counter
 from starlette.types import Message
 
-from rater.events import KINDS, to_us
+from rater.instants import to_us
+from rater.kinds import KINDS
 from rater.months import month_of
 from rater.statement import FORMS
 from rater.tariff import Book

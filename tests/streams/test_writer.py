@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rater.events import KINDS
+from rater.kinds import KINDS
 from rater.tariff import Book
 from streams.base.settings import Settings, load_settings
 from streams.ingest.writer import StoreDownError, Stretch, Writer, first_line

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiokafka
 
-from rater.events import KINDS
+from rater.kinds import KINDS
 from streams.base.settings import Settings
 from streams.kafka.topics import INPUTS, read_committed
 from tests import oracle

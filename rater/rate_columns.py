@@ -1,4 +1,4 @@
-"""Rating events of one kind together: the same charges as `rate` gives one by one, sooner.
+"""Rating many events of one kind by column: the same charges as `rate` gives row by row, sooner.
 
 Events that are priced alike are found first; what they have in common is then looked up once for
 all of them, and what a quantity costs once for all whose quantities are equal (`rater.rate`). What
@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from rater.charge import Cost, Terms
 from rater.codes import (
     Codes,
-    Numbers,
+    Indexes,
     codes_of,
     codes_of_heads,
     codes_of_keys,
@@ -22,12 +23,11 @@ from rater.codes import (
     pair,
     pick,
 )
-from rater.events import Kind
-from rater.facts import Facts, states_of, usage_of
+from rater.event_columns import UsageColumns, states_of
 from rater.months import FOREVER_US
 from rater.price import Price, find_by_prefix
 from rater.rate import NO_STATES, Parked, PricedLine, Pricing, Quantity, Shape, find_shape
-from rater.tariff import Account, Book
+from rater.tariff import Account, Book, Memo
 
 
 class RatedLine(NamedTuple):
@@ -54,54 +54,58 @@ class RatedLine(NamedTuple):
 
 
 class Rated(NamedTuple):
-    """The charges of all the events by line; or the events, by number, to be rated alone."""
+    """The charges of all the events by line; or which events must be rated row by row."""
 
     lines: list[RatedLine]
-    alone: list[int]  # where there are any, the lines are not whole
+    by_row: Indexes  # where there are any, the lines are not whole
 
 
-def rate_together(kind: Kind, facts: Facts, book: Book) -> Rated:
-    """The charges of all the events, where none must be rated alone."""
-    work = _Work(kind, facts, book)
+def rate_columns(usage: UsageColumns, book: Book, memo: Memo) -> Rated:
+    """The charges of all the events, where none must be rated row by row.
+
+    `memo` is what was remembered of this book, by this caller alone.
+    """
+    work = _Work(usage, book, memo)
     shapes, shape_of = work.find_shapes()
-    is_alone = (facts.revisions > 0) | (shape_of < 0)
+    is_by_row = (usage.revisions > 0) | (shape_of < 0)
     lines = []
-    if not is_alone.any():
+    if not is_by_row.any():
         for of_shapes in zip(*(shape.lines for shape in shapes), strict=True):
             pricings, pricing_of = work.find_pricings(shapes, of_shapes, shape_of)
-            is_alone |= pricing_of < 0
-            if not is_alone.any():
+            is_by_row |= pricing_of < 0
+            if not is_by_row.any():
                 lines.append(work.cost(pricings, pricing_of))
-    return Rated(lines, np.flatnonzero(is_alone).tolist())
+    return Rated(lines, np.flatnonzero(is_by_row))
 
 
 class _Work:
     """What is found of the events, step by step."""
 
-    def __init__(self, kind: Kind, facts: Facts, book: Book) -> None:
-        self._kind, self._facts, self._book = kind, facts, book
-        codes, account_ids = codes_of(facts.account_ids)
+    def __init__(self, usage: UsageColumns, book: Book, memo: Memo) -> None:
+        self._usage, self._book, self._memo = usage, book, memo
+        self._kind = usage.events.kind
+        codes, account_ids = codes_of(usage.account_ids)
         accounts = book.accounts_of(account_ids.to_pylist())
         self._accounts = list({id(account): account for account in accounts}.values())
         places = {id(account): place for place, account in enumerate(self._accounts)}
         self._account_of = pick([places[id(account)] for account in accounts], codes)
 
-    def _account(self, number: int) -> Account:
-        return self._accounts[int(self._account_of[number])]
+    def _account(self, index: int) -> Account:
+        return self._accounts[int(self._account_of[index])]
 
     def find_shapes(self) -> tuple[list[Shape], Codes]:
         """What events share, and which each has; -1 where an event may have to wait."""
-        at_us = self._facts.at_us
-        alike = pair(self._facts.alike, self._account_of)
+        at_us = self._usage.at_us
+        alike = pair(self._usage.pricing_key, self._account_of)
         shapes: list[Shape] = []
         shape_of = np.full(len(alike), -1)
         waiting = np.arange(len(alike))
         while len(waiting):  # once, or again for those beyond an edge in time
             groups = codes_of_keys(alike[waiting])
             places, from_us, until_us = [], [], []
-            for number in waiting[firsts_of(groups)].tolist():
-                usage = usage_of(self._facts, number)
-                shape = find_shape(self._book, self._account(number), self._kind.name, usage)
+            for index in waiting[firsts_of(groups)].tolist():
+                usage, account = self._usage.usage(index), self._account(index)
+                shape = find_shape(self._book, self._memo, account, self._kind.name, usage)
                 if isinstance(shape, Parked):
                     places.append(-1)
                     from_us.append(-FOREVER_US)
@@ -123,7 +127,7 @@ class _Work:
         """How events are priced on a line, by `lines` of the shapes; -1 where there is no price."""
         alike = self._by_head(lines, shape_of)
         firsts = firsts_of(alike)
-        numbers = self._facts.to.take(firsts).to_pylist()
+        numbers = self._usage.number.take(pa.array(firsts)).to_pylist()
         place_of: dict[tuple[int, int], int] = {}
         pricings: list[Pricing] = []
         places = []
@@ -142,9 +146,9 @@ class _Work:
             places.append(place)
         return pricings, pick(places, alike)
 
-    def _new_pricing(self, line: PricedLine, price: Price, shape: Shape, number: int) -> Pricing:
-        usage, account = usage_of(self._facts, number), self._account(number)
-        return line.pricing(price, self._book, account, self._kind.name, usage, shape)
+    def _new_pricing(self, line: PricedLine, price: Price, shape: Shape, index: int) -> Pricing:
+        usage, account = self._usage.usage(index), self._account(index)
+        return line.pricing(price, self._book, self._memo, account, self._kind.name, usage, shape)
 
     def _by_head(self, lines: Sequence[PricedLine], shape_of: Codes) -> Codes:
         """The shapes; each in parts by how numbers begin, as far as its prefixes reach."""
@@ -153,21 +157,21 @@ class _Work:
         if not len(some):
             return shape_of
         heads = np.zeros(len(shape_of), np.int64)
-        heads[some] = codes_of_heads(self._facts.to.take(some), max(longest))
+        heads[some] = codes_of_heads(self._usage.number.take(pa.array(some)), max(longest))
         return codes_of_keys(pair(shape_of, heads))
 
     def cost(self, pricings: Sequence[Pricing], pricing_of: Codes) -> RatedLine:
         """The charges of a line whose pricings are known."""
         seconds = self._raw_seconds(pricings, pricing_of)
         tables, table_of = self._tables(pricings, pricing_of)
-        alike = codes_of_keys(pair(pair(table_of, seconds), self._facts.segments))
+        alike = codes_of_keys(pair(pair(table_of, seconds), self._usage.quantity))
         firsts = firsts_of(alike)
         quantities: zip[Quantity] = zip(
-            seconds[firsts].tolist(), self._facts.segments[firsts].tolist(), strict=True
+            seconds[firsts].tolist(), self._usage.quantity[firsts].tolist(), strict=True
         )
         costs = [
-            tables[table].get(quantity) or self._cost(pricings[pricing], number)
-            for table, quantity, pricing, number in zip(
+            tables[table].get(quantity) or self._cost(pricings[pricing], index)
+            for table, quantity, pricing, index in zip(
                 table_of[firsts].tolist(),
                 quantities,
                 pricing_of[firsts].tolist(),
@@ -179,17 +183,17 @@ class _Work:
         terms = [pricing.terms for pricing in pricings]
         return RatedLine(terms, costs, pricing_of, alike, charges)
 
-    def _cost(self, pricing: Pricing, number: int) -> Cost:
-        return pricing.cost(usage_of(self._facts, number))
+    def _cost(self, pricing: Pricing, index: int) -> Cost:
+        return pricing.cost(self._usage.usage(index))
 
-    def _raw_seconds(self, pricings: Sequence[Pricing], pricing_of: Codes) -> Numbers:
+    def _raw_seconds(self, pricings: Sequence[Pricing], pricing_of: Codes) -> Indexes:
         """Of each event, as its price measures time."""
-        facts = self._facts
+        usage = self._usage
         seconds = np.zeros(len(pricing_of), np.int64)
         ways = [(pricing.price.start, pricing.price.fraction) for pricing in pricings]
         for way in set(ways):
             price = pricings[ways.index(way)].price
-            of_way = price.raw_seconds_of(facts.at_us, facts.answered_us, facts.ended_us)
+            of_way = price.raw_seconds_of(usage.at_us, usage.answered_us, usage.ended_us)
             seconds = np.where(pick([one == way for one in ways], pricing_of), of_way, seconds)
         return seconds
 
@@ -200,13 +204,13 @@ class _Work:
         alike = pricing_of
         if any(pricing.by_states for pricing in pricings):
             by_states = pick([pricing.by_states for pricing in pricings], pricing_of)
-            alike = codes_of_keys(pair(pricing_of, by_states * self._facts.states))
+            alike = codes_of_keys(pair(pricing_of, by_states * self._usage.states))
         place_of: dict[int, int] = {}
         tables: list[dict[Quantity, Cost]] = []
         places = []
         for first in firsts_of(alike).tolist():
             pricing = pricings[pricing_of[first]]
-            states = states_of(int(self._facts.states[first])) if pricing.by_states else NO_STATES
+            states = states_of(int(self._usage.states[first])) if pricing.by_states else NO_STATES
             table = pricing.costs(states)
             place = place_of.setdefault(id(table), len(tables))
             if place == len(tables):

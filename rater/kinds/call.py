@@ -1,0 +1,67 @@
+"""A leg of a call, voice or video, and what a dial of a campaign has in common with it."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from rater.kinds.checks import MAX_CALL, AreParties, Check, IsInOrder, Needs
+from rater.kinds.event import CallStatus, Direction, Event, Id, Party, Time
+from rater.kinds.kind import Kind, LinesBy, Read, UsageMap, true_or_false
+
+
+class Dialed(Event, frozen=True, kw_only=True):
+    """A call's facts, shared by `call` and `dial`."""
+
+    direction: Direction
+    from_: Party = msgspec.field(name="from")
+    to: Party
+    dialed_at: Time | None = None
+    answered_at: Time | None = None
+    ended_at: Time
+    status: CallStatus
+    group_id: Id | None = None
+    device: Literal["web", "cell"] | None = None
+    recorded: bool | None = None
+
+
+class Call(Dialed, frozen=True, kw_only=True):
+    """A leg of a call, voice or video. Each leg rounds alone; group_id ties them."""
+
+    kind: Literal["call"] = "call"
+    media: Literal["voice", "video"] = "voice"
+
+
+DIALED_CHECKS: tuple[Check, ...] = (
+    AreParties(("from_", "to")),
+    Needs(
+        "answered_at",
+        "dialed_at",
+        "answered_at is given without dialed_at: say when it was dialed",
+    ),
+    IsInOrder(("dialed_at", "answered_at", "ended_at"), longest=MAX_CALL),
+)
+DIALED: dict[str, Any] = {
+    "start": "dialed_at",
+    "refused_at": "ended_at",
+    "answered": "answered_at",
+    "ended": "ended_at",
+    "prefix_of": "to",
+    "parties": ("from_", "to"),
+    "status": "status",
+}
+DIALED_MATCH = {
+    "direction": Read("direction"),
+    "device": Read("device"),
+    "recorded": Read("recorded", true_or_false),
+}
+
+CALL = Kind(
+    "call",
+    Call,
+    usage=UsageMap(
+        lines=LinesBy("media", {"voice": ("calls",), "video": ("video_calls",)}),
+        match={**DIALED_MATCH, "media": Read("media")},
+        **DIALED,
+    ),
+    checks=DIALED_CHECKS,
+)

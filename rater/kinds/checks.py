@@ -1,0 +1,159 @@
+"""What no single field shows of an event, such as an end before the start.
+
+Each check is one object with both forms: `row` says why an event is refused, `column` which events
+are sure to pass. What isn't sure is looked at by itself, so that every reason is made by `row`.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rater import numbers
+from rater.instants import NEVER, Instants
+from rater.reject import Reason, Reject
+
+MAX_CALL = timedelta(hours=24)
+
+Sure = npt.NDArray[np.bool_]
+
+
+class Columns(Protocol):
+    """Events by column, as a check reads them."""
+
+    def __len__(self) -> int: ...
+    @property
+    def values(self) -> Mapping[str, pa.Array]: ...
+    @property
+    def instants(self) -> Mapping[str, Instants]: ...
+
+
+class Check(Protocol):
+    """A rule between fields."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that it reads."""
+        ...
+
+    def row(self, event: Any) -> Reject | None:
+        """Why the event is refused, or None."""
+        ...
+
+    def column(self, columns: Columns) -> Sure:
+        """Which events are sure to pass."""
+        ...
+
+
+class AreParties(NamedTuple):
+    """Both ends are numbers or another known form (`rater.numbers`)."""
+
+    fields: tuple[str, ...]
+
+    def row(self, event: Any) -> Reject | None:
+        for name in self.fields:
+            if not numbers.is_party(getattr(event, name)):
+                return _bad_number(
+                    name.removesuffix("_"),
+                    "E.164 such as +14155550100, a short code, client:, sip: or anonymous",
+                )
+        return None
+
+    def column(self, columns: Columns) -> Sure:
+        sure = np.ones(len(columns), np.bool_)
+        for name in self.fields:
+            sure &= are_parties(columns.values[name])
+        return sure
+
+
+class IsNumber(NamedTuple):
+    """A number that an account can own."""
+
+    fields: tuple[str, ...]
+
+    def row(self, event: Any) -> Reject | None:
+        for name in self.fields:
+            if not numbers.is_number(getattr(event, name)):
+                return _bad_number(name, "E.164 such as +14155550100 or a short code")
+        return None
+
+    def column(self, columns: Columns) -> Sure:
+        sure = np.ones(len(columns), np.bool_)
+        for name in self.fields:
+            texts = columns.values[name].to_pylist()
+            sure &= np.fromiter((bool(numbers.is_number(one)) for one in texts), np.bool_)
+        return sure
+
+
+class IsInOrder(NamedTuple):
+    """Instants that follow one another, where they are there; the last within `longest`."""
+
+    fields: tuple[str, ...]
+    longest: timedelta | None = None
+
+    def row(self, event: Any) -> Reject | None:
+        there = [(name, at) for name in self.fields if (at := getattr(event, name)) is not None]
+        for (name, at), (before, at_before) in zip(there[1:], there, strict=False):
+            if at < at_before:
+                return bad_time(f"{name} {at} is before {before} {at_before}")
+        if self.longest is not None and there and there[-1][1] - there[0][1] > self.longest:
+            (first, since), (last, until) = there[0], there[-1]
+            hours = self.longest // timedelta(hours=1)
+            return bad_time(f"{last} is {until - since} after {first}, longer than {hours} h")
+        return None
+
+    def column(self, columns: Columns) -> Sure:
+        sure = np.ones(len(columns), np.bool_)
+        first = last = np.full(len(columns), NEVER)
+        for name in self.fields:
+            at_us = columns.instants[name]
+            there = at_us != NEVER
+            sure &= ~there | (at_us >= last)  # NEVER is before every instant
+            first = np.where(there & (first == NEVER), at_us, first)
+            last = np.where(there, at_us, last)
+        if self.longest is not None:
+            sure &= last - first <= self.longest // timedelta(microseconds=1)
+        return sure
+
+
+class Needs(NamedTuple):
+    """A field that may be there only where another one is."""
+
+    field: str
+    other: str
+    message: str
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return self.field, self.other
+
+    def row(self, event: Any) -> Reject | None:
+        if getattr(event, self.field) is None or getattr(event, self.other) is not None:
+            return None
+        return bad_time(self.message)
+
+    def column(self, columns: Columns) -> Sure:
+        has, needs = columns.instants[self.field], columns.instants[self.other]
+        sure: Sure = (has == NEVER) | (needs != NEVER)
+        return sure
+
+
+def are_parties(texts: pa.StringArray) -> Sure:
+    """Which texts are sure to be a party: `numbers.is_party`, of distinct ones where it must be."""
+    sure = pc.match_substring_regex(texts, _PARTY).to_numpy(zero_copy_only=False)
+    return np.asarray(sure, np.bool_)
+
+
+_PARTY = rf"^(?:{numbers.PARTY_FORMS})$"  # here `$` is the end of the text alone
+
+
+def bad_time(message: str) -> Reject:
+    return Reject(Reason.BAD_TIME, message)
+
+
+def _bad_number(field: str, forms: str) -> Reject:
+    return Reject(Reason.BAD_NUMBER, f"not the form of a number - at `$.{field}`: send {forms}")

@@ -1,0 +1,198 @@
+"""How a kind of event is declared: what its fields mean, in words that both readers understand.
+
+`UsageMap` is for a kind that is priced by event, `Lifecycle` for one that tells the state of an
+asset. Neither has code for rows or for columns: `rater.event_rows` reads one event by it, and
+`rater.event_columns` many at once.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.structs import FieldInfo
+
+from rater.instants import Instant
+from rater.kinds.checks import Check
+from rater.kinds.event import Event
+from rater.usage import DIMENSIONS, RowFacts
+
+
+class Read(NamedTuple):
+    """A dimension's answer: a field's value, or what a function makes of each distinct value."""
+
+    field: str
+    through: Callable[[Any], str | None] | None = None
+
+
+class Always(NamedTuple):
+    """A dimension's answer that is the same for all events of the kind."""
+
+    answer: str
+
+
+class LinesBy(NamedTuple):
+    """The lines of an event by the value of a field; each value has as many."""
+
+    field: str
+    lines: Mapping[str, tuple[str, ...]]
+
+
+class Derived(NamedTuple):
+    """A field, or where it is absent what a function makes of others: a body's segments."""
+
+    field: str
+    of: tuple[str, ...] = ()
+    make: Callable[..., Any] | None = None
+
+
+class UsageMap(NamedTuple):
+    """What is priced of an event, by the names of its fields.
+
+    The event's price is picked at `start`; where that is absent it was refused before dialing and
+    `refused_at` stands for it. `answered` and `ended` are instants too. `prefix_of` names the party
+    whose prefix picks the rate, `parties` the two whose forms and states matter. What groups events
+    that are priced alike is `match`, `parties`, `status` and whether they were answered: all else
+    tells none apart. Of the events that share `charged_once_per`, one in which `prefer` is present
+    counts before one without it.
+    """
+
+    lines: tuple[str, ...] | LinesBy
+    start: str
+    refused_at: str = ""
+    answered: str = ""
+    ended: str = ""
+    prefix_of: str = ""
+    parties: tuple[str, str] | None = None
+    match: Mapping[str, Read | Always] = {}
+    status: str = ""
+    status_by_answer: tuple[str, str] = ("", "")  # answered, not: where the event has no status
+    quantity: Derived | None = None  # how many of the unit
+    derived: tuple[Derived, ...] = ()  # what a row keeps, though the event may not say it
+    charged_once_per: str = "id"
+    prefer: str = ""
+    restated: frozenset[str] = frozenset()  # fields that may change without being a conflict
+
+    def line_names(self) -> list[tuple[str, ...]]:
+        """The lines of an event, for each case."""
+        return list(self.lines.lines.values()) if isinstance(self.lines, LinesBy) else [self.lines]
+
+    def all_derived(self) -> tuple[Derived, ...]:
+        """What may have to be made of other fields."""
+        return self.derived if self.quantity is None else (self.quantity, *self.derived)
+
+
+class Lifecycle(NamedTuple):
+    """What an event tells of an asset, which stands from `start` until `end`.
+
+    `billed_as` names the field by which a month has one charge. `one_a_start` says that the same
+    asset begun again is another one. `line` is "" where nothing is charged.
+    """
+
+    line: str
+    billed_as: str
+    start: str
+    end: str = ""
+    one_a_start: bool = False
+    seconds: str = ""
+    number: str = ""
+    match: Mapping[str, Read | Always] = {}
+    name: str = ""
+    detection: str = ""
+
+
+class Kind:
+    """An entry of the registry: its struct, its topic (before any prefix), how it is read."""
+
+    def __init__(
+        self,
+        name: str,
+        struct: type[Event],
+        *,
+        usage: UsageMap | None = None,
+        lifecycle: Lifecycle | None = None,
+        checks: tuple[Check, ...] = (),
+        topic: str = "",
+    ) -> None:
+        """Raises ValueError where the declaration names what the struct does not have."""
+        self.name = name
+        self.struct = struct
+        self.topic = topic or f"usage.{name}.v1"
+        self.usage = usage
+        self.lifecycle = lifecycle
+        self.checks = checks
+        self.decode: Callable[[bytes], Event] = msgspec.json.Decoder(struct, dec_hook=_hook).decode
+        self.fields: dict[str, FieldInfo] = {
+            field.name: field for field in msgspec.structs.fields(struct)
+        }
+        self._check()
+
+    @property
+    def monthly(self) -> bool:
+        """Whether its charges are made by the month, of what stood in it."""
+        return self.lifecycle is not None
+
+    @cached_property
+    def instants(self) -> tuple[str, ...]:
+        """The fields that are instants."""
+        return tuple(name for name, field in self.fields.items() if _is_instant(field.type))
+
+    @cached_property
+    def kept(self) -> tuple[str, ...]:
+        """The fields that a row keeps as they are."""
+        return tuple(name for name in RowFacts._fields if name in self.fields)
+
+    @cached_property
+    def content(self) -> tuple[str, ...]:
+        """The fields in which two events with one id must agree, or they are in conflict.
+
+        All but their names, which are equal, and what the declaration says may be restated.
+        """
+        restated = self.usage.restated if self.usage else frozenset()
+        names = {"kind", "id", "account_id"}
+        return tuple(name for name in self.fields if name not in names | restated)
+
+    def _check(self) -> None:
+        usage, lifecycle = self.usage, self.lifecycle
+        if (usage is None) == (lifecycle is None):
+            raise ValueError(f"kind {self.name!r}: declare usage or a lifecycle")
+        named: list[str] = []
+        match: Mapping[str, Read | Always] = {}
+        if usage is not None:
+            match = usage.match
+            named += [usage.start, usage.refused_at, usage.answered, usage.ended, usage.prefix_of]
+            named += [usage.status, usage.charged_once_per, usage.prefer, *usage.restated]
+            named += usage.parties or ()
+            if isinstance(usage.lines, LinesBy):
+                named.append(usage.lines.field)
+            for derived in usage.all_derived():
+                named += [derived.field, *derived.of]
+            if len(set(map(len, usage.line_names()))) != 1:
+                raise ValueError(f"kind {self.name!r}: each case needs as many lines")
+        if lifecycle is not None:
+            match = lifecycle.match
+            named += [lifecycle.billed_as, lifecycle.start, lifecycle.end, lifecycle.seconds]
+            named += [lifecycle.number, lifecycle.name, lifecycle.detection]
+        named += [read.field for read in match.values() if isinstance(read, Read)]
+        named += [name for check in self.checks for name in check.fields]
+        if unknown := sorted(set(filter(None, named)) - set(self.fields)):
+            raise ValueError(f"kind {self.name!r}: no field {', '.join(unknown)} in its struct")
+        if unknown := sorted(set(match) - set(DIMENSIONS)):
+            raise ValueError(f"kind {self.name!r}: no dimension {', '.join(unknown)}")
+
+
+def _hook(kind: type, value: object) -> object:
+    if kind is Instant:
+        return Instant.parse(value)
+    raise NotImplementedError(f"no field of an event is a {kind.__name__}")
+
+
+def _is_instant(hint: Any) -> bool:
+    if hint is Instant:
+        return True
+    return any(_is_instant(part) for part in getattr(hint, "__args__", ()))
+
+
+def true_or_false(value: bool | None) -> str | None:
+    """A yes or no as a tariff matches it; None where nobody said."""
+    return None if value is None else "true" if value else "false"

@@ -1,0 +1,55 @@
+"""Whether a name stands twice in an object of JSON: one of both values would be lost unseen."""
+
+import json
+from typing import Any
+
+import msgspec
+
+
+def name_twice(raw: bytes) -> str | None:
+    """The name that an object in JSON, which can be decoded, has twice; None where none has."""
+    twice: str | None = None
+
+    def pairs(items: list[tuple[str, Any]]) -> None:
+        nonlocal twice
+        names = [name for name, _ in items]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+
+    # Numbers stay text: Python reads no integer of more than 4,300 digits.
+    json.loads(raw, object_pairs_hook=pairs, parse_int=str, parse_float=str)
+    return twice
+
+
+def is_object_with_names_once(raw: bytes) -> bool:
+    """Whether bytes are an object of JSON in which no name stands twice.
+
+    Each name and each text has two quotes: where there are no more quotes than what was decoded
+    has, no name was decoded over another one. Where there are more, some may be escaped.
+    """
+    try:
+        decoded = _decode(raw)
+        if type(decoded) is not dict:
+            return False
+        return raw.count(b'"') == 2 * _count_texts(decoded) or name_twice(raw) is None
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+
+
+_decode = msgspec.json.Decoder().decode
+
+
+def _count_texts(decoded: Any) -> int:
+    """Names and texts in decoded JSON."""
+    if type(decoded) is dict:
+        count = len(decoded)
+        for value in decoded.values():
+            kind = type(value)
+            if kind is str:
+                count += 1
+            elif kind is dict or kind is list:
+                count += _count_texts(value)
+        return count
+    if type(decoded) is list:
+        return sum(map(_count_texts, decoded))
+    return int(type(decoded) is str)
