@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -97,6 +98,91 @@ def imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}: a relative import"
             yield (node.module or "").partition(".")[0]
+
+
+# The rooms, what each owns and whom it may import: the table of the architecture page.
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+ROOM_ROW = re.compile(r"^\| `([a-z/]+)` \| [^|]+ \| ([^|]*)\|$", re.MULTILINE)
+
+# Whoever imports what the table forbids, until that is mended. A line that is not needed any more
+# fails.
+BREAKING_TODAY = {
+    # module                        imports
+    ("streams/base/metrics.py",     "streams/maintenance"),
+    ("streams/base/metrics.py",     "streams/rows"),
+    ("streams/ingest/writer.py",    "streams/maintenance"),
+    ("streams/kafka/topics.py",     "streams/ingest"),
+}  # fmt: skip
+
+
+@cache
+def rooms() -> dict[str, set[str]]:
+    """Whom each room may import, as the architecture page says, in its order."""
+    found = ROOM_ROW.findall(text_of(ARCHITECTURE))
+    return {room: set(re.findall(r"`([a-z/]+)`", allowed)) for room, allowed in found}
+
+
+def room_of(dotted: str) -> str:
+    """`streams/store` of streams.store.ledger, `rater` of rater.kinds.text."""
+    parts = dotted.split(".")
+    return "/".join(parts[:2] if parts[0] == "streams" else parts[:1])
+
+
+def rooms_imported(code: str) -> set[str]:
+    """The rooms of ours that a module imports, wherever in it: for types, or inside a function."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "streams":
+            names |= {f"streams.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    ours = {"rater", "schemas", "streams"}
+    return {room_of(name) for name in names if name.partition(".")[0] in ours}
+
+
+def test_who_imports_whom_is_as_the_architecture_page_says() -> None:
+    breaking = set()
+    for path in modules("schemas", "rater", "streams"):
+        module = name_of(path)
+        room = room_of(module.removesuffix(".py").replace("/", "."))
+        if module != "streams/__init__.py":
+            strange = rooms_imported(text_of(path)) - rooms()[room] - {room}
+            breaking |= {(module, imported) for imported in strange}
+    assert breaking == BREAKING_TODAY
+
+
+def test_the_architecture_page_has_every_room_and_no_other() -> None:
+    packages = {path.parent for path in modules("streams") if path.parent.parent.name == "streams"}
+    there = {name_of(path) for path in packages} | {"rater", "schemas"}
+    assert set(rooms()) == there
+    assert {room for allowed in rooms().values() for room in allowed} <= there
+
+
+def test_no_room_imports_one_that_stands_below_it() -> None:
+    above: set[str] = set()
+    for room, allowed in rooms().items():
+        assert allowed <= above, f"{room} may import {allowed - above}, which stand below it"
+        above.add(room)
+
+
+IMPORTS = [
+    # code                                                              | rooms
+    ("import streams.store.ledger",                                       {"streams/store"}),
+    ("from streams.store.ledger import Ledger",                           {"streams/store"}),
+    ("from streams.store import ledger",                                  {"streams/store"}),
+    ("from streams import store",                                         {"streams/store"}),
+    ("def f() -> None:\n    from streams.runtime.worker import Worker",   {"streams/runtime"}),
+    ("from rater.kinds.text import TEXT",                                 {"rater"}),
+    ("import schemas",                                                    {"schemas"}),
+    ("import json, raterlike",                                            set()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "wanted"), IMPORTS, ids=[code for code, _ in IMPORTS])
+def test_the_rooms_that_a_module_imports_are_seen(code: str, wanted: set[str]) -> None:
+    assert rooms_imported(code) == wanted
 
 
 OWNERS = [
@@ -248,3 +334,23 @@ def test_a_skip_fails_the_session_where_the_environment_forbids_skips(
     assert [x for x in done.stdout.splitlines() if x.startswith("FAILED: 1 skipped")] == [
         f"{says}{n}.py::test_skipped" for n in (1, 2)
     ]
+
+
+# ------------------------------------------------------------------ what a newcomer finds
+
+
+def test_make_alone_says_what_can_be_made() -> None:
+    makefile = text_of(ROOT / "Makefile")
+    (targets,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    done = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert {line.split()[1] for line in done.stdout.splitlines()} == set(targets.split())
+
+
+def test_the_quick_subset_is_there() -> None:
+    (paths,) = re.findall(r"^QUICK := ((?:.*\\\n)*.*)$", text_of(ROOT / "Makefile"), re.MULTILINE)
+    names = paths.replace("\\\n", " ").split()
+    assert names
+    assert [name for name in names if not (ROOT / name).exists()] == []
