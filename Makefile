@@ -27,7 +27,7 @@ test: check  ## Format, types, lint and all tests, real Kafka included
 
 # Whatever a rule can break: no broker, no browser, no wheel. Red here is red in `make test`.
 QUICK := tests/rater tests/streams/test_batch.py tests/streams/test_together.py \
-	tests/test_contracts.py tests/test_repository.py
+	tests/test_contracts.py tests/test_docs.py tests/test_repository.py
 quick: $(VENV)/dev.stamp  ## Lint, the rules' tests and the repository's own, in less than a minute
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -q -n 2 $(QUICK) $(PYTEST_ARGS)
