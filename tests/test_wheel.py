@@ -1,6 +1,7 @@
 """The wheel without the checkout: built, installed from the lock into nothing, and run there."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,9 @@ def installed(
 
 def test_the_wheel_holds_all_that_runs_and_nothing_else(wheel: Path) -> None:
     assert wheel.name == f"usage_rater-{__version__}-py3-none-any.whl"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"^pip install (dist/\S+)", readme, re.MULTILINE)
+    assert fnmatch(f"dist/{wheel.name}", told)
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     wanted = {
