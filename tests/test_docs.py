@@ -1,4 +1,4 @@
-"""The pages are held against the code: links, paths, citations, decisions, what a newcomer is told."""
+"""The pages are held against the code: links, paths, citations, decisions, forms."""
 
 import re
 import subprocess
@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from tests.conftest import ROOT
 from tests.test_repository import files_of_the_repository, modules, name_of, text_of
 
+DECISIONS = ROOT / "docs" / "decisions"
 PAGES = [path for path in files_of_the_repository() if path.suffix == ".md"]
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
 CODE_PATH = re.compile(r"`((?:rater|streams|schemas|tests|deploy|docs)/[\w./-]+\.\w+)`")
@@ -38,7 +39,9 @@ def test_what_a_page_links_to_is_there(page: Path) -> None:
 
 
 def test_a_file_that_a_page_names_is_there_under_that_name() -> None:
-    named = {path for page in PAGES for path in CODE_PATH.findall(text_of(page))}
+    # A decision and a change name what there was then.
+    now = [page for page in PAGES if page.parent != DECISIONS and page.name != "CHANGELOG.md"]
+    named = {path for page in now for path in CODE_PATH.findall(text_of(page))}
     assert named
     made_up = {path for path in named if "NAME" in path}
     missing = {path for path in named - made_up if not is_there(ROOT / path)}
@@ -49,8 +52,17 @@ def test_a_file_that_a_page_names_is_there_under_that_name() -> None:
 
 CITED = re.compile(r"(?<![\w/])((?:docs/)?[\w-]+\.md)(?:, ([A-Z][\w ,.]*[\w]))?")
 
-# Who cites pages that are not in the repository, until that is mended.
-CITING_BEFORE: dict[str, str] = {}
+# Who cites pages that are not in the repository, until that is mended. A line that is not needed
+# any more fails.
+CITING_BEFORE = {
+    "rater/charge.py":    ["conventions.md"],
+    "rater/decode.py":    ["domain.md"],
+    "rater/monthly.py":   ["domain.md"],
+    "rater/price.py":     ["domain.md"],
+    "rater/rate.py":      ["design.md", "domain.md"],
+    "rater/segments.py":  ["domain.md"],
+    "rater/statement.py": ["conventions.md", "domain.md"],
+}  # fmt: skip
 
 
 def headings(page: Path) -> set[str]:
@@ -90,11 +102,10 @@ def test_a_citation_that_leads_nowhere_is_seen(text: str, wanted: list[str]) -> 
 
 # ------------------------------------------------------------------ decisions
 
-DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 STATUS = re.compile(r"^Status: (accepted|superseded by \d{4}), 20\d\d-\d\d-\d\d\.")
 
 
-@pytest.mark.parametrize("path", DECISIONS, ids=name_of)
+@pytest.mark.parametrize("path", sorted(DECISIONS.glob("*.md")), ids=name_of)
 def test_a_decision_says_what_was_decided_and_whether_it_stands(path: Path) -> None:
     title, blank, status, *_ = text_of(path).splitlines()
     assert title.startswith("# ")
@@ -104,7 +115,8 @@ def test_a_decision_says_what_was_decided_and_whether_it_stands(path: Path) -> N
 
 
 def test_decisions_are_numbered_without_a_gap() -> None:
-    assert [path.name[:4] for path in DECISIONS] == [f"{n + 1:04}" for n in range(len(DECISIONS))]
+    numbers = sorted(path.name[:4] for path in DECISIONS.glob("*.md"))
+    assert numbers == [f"{n + 1:04}" for n in range(len(numbers))]
 
 
 # ------------------------------------------------------------------ what the host of the code reads
