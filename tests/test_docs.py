@@ -18,7 +18,12 @@ LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
 CODE_PATH = re.compile(r"`((?:rater|streams|schemas|tests|deploy|docs)/[\w./-]+\.\w+)`")
 
 # What pages name before it is built. A line that is not needed any more fails.
-WRITTEN_AHEAD = {"rater/lines.py"}
+WRITTEN_AHEAD = {
+    "rater/kinds/__init__.py",
+    "rater/kinds/checks.py",
+    "rater/kinds/recording.py",
+    "rater/lines.py",
+}
 EXAMPLES = {"rater/kinds/fax.py", "tests/rater/test_fax.py"}  # of docs/how-to
 
 
