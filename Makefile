@@ -1,4 +1,5 @@
 # Two commands: `make demo` and `make test`. Each makes its own environment from the lock.
+# What follows `##` is what `make help` prints.
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
@@ -11,7 +12,11 @@ BENCH_ARGS ?= --write
 DURATION ?= 600
 SEED ?=
 
-.PHONY: demo test chaos bench bench-functions check format schemas lock clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick chaos bench bench-functions check format schemas wheel lock clean
+
+help:  ## What can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/embedded.stamp  ## Kafka, engine, store, traffic and page on this machine
 	@exec $(BIN)/rater demo $(DEMO_ARGS)
@@ -19,6 +24,13 @@ demo: $(VENV)/embedded.stamp  ## Kafka, engine, store, traffic and page on this 
 # In the order of the folders: the files of tests/faults are the longest, so they go first.
 test: check  ## Format, types, lint and all tests, real Kafka included
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+# Whatever a rule can break: no broker, no browser, no wheel. Red here is red in `make test`.
+QUICK := tests/rater tests/streams/test_batch.py tests/streams/test_together.py \
+	tests/test_contracts.py tests/test_docs.py tests/test_repository.py
+quick: $(VENV)/dev.stamp  ## Lint, the rules' tests and the repository's own, in less than a minute
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -q -n 2 $(QUICK) $(PYTEST_ARGS)
 
 bench: $(VENV)/bench.stamp  ## All tables of this machine, into docs/benchmarks.md; BENCH_ARGS="--only line,ages" prints some
 	$(BIN)/python -m tests.bench.run $(BENCH_ARGS)
@@ -30,17 +42,20 @@ bench-functions: $(VENV)/dev.stamp  ## Each step of the line as a function; comp
 chaos: $(VENV)/dev.stamp  ## Random faults for DURATION seconds, by SEED; status 1 on a difference
 	$(BIN)/python -m tests.faults.chaos --duration $(DURATION) $(if $(SEED),--seed $(SEED))
 
-check: $(VENV)/dev.stamp
+check: $(VENV)/dev.stamp  ## Format, lint and types, without tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(VENV)/dev.stamp
+format: $(VENV)/dev.stamp  ## Formats all files and mends what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 schemas: $(VENV)/dev.stamp  ## Writes schemas/events and schemas/asyncapi.json from the structs
 	$(BIN)/python -m streams.kafka.contracts
+
+wheel: $(VENV)/dev.stamp  ## dist/usage_rater-VERSION-py3-none-any.whl
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist
 
 $(VENV)/python.stamp:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found (PYTHON=... names one)"; exit 1; }
@@ -79,5 +94,5 @@ lock:  ## Resolves the locks again (needs uv)
 		-c requirements/dev.lock --override requirements/bench.override \
 		-o requirements/bench.lock
 
-clean:
+clean:  ## Removes the environment, what was built and the demo's data
 	rm -rf $(VENV) .rater build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,7 +19,7 @@ def divide_half_even(numerator: int, denominator: int) -> int:
     """The quotient rounded to the nearest integer, a tie to the even one.
 
     `divide_half_even(5, 2)` is 2, `divide_half_even(7, 2)` is 4. The denominator is positive.
-    Raises ZeroDivisionError on zero. Source: domain.md, Money.
+    Raises ZeroDivisionError on zero. Source: docs/rules.md, Money.
     """
     quotient, remainder = divmod(numerator, denominator)
     twice = 2 * remainder

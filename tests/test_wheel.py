@@ -1,6 +1,7 @@
 """The wheel without the checkout: built, installed from the lock into nothing, and run there."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +12,8 @@ import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatch
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -22,11 +25,13 @@ import pytest
 from rater import __version__
 from tests.conftest import ROOT, call, text
 
-SOURCES = ("rater", "streams", "schemas", "pyproject.toml", "README.md")
+SOURCES = ("rater", "streams", "schemas", "pyproject.toml", "README.md", "LICENSE")
 INSTALL_TIMEOUT_S = 600
 DEMO_SECONDS = 10
 DEMO_TIMEOUT_S = 120  # the first start on a machine fetches Kafka's jars
 MARK = "RATER_WHEEL_TEST_MARK"
+# Of the text that the Apache Software Foundation publishes, byte for byte.
+APACHE_2_0_SHA256 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
 
 pytestmark = pytest.mark.timeout(2 * INSTALL_TIMEOUT_S)
 
@@ -86,7 +91,10 @@ def installed(
 
 
 def test_the_wheel_holds_all_that_runs_and_nothing_else(wheel: Path) -> None:
-    assert wheel.name == f"rater-{__version__}-py3-none-any.whl"
+    assert wheel.name == f"usage_rater-{__version__}-py3-none-any.whl"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"^pip install (dist/\S+)", readme, re.MULTILINE)
+    assert fnmatch(f"dist/{wheel.name}", told)
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     wanted = {
@@ -99,6 +107,16 @@ def test_the_wheel_holds_all_that_runs_and_nothing_else(wheel: Path) -> None:
     kinds = [name.rpartition("/")[0] for name in sorted(held) if not name.endswith(".py")]
     assert {"schemas/clickhouse", "schemas/events", "schemas/tariff"} <= set(kinds)
     assert "schemas/asyncapi.json" in held
+    assert {f"{package}/py.typed" for package in ("rater", "streams", "schemas")} <= held
+
+
+def test_the_wheel_says_its_licence_and_carries_the_exact_text(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        folder = f"usage_rater-{__version__}.dist-info"
+        licence = archive.read(f"{folder}/licenses/LICENSE")
+        said = archive.read(f"{folder}/METADATA").decode()
+    assert sha256(licence).hexdigest() == APACHE_2_0_SHA256
+    assert "\nLicense-Expression: Apache-2.0\n" in said
 
 
 def test_an_installed_rater_rates_a_file_in_an_empty_folder(

@@ -15,7 +15,7 @@ from streams.rows.batch import add_records
 from tests.conftest import LOGGED_MS, Log, Logged, amd, call, number, recording, text
 
 CONVENTION = [
-    # name, its labels (conventions.md, Metrics)
+    # name, its labels (docs/conventions.md, Metrics)
     ("rater_events_consumed_total", {"topic"}),
     ("rater_events_rated_total", {"kind"}),
     ("rater_events_rejected_total", {"reason"}),

@@ -35,7 +35,8 @@ def resolve_jars(on_progress: Callable[[str], None]) -> list[Path]:
         from jgo.config import GlobalSettings
     except ImportError as error:
         raise KafkaUnavailable(
-            f"the embedded Kafka needs the package {error.name}: pip install 'rater[embedded]'"
+            f"the embedded Kafka needs the package {error.name}: "
+            "pip install 'usage-rater[embedded]'"
         ) from error
     logging.getLogger("jgo").setLevel(logging.CRITICAL)
     settings = GlobalSettings.load()
