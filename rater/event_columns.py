@@ -6,7 +6,7 @@ one event by the same declarations.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from types import UnionType
@@ -113,37 +113,29 @@ def _candidates(raws: Sequence[bytes | None]) -> tuple[Indexes, list[bytes]]:
     Each begins and ends with a brace: so no two, one after the other, can be read as one object,
     and where there are as many objects as records, each record is one.
     """
-    stripped = [
-        raw if raw and raw[-1] == _END and raw[0] == _BEGIN else (raw or b"").strip(_JSON_SPACE)
-        for raw in raws
-    ]
-    good = [
-        index
-        for index, raw in enumerate(stripped)
-        if len(raw) > 1 and raw[-1] == _END and raw[0] == _BEGIN
-    ]
-    present = stripped if len(good) == len(stripped) else [stripped[index] for index in good]
-    if max(map(len, raws_or_empty(raws)), default=0) > MAX_RECORD_BYTES or not _is_text(present):
-        good = [
-            index
-            for index in good
-            if len(raws[index] or b"") <= MAX_RECORD_BYTES and _is_text([stripped[index]])
-        ]
-        present = [stripped[index] for index in good]
-    return np.array(good, np.int64), present
+    present = [raw or b"" for raw in raws]
+    rows = np.arange(len(present))
+    if not _are_objects(present):
+        present = [raw.strip(_JSON_SPACE) for raw in present]
+        some = [index for index, raw in enumerate(present) if _are_objects([raw])]
+        rows, present = rows[some], [present[index] for index in some]
+    return rows, present
 
 
 _BEGIN, _END = b"{}"
 _JSON_SPACE = b" \t\r\n"
 
 
-def raws_or_empty(raws: Sequence[bytes | None]) -> Iterator[bytes]:
-    """The records' values, those that are absent as empty."""
-    return (raw or b"" for raw in raws)
-
-
-def _is_text(raws: Sequence[bytes]) -> bool:
+def _are_objects(raws: Sequence[bytes]) -> bool:
+    """Whether each is text between braces, and none too long."""
+    lengths = np.fromiter(map(len, raws), np.int64, len(raws))
+    if not len(raws) or lengths.min() < len("{}") or lengths.max() > MAX_RECORD_BYTES:
+        return False
     joined = b"".join(raws)
+    ends = np.cumsum(lengths)
+    characters = np.frombuffer(joined, np.uint8)
+    if not ((characters[ends - lengths] == _BEGIN).all() and (characters[ends - 1] == _END).all()):
+        return False
     if joined.isascii():
         return True
     try:
@@ -453,10 +445,14 @@ def _derived(columns: EventColumns, derived: Derived) -> pa.Array:
     given = columns.values[derived.field]
     if not given.null_count or derived.make is None:
         return given
-    absent = given.is_null()
-    of = [columns.values[name].filter(absent).to_pylist() for name in derived.of]
+    to_make = given.is_null()
+    for name in derived.of:
+        to_make = pc.and_(to_make, columns.values[name].is_valid())
+    if not to_make.true_count:
+        return given
+    of = [columns.values[name].filter(to_make).to_pylist() for name in derived.of]
     made = pa.array(list(map(derived.make, *of)), given.type)
-    return pc.replace_with_mask(given, absent, made)
+    return pc.replace_with_mask(given, to_make, made)
 
 
 def content_hashes(

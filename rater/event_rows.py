@@ -104,11 +104,12 @@ def quantity_of(event: Event, quantity: Derived | None) -> int:
 
 
 def derived_of(event: Event, derived: Derived) -> Any:
-    """A field's value, or what is made of others where it is absent."""
+    """A field's value, or what is made of others where it is absent and they are there."""
     given = getattr(event, derived.field)
     if given is not None or derived.make is None:
         return given
-    return derived.make(*(getattr(event, name) for name in derived.of))
+    of = [getattr(event, name) for name in derived.of]
+    return None if None in of else derived.make(*of)
 
 
 def state_of(event: Event) -> State | None:

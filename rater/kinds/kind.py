@@ -39,7 +39,10 @@ class LinesBy(NamedTuple):
 
 
 class Derived(NamedTuple):
-    """A field, or where it is absent what a function makes of others: a body's segments."""
+    """A field, or where it is absent what a function makes of others that are there.
+
+    Such as a body's segments.
+    """
 
     field: str
     of: tuple[str, ...] = ()

@@ -32,13 +32,13 @@ class Text(Event, frozen=True, kw_only=True):
     body: str | None = None  # counts segments when `segments` is absent; never stored
 
 
-def segments_of(media: str, body: str | None) -> int:
-    """The body's segments; an MMS and a text without a body is 1."""
-    return count_segments(body) if body and media == "sms" else 1
+def segments_of(media: str, body: str) -> int:
+    """The body's segments; an MMS is 1."""
+    return count_segments(body) if media == "sms" else 1
 
 
-def encoding_of_text(media: str, body: str | None) -> str | None:
-    """The encoding that a body needs; None where there is none to look at."""
+def encoding_of_text(media: str, body: str) -> str | None:
+    """The encoding that a body needs; an MMS has none."""
     return encoding_of(body) if body and media == "sms" else None
 
 
