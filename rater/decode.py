@@ -5,6 +5,7 @@ are well: most is then looked at for all together.
 """
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -30,6 +31,7 @@ def decode(kind: Kind, raw: bytes | None, received_us: int) -> Event | Reject:
     `received_us` is when the log received the record (the broker's timestamp): an event that
     happened more than five minutes later than that is refused. Source: domain.md, Bad input.
     """
+    raw = raw and raw.removeprefix(BOM_UTF8)  # a byte-order mark is no data
     if not raw:
         return Reject(Reason.EMPTY, f"the record has no value; send a {kind.name} event as JSON")
     if len(raw) > MAX_RECORD_BYTES:
@@ -107,6 +109,7 @@ def _decode_well(
 
 def decode_line(raw: bytes, received_us: int) -> Event | Reject:
     """An event from a line of a file, where the event itself says its `kind`."""
+    raw = raw.removeprefix(BOM_UTF8)
     try:
         name = _KIND_OF_LINE.decode(raw).kind
     except msgspec.ValidationError as error:

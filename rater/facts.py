@@ -250,10 +250,10 @@ def has_parties(kind: Kind) -> bool:
 
 
 def _are_parties(parties: pa.StringArray) -> bool:
-    return bool(pc.all(pc.match_substring_regex(parties, _PARTY)).as_py())
-
-
-_PARTY = rf"^(?:{numbers.PARTY_FORMS})$"  # here `$` is the end of the text alone
+    # Here `$` is the end of the text alone.
+    common = pc.match_substring_regex(parties, numbers.COMMON_PATTERN)
+    others = parties.filter(pc.invert(common)).unique().to_pylist()
+    return all(map(numbers.is_party, others))
 
 
 def _instants(times: pa.TimestampArray) -> Instants:
