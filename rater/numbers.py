@@ -27,7 +27,7 @@ def _in_any_case(word: str) -> str:
     return "".join(f"[{letter.upper()}{letter}]" for letter in word)
 
 
-# North American numbers: an area code is no N11, and neither it nor the exchange begins with 0 or 1.
+# North American numbers: an area code is no N11; neither it nor the exchange begins with 0 or 1.
 # Source: NANPA, the numbering plan. Most parties are decided by this pattern alone, by column.
 COMMON_PATTERN = r"^\+1[2-9](?:[02-9][0-9]|1[02-9])[2-9][0-9]{6}$"
 

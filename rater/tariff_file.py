@@ -443,8 +443,8 @@ class _Reader:
                 self._say(
                     int(number),
                     f"{where}: extensions and emergency calls fall to this fallback of {name}; add "
-                    'a price with match = { to = "shortcode" }, and a prefix such as "911" for each '
-                    "short number with a price of its own",
+                    'a price with match = { to = "shortcode" }, and a prefix such as "911" for '
+                    "each short number with a price of its own",
                     file,
                     fatal=False,
                 )

@@ -283,7 +283,7 @@ RAW = [
     (GOOD_RAW + b"}",                                           JSON),
     (GOOD_RAW + GOOD_RAW,                                       JSON),
     (b"\xef\xbb\xbf" + GOOD_RAW,                                None),  # a mark is no data
-    (b"\xef\xbb\xbf",                                           EMPTY),
+    (b"\xef\xbb\xbf",                                           Reason.EMPTY),
     (GOOD_RAW.decode().encode("utf-16"),                        JSON),
     (b"{'id': 'c1'}",                                           JSON),
     (b'{"x":NaN,' + OBJECT,                                     JSON),

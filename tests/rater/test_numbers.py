@@ -141,7 +141,7 @@ NATIONAL = [
     ("14155550101",     "US",  "+14155550101"),
     ("011442079460000", "US",  "+442079460000"),
     ("442079460000",    "US",  None),            # without 011 it is a US number of twelve digits
-    ("5550101",         "US",  "5550101"),       # seven digits: an extension, as the area is not said
+    ("5550101",         "US",  "5550101"),       # an extension: its area is not said
     ("1002",            "US",  "1002"),
     ("911",             "US",  "911"),
     ("02079460000",     "GB",  "+442079460000"),

@@ -520,14 +520,14 @@ OUTBOUND = 'match = { direction = "outbound" }\n'
 TO_SHORT = 'match = { to = "shortcode" }\nrate = 0.004'
 SHORT_NUMBERS = [
     # prices                                                            | warned of, at price
-    (["rate = 0.95"],                                                     None),  # all cost the same
+    (["rate = 0.95"],                                                     None),  # all alike
     (["rate = 0.95", 'prefix = "+1"\nrate = 0.01'],                       1),
     (["rate = 0.95", 'prefix = "911"\nrate = 0'],                         1),
     (["rate = 0.95", 'prefix = "+1"\nrate = 0.01', TO_SHORT],             None),
     (['prefix = "+1"\nrate = 0.01', OUTBOUND + "rate = 0.95"],            2),
     ([OUTBOUND + "rate = 0.95", 'match = { to = "sip" }\nrate = 0'],      1),
     (["rate = 0.95", 'prefix = "+1"\nrate = 0.01',
-      'match = { to = "shortcode", device = "web" }\nrate = 0'],          1),  # not from all devices
+      'match = { to = "shortcode", device = "web" }\nrate = 0'],          1),  # not all devices
 ]  # fmt: skip
 
 

@@ -458,7 +458,7 @@ def test_without_a_region_a_national_number_is_refused_and_the_message_says_what
     done = rater("rate", "--format", "freeswitch", DATA / "freeswitch-8-columns.csv", "--json")
     assert (done.status, done.out) == (3, "")
     assert done.err.count("rejected (bad_number)") == 5
-    assert "--region US" in one_line(done.err)
+    assert "--region US" in " ".join(done.err.split())
     assert "2125550100" not in done.err
 
 
@@ -477,10 +477,10 @@ def test_what_is_told_of_a_file_is_checked(
 ) -> None:
     done = rater("rate", option, value, DATA / "freeswitch-default.csv")
     assert (done.status, done.out) == (2, "")
-    assert named in one_line(done.err)
+    assert named in done.err
 
 
 def test_the_help_lists_each_format(rater: Rater) -> None:
     for command in ("rate", "send"):
-        said = one_line(rater(command, "--help").out)
-        assert all(name in said for name in IMPORTERS)
+        said = rater(command, "--help").out
+        assert all(f"{name}:" in said for name in IMPORTERS)
