@@ -5,6 +5,7 @@ well come by column, all others one by one.
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ def decode(kind: Kind, raw: bytes | None, received_us: int) -> Event | Reject:
     `received_us` is when the log received the record (the broker's timestamp): an event that
     happened more than five minutes later than that is refused. Source: docs/rules.md, Bad input.
     """
+    raw = raw and raw.removeprefix(BOM_UTF8)  # a byte-order mark is no data
     if not raw:
         return Reject(Reason.EMPTY, f"the record has no value; send a {kind.name} event as JSON")
     if len(raw) > MAX_RECORD_BYTES:
@@ -89,6 +91,7 @@ def decode_all(
 
 def decode_line(raw: bytes, received_us: int) -> Event | Reject:
     """An event from a line of a file, where the event itself says its `kind`."""
+    raw = raw.removeprefix(BOM_UTF8)
     try:
         name = _KIND_OF_LINE.decode(raw).kind
     except msgspec.ValidationError as error:

@@ -6,6 +6,7 @@ one event by the same declarations.
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -114,11 +115,13 @@ def _candidates(raws: Sequence[bytes | None]) -> tuple[Indexes, list[bytes]]:
     and where there are as many objects as records, each record is one.
     """
     present = [raw or b"" for raw in raws]
-    rows = np.arange(len(present))
-    if not _are_objects(present):
-        present = [raw.strip(_JSON_SPACE) for raw in present]
-        some = [index for index, raw in enumerate(present) if _are_objects([raw])]
-        rows, present = rows[some], [present[index] for index in some]
+    good = _are_objects(present)
+    if not good.all():
+        present = [raw.removeprefix(BOM_UTF8).strip(_JSON_SPACE) for raw in present]
+        good = _are_objects(present)
+    rows = np.flatnonzero(good)
+    if len(rows) < len(present):
+        present = [present[row] for row in rows.tolist()]
     return rows, present
 
 
@@ -126,20 +129,24 @@ _BEGIN, _END = b"{}"
 _JSON_SPACE = b" \t\r\n"
 
 
-def _are_objects(raws: Sequence[bytes]) -> bool:
-    """Whether each is text between braces, and none too long."""
+def _are_objects(raws: Sequence[bytes]) -> Sure:
+    """Which are text between braces, and not too long."""
     lengths = np.fromiter(map(len, raws), np.int64, len(raws))
-    if not len(raws) or lengths.min() < len("{}") or lengths.max() > MAX_RECORD_BYTES:
-        return False
-    joined = b"".join(raws)
+    joined = b"".join(raws) + b" "  # what has no bytes has a place all the same
     ends = np.cumsum(lengths)
     characters = np.frombuffer(joined, np.uint8)
-    if not ((characters[ends - lengths] == _BEGIN).all() and (characters[ends - 1] == _END).all()):
-        return False
-    if joined.isascii():
+    good = (lengths >= len("{}")) & (lengths <= MAX_RECORD_BYTES)
+    good &= (characters[ends - lengths] == _BEGIN) & (characters[ends - 1] == _END)
+    if not _is_text(joined):
+        good &= np.fromiter(map(_is_text, raws), np.bool_, len(raws))
+    return good
+
+
+def _is_text(raw: bytes) -> bool:
+    if raw.isascii():
         return True
     try:
-        joined.decode()
+        raw.decode()
     except UnicodeDecodeError:
         return False
     return True

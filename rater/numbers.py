@@ -1,7 +1,7 @@
-"""What a telephone number is: its form, whether it is toll-free, its US state.
+"""What a telephone number is: whether it is one, its form, its US state.
 
 A party of a call or a text is an E.164 number (`+14155550100`) or another form said explicitly:
-a short code (`87121`), `client:NAME`, `sip:USER@HOST`, or `anonymous`.
+a short number (`911`, `87121`), `client:NAME`, `sip:USER@HOST`, or a withheld caller (`anonymous`).
 """
 
 import re
@@ -11,16 +11,38 @@ import phonenumbers
 
 from rater.area_codes import STATE_OF_AREA_CODE
 
-# One pattern for the whole field, so that a number that is no number is refused when it is decoded.
-# `$` alone also matches before a last newline, hence (?!\n).
-E164_PATTERN = r"\+[1-9][0-9]{6,14}"
-PARTY_FORMS = rf"{E164_PATTERN}|[0-9]{{3,8}}|client:.+|sips?:.+|anonymous"
-PARTY_PATTERN = rf"^({PARTY_FORMS})$(?!\n)"
-NUMBER_PATTERN = rf"^({E164_PATTERN}|[0-9]{{3,8}})$(?!\n)"
+DISTINCT_MAX = 65_536  # distinct parties whose answers are remembered
 
-# A match for what is a party, None for what is none.
-is_party = re.compile(PARTY_PATTERN).match
-is_number = re.compile(NUMBER_PATTERN).match
+# Withheld callers: the words for them in any case, alone or as the user of a SIP address or client,
+# and the numbers that carriers send in their stead (on a keypad they spell ANONYMOUS, RESTRICTED,
+# BLOCKED, UNKNOWN, UNAVAILABLE). Source: domain.md, Prices; RFC 3323 for the host.
+WITHHELD_WORDS = ("anonymous", "restricted", "unavailable", "unknown", "private")
+WITHHELD_NUMBERS = ("266696687", "7378742833", "2562533", "8656696", "86282452253")
+WITHHELD_HOST = "anonymous.invalid"
+_WITHHELD = frozenset(WITHHELD_WORDS + WITHHELD_NUMBERS)
+
+
+def _in_any_case(word: str) -> str:
+    """A pattern for the word in any case: JSON Schema's patterns know no flags."""
+    return "".join(f"[{letter.upper()}{letter}]" for letter in word)
+
+
+# North American numbers: an area code is no N11; neither it nor the exchange begins with 0 or 1.
+# Source: NANPA, the numbering plan. Most parties are decided by this pattern alone, by column.
+COMMON_PATTERN = r"^\+1[2-9](?:[02-9][0-9]|1[02-9])[2-9][0-9]{6}$"
+
+# What the form alone shows; the lengths of each country's numbers are no pattern's.
+_E164 = r"\+[1-9][0-9]{6,14}"
+_SHORT = r"[0-9]{3,8}"
+_WITHHELD_FORMS = "|".join([*map(_in_any_case, WITHHELD_WORDS), *WITHHELD_NUMBERS])
+_NAMED = rf"{_in_any_case('client')}:.+|{_in_any_case('sip')}[Ss]?:.+"
+# `$` alone also matches before a last newline, hence (?!\n).
+PARTY_PATTERN = rf"^({_E164}|{_SHORT}|{_NAMED}|{_WITHHELD_FORMS})$(?!\n)"
+NUMBER_PATTERN = rf"^({_E164}|{_SHORT})$(?!\n)"
+
+_has_party_form = re.compile(PARTY_PATTERN).match
+_has_number_form = re.compile(NUMBER_PATTERN).match
+_is_north_american = re.compile(COMMON_PATTERN + r"(?!\n)").match
 
 FORMS = ("geographic", "tollfree", "shortcode", "client", "sip", "anonymous")
 
@@ -28,27 +50,96 @@ FORMS = ("geographic", "tollfree", "shortcode", "client", "sip", "anonymous")
 NANP_TOLL_FREE = frozenset({"800", "833", "844", "855", "866", "877", "888"})
 
 
-def form(party: str) -> str:
-    """One of FORMS: "+18005550100" is tollfree, "87121" shortcode, "client:ann" client."""
-    first = party[:1]
-    if first == "+":
-        if party.startswith("+1"):
-            return "tollfree" if party[2:5] in NANP_TOLL_FREE and len(party) == 12 else "geographic"
-        return _form_abroad(party)
-    if first.isdigit():
-        return "shortcode"
-    return "anonymous" if party == "anonymous" else party.partition(":")[0].removesuffix("s")
+@lru_cache(maxsize=DISTINCT_MAX)
+def is_party(text: str) -> bool:
+    """Whether a call or a text can be from or to it: "+14155550100", "911", "Restricted".
+
+    "+1415555010" is none: +1 has ten digits. Source: domain.md, Bad input.
+    """
+    if not _has_party_form(text):
+        return False
+    return text[0] != "+" or text[1:] in _WITHHELD or _is_of_a_plan(text)
 
 
-@lru_cache(maxsize=65_536)
-def _form_abroad(number: str) -> str:
-    # A parse costs 11 us, hence the cache; numbers that do not parse are billed as geographic.
+@lru_cache(maxsize=DISTINCT_MAX)
+def is_number(text: str) -> bool:
+    """Whether an account can own it: an E.164 number or a short code."""
+    return bool(_has_number_form(text)) and (text[0] != "+" or _is_of_a_plan(text))
+
+
+def _is_of_a_plan(number: str) -> bool:
+    """Whether its country has numbers of that length, as phonenumbers knows them."""
+    if number.startswith("+1"):
+        return bool(_is_north_american(number))
+    parsed = _parse(number)
+    if parsed is None:
+        return False
+    # Not IS_POSSIBLE_LOCAL_ONLY: a number without its area code, such as +44 79460000.
+    reason = phonenumbers.is_possible_number_with_reason(parsed)
+    if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
+        return False
+    # phonenumbers drops the 0 of +44 (0)20; in Italy a 0 is a digit like the others.
+    zero = number[1 + len(str(parsed.country_code)) :].startswith("0")
+    return bool(parsed.italian_leading_zero) or not zero
+
+
+def _parse(number: str, region: str | None = None) -> phonenumbers.PhoneNumber | None:
     try:
-        parsed = phonenumbers.parse(number)
+        return phonenumbers.parse(number, region)
     except phonenumbers.NumberParseException:
-        return "geographic"
-    is_toll_free = phonenumbers.number_type(parsed) == phonenumbers.PhoneNumberType.TOLL_FREE
-    return "tollfree" if is_toll_free else "geographic"
+        return None
+
+
+def is_region(region: str) -> bool:
+    """Whether it is the code of a country whose numbers are known: "US", "DE"."""
+    return region in phonenumbers.SUPPORTED_REGIONS
+
+
+@lru_cache(maxsize=DISTINCT_MAX)
+def from_national(digits: str, region: str) -> str | None:
+    """The party that digits dialed in a region are; None where they are none, or can't be told.
+
+    In "US" "9055550100" is "+19055550100", "1002" the short number "1002". Without a region ("")
+    only up to six digits can be told: what is longer may be a number of any country.
+    """
+    if not region:
+        return digits if re.fullmatch("[0-9]{3,6}", digits) else None
+    parsed = _parse(digits, region)
+    if parsed is not None:
+        number = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+        # Few digits are an extension of the switch, unless the region has such a number.
+        if is_number(number) and (len(digits) > 8 or phonenumbers.is_valid_number(parsed)):
+            return number
+    return digits if re.fullmatch(_SHORT, digits) else None
+
+
+def form(party: str) -> str:
+    """One of FORMS: "+18005550100" is tollfree, "87121" shortcode, "Restricted" anonymous."""
+    if party.startswith("+1") and len(party) == 12:
+        return "tollfree" if party[2:5] in NANP_TOLL_FREE else "geographic"
+    return _other_form(party)
+
+
+@lru_cache(maxsize=DISTINCT_MAX)
+def _other_form(party: str) -> str:
+    if _is_withheld(party):
+        return "anonymous"
+    if party[:1] == "+":
+        # A parse costs 11 us, hence the cache; what does not parse is billed as geographic.
+        parsed = _parse(party)
+        if parsed is None or party.startswith("+1"):
+            return "geographic"
+        is_toll_free = phonenumbers.number_type(parsed) == phonenumbers.PhoneNumberType.TOLL_FREE
+        return "tollfree" if is_toll_free else "geographic"
+    if party[:1].isdigit():
+        return "shortcode"
+    return party.partition(":")[0].lower().removesuffix("s")
+
+
+def _is_withheld(party: str) -> bool:
+    name = party.lower()
+    user, _, host = name[name.find(":") + 1 :].partition("@")
+    return user.removeprefix("+") in _WITHHELD or re.split("[:;?]", host)[0] == WITHHELD_HOST
 
 
 def us_state(party: str) -> str:

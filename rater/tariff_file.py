@@ -57,7 +57,9 @@ _PRICE_KEYS = {
 # A day's call at this rate still fits the ledger's Decimal(18, 9).
 RATE_MAX = 100_000 * NANOS
 
-_PREFIX = re.compile(r"^\+[0-9]{1,15}\Z")
+# Of E.164 numbers; or, without the plus, of short numbers such as 911, which begin so.
+_PREFIX = re.compile(r"^(?:\+[0-9]{1,15}|[0-9]{3,8})\Z")
+_NO_PREFIX = "is neither + and digits nor the 3 to 8 digits of a short number"
 _HEADER = re.compile(r"^\s*\[\[?\s*([A-Za-z0-9_.\"' -]+?)\s*\]?\]")
 
 
@@ -89,7 +91,7 @@ class _Reader:
 
     def read(self) -> Book | None:
         try:
-            text = self.path.read_text(encoding="utf-8")
+            text = self.path.read_text(encoding="utf-8-sig")
             data = tomllib.loads(text, parse_float=Decimal)
         except (OSError, UnicodeDecodeError) as error:
             self._say(1, f"cannot be read: {error}")
@@ -278,8 +280,16 @@ class _Reader:
             place="", per=number["per"], first=number["first"],
             following=number["following"], minimum=number["minimum"],
         )  # fmt: skip
+        of_short = _match_of_short_numbers(match, rule.dims)
         prices = [
-            replace(same, prefix=prefix, rate=rate, connection_fee=fee, place=place)
+            replace(
+                same,
+                match=of_short if prefix[:1].isdigit() else match,
+                prefix=prefix,
+                rate=rate,
+                connection_fee=fee,
+                place=place,
+            )
             for prefix, rate, fee, place in rates
         ]
         return [] if len(self.mistakes) > before else prices
@@ -295,9 +305,9 @@ class _Reader:
                 self._say(line, f"{where}: rate is missing; say it, or prefixes = a CSV file")
             prefix = table.get("prefix", "")
             if not isinstance(prefix, str) or (prefix and not _PREFIX.match(prefix)):
-                self._say(line, f"{where}: prefix {prefix!r} is not + and digits")
+                self._say(line, f"{where}: prefix {prefix!r} {_NO_PREFIX}")
             rate = self._money(table.get("rate", 0), "rate", self.path.name, line, where)
-            yield prefix, rate, fee, f"{self.path.name}:{line}"
+            yield str(prefix), rate, fee, f"{self.path.name}:{line}"
             return
         if "rate" in table or "prefix" in table:
             self._say(line, f"{where}: prefixes brings its own prefix and rate; leave those out")
@@ -307,7 +317,7 @@ class _Reader:
         columns, optional = ("prefix", "rate"), ("connection_fee",)
         for number, (prefix, row_rate, row_fee) in self._csv(path, columns, line, optional):
             if not _PREFIX.match(prefix):
-                self._say(number, f"prefix {prefix!r} is not + and digits", file)
+                self._say(number, f"prefix {prefix!r} {_NO_PREFIX}", file)
             if prefix in seen:
                 self._say(number, f"prefix {prefix} stands on line {seen[prefix]} too", file)
             seen[prefix] = number
@@ -349,6 +359,8 @@ class _Reader:
                 continue
             self._check_overlaps(prices, where)
             self._check_fallback(name, prices, version, line, where)
+            if LINES[name].dims == LINES["calls"].dims:
+                self._check_short_numbers(name, prices, where)
 
     def _check_overlaps(self, prices: list[Price], where: str) -> None:
         patterns: dict[Match, dict[str, Price]] = {}
@@ -414,6 +426,30 @@ class _Reader:
                     fatal=False,
                 )
 
+    def _check_short_numbers(self, name: str, prices: list[Price], where: str) -> None:
+        """Where destinations have prices of their own, so should short numbers.
+
+        Extensions and emergency calls would fall to the fallback, often the dearest price.
+        Source: domain.md, Prices.
+        """
+        outbound = [price for price in prices if ("direction", "inbound") not in price.match]
+        if not any(price.prefix or "to" in dict(price.match) for price in outbound):
+            return  # all destinations cost the same
+        bare = [price for price in outbound if not price.prefix]
+        if any(_takes_all_of(price.match, to="shortcode") for price in bare):
+            return
+        for price in bare:
+            if _takes_all_of(price.match):
+                file, _, number = price.place.rpartition(":")
+                self._say(
+                    int(number),
+                    f"{where}: extensions and emergency calls fall to this fallback of {name}; add "
+                    'a price with match = { to = "shortcode" }, and a prefix such as "911" for '
+                    "each short number with a price of its own",
+                    file,
+                    fatal=False,
+                )
+
     # Taxes
 
     def _taxes(self, name: Any) -> TaxTable | None:
@@ -460,7 +496,7 @@ class _Reader:
         again before another one is awake (measured: the worker's loop stood still for 0.5 s).
         """
         try:
-            rows = csv.reader(io.StringIO(path.read_bytes().decode(), newline=""))
+            rows = csv.reader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
             names = next(rows, [])
             missing = set(columns) - set(names)
             if missing:
@@ -538,6 +574,22 @@ class _Reader:
 
     def _say(self, line: int, message: str, file: str | None = None, *, fatal: bool = True) -> None:
         self.mistakes.append(Mistake(file or self.path.name, line, message, fatal))
+
+
+def _match_of_short_numbers(match: Match, dims: tuple[str, ...]) -> Match:
+    """What a price with a prefix such as "911" matches: short numbers alone.
+
+    So it goes before `to = "shortcode"`, as the longer prefix of two that name the form.
+    """
+    if "to" not in dims or "to" in dict(match):
+        return match
+    return tuple(sorted({*match, ("to", "shortcode")}))
+
+
+def _takes_all_of(match: Match, **form: str) -> bool:
+    """Whether it takes every outbound call, or every one to a form of numbers."""
+    asked = {key: value for key, value in match if key not in ("direction", "media")}
+    return asked == form
 
 
 def _both_match(one: Match, other: Match) -> bool:

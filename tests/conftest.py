@@ -67,15 +67,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of real records, beside the checkout or where RATER_SHARED says."""
-    folder = Path(os.environ.get("RATER_SHARED") or ROOT.parent / "shared" / "data")
-    if not folder.is_dir():
-        pytest.skip(f"the real records are not at {folder}; RATER_SHARED says where they are")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def book() -> Book:
     """The sample tariff."""
     return load_book(schemas.SAMPLE_TARIFF)

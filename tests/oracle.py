@@ -83,6 +83,12 @@ def month_window(month: str, zone: str) -> tuple[datetime, datetime]:
 US_TOLL_FREE = re.compile(r"\+1(800|833|844|855|866|877|888)[0-9]{7}")
 E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 SHORT_CODE = re.compile(r"[0-9]{3,8}")
+WITHHELD = re.compile(  # "Withheld callers are one form, however they are written"
+    r"(?:(?:client|sips?):)?(?:anonymous|restricted|unavailable|unknown|private"
+    r"|\+?(?:266696687|7378742833|2562533|8656696|86282452253))(?:@.*)?"
+    r"|sips?:.*@anonymous\.invalid(?:[:;?].*)?",
+    re.IGNORECASE,
+)
 STATE_CODES = {
     "Alabama": "AL", "Alaska": "AK", "Arizona": "AZ", "Arkansas": "AR", "California": "CA",
     "Colorado": "CO", "Connecticut": "CT", "Delaware": "DE", "Florida": "FL", "Georgia": "GA",
@@ -102,6 +108,8 @@ STATE_CODES = {
 def form_of(number: str) -> str | None:
     """ "Toll-free inbound, short codes, `client:`/SIP and anonymous callers have rules of their
     own": geographic, tollfree, shortcode, client, sip or anonymous."""
+    if WITHHELD.fullmatch(number):
+        return "anonymous"
     if E164.fullmatch(number):
         if number.startswith("+1"):
             return "tollfree" if US_TOLL_FREE.fullmatch(number) else "geographic"
@@ -113,9 +121,35 @@ def form_of(number: str) -> str | None:
     if SHORT_CODE.fullmatch(number):
         return "shortcode"
     for form in ("client", "sip"):
-        if number.lower().startswith(form + ":"):
+        if re.match(form + "s?:.", number, re.IGNORECASE):
             return form
-    return "anonymous" if number.lower() == "anonymous" else None
+    return None
+
+
+@cache
+def is_party(number: str) -> bool:
+    """No "+1 and other than ten digits", no "length that no number of that country has"."""
+    form = form_of(number)
+    if form not in ("geographic", "tollfree"):
+        return form is not None
+    if number.startswith("+1"):  # area code and exchange begin with 2 to 9; N11 is a service
+        digits = number[2:]
+        return (
+            len(digits) == 10
+            and {digits[0], digits[3]} <= set("23456789")
+            and (digits[1:3] != "11")
+        )
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return False
+    possible = phonenumbers.is_possible_number_with_reason(parsed)
+    national = number[1 + len(str(parsed.country_code)) :]
+    return (
+        len(number) >= 8
+        and possible == phonenumbers.ValidationResult.IS_POSSIBLE
+        and (not national.startswith("0") or bool(parsed.italian_leading_zero))
+    )
 
 
 @cache
@@ -182,7 +216,7 @@ class Price:
     unit: str
     rate: Decimal
     match: Mapping[str, Any]
-    prefix: str = ""  # digits, without the plus
+    prefix: str = ""  # of E.164 with its plus, of short numbers without
     per: Decimal = Decimal(1)
     connection_fee: Decimal = ZERO
     first: int = 60
@@ -243,15 +277,16 @@ class Book:
         """ "the event's own time picks the version, never the clock. Longest E.164 prefix picks
         the rate". More number forms named, then the longer prefix, then more keys, then the
         first in the file."""
-        digits = number[1:] if number and E164.fullmatch(number) else ""
+        is_dialed = number and (E164.fullmatch(number) or SHORT_CODE.fullmatch(number))
+        dialed = number if number and is_dialed else ""
         best: Price | None = None
         best_rank = (-1, -1, -1)
         for price in self._prices_at(account_id, at):
             if price.line != line or not holds(price.valid_from, price.valid_until, at):
                 continue
-            if not matches(price, facts, digits):
+            if not matches(price, facts, dialed):
                 continue
-            forms = len({"from", "to"} & set(price.match))
+            forms = len({"from", "to"} & (set(price.match) | ({"to"} if short(price) else set())))
             rank = (forms, len(price.prefix), len(price.match))
             if rank > best_rank:
                 best, best_rank = price, rank
@@ -282,9 +317,17 @@ def facts_of(event: Event) -> dict[str, Any]:
     return facts | {key: form_of(event[key]) for key in ("from", "to") if key in facts}
 
 
-def matches(price: Price, facts: Mapping[str, Any], digits: str) -> bool:
+def short(price: Price) -> bool:
+    """ "911, 988, 411 and other short numbers can be priced one by one (a prefix of digits without
+    +)": such a prefix says what form the number has."""
+    return price.prefix[:1].isdigit()
+
+
+def matches(price: Price, facts: Mapping[str, Any], dialed: str) -> bool:
     """Every key the price names is a fact of the event, and the number begins with its prefix."""
-    if not digits.startswith(price.prefix):
+    if not dialed.startswith(price.prefix):
+        return False
+    if short(price) and facts.get("to", "shortcode") != "shortcode":
         return False
     for key, wanted in price.match.items():
         fact = facts.get(key)
@@ -304,7 +347,7 @@ def letters(name: str) -> str:
 def load_book(path: str | Path) -> Book:
     """Reads the tariff and the CSVs beside it; no binary float is ever made."""
     path = Path(path)
-    file = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
+    file = tomllib.loads(path.read_text("utf-8-sig"), parse_float=Decimal)
     versions: dict[str, list[Version]] = {}
     for entry in file.get("tariff", []):
         prices: list[Price] = []
@@ -335,7 +378,7 @@ def read_price(row: Mapping[str, Any], folder: Path) -> list[Price]:
         if key in row:
             values[key] = Decimal(row[key])
     if "prefixes" not in row:
-        return [Price(**values, prefix=str(row.get("prefix", "")).lstrip("+"))]
+        return [Price(**values, prefix=str(row.get("prefix", "")))]
     prices = []
     with (folder / row["prefixes"]).open(encoding="utf-8-sig", newline="") as lines:
         for line in csv.DictReader(lines):
@@ -344,7 +387,7 @@ def read_price(row: Mapping[str, Any], folder: Path) -> list[Price]:
                 values["connection_fee"] = Decimal(line["connection_fee"].strip())
             else:
                 values["connection_fee"] = Decimal(row.get("connection_fee", 0))
-            prices.append(Price(**values, prefix=line["prefix"].strip().lstrip("+")))
+            prices.append(Price(**values, prefix=line["prefix"].strip()))
     return prices
 
 

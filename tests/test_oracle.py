@@ -259,9 +259,14 @@ DESTINATIONS = [
     ("call", "outbound", MANHATTAN,    "+448001111111",       "0.005"),
     ("call", "outbound", MANHATTAN,    "client:alice",        "0.004"),
     ("call", "outbound", MANHATTAN,    "sip:a@example.com",   "0.004"),
-    ("call", "outbound", MANHATTAN,    "933",                 "0.95"),   # 933 is no prefix +93
+    ("call", "outbound", MANHATTAN,    "933",                 "0"),      # 933 is no prefix +93
+    ("call", "outbound", MANHATTAN,    "911",                 "0"),
+    ("call", "outbound", MANHATTAN,    "411",                 "1.99"),
+    ("call", "outbound", MANHATTAN,    "1002",                "0.004"),  # an extension
+    ("call", "outbound", MANHATTAN,    "+19005550100",        "1.99"),
     ("dial", "outbound", MANHATTAN,    LOS_ANGELES,           "0.013"),
-    ("dial", "outbound", MANHATTAN,    TOLL_FREE,             "0.013"),
+    ("dial", "outbound", MANHATTAN,    TOLL_FREE,             "0.005"),
+    ("dial", "outbound", MANHATTAN,    "1002",                "0.004"),
     ("dial", "outbound", MANHATTAN,    "+88212345678",        "0.01"),
     ("dial", "inbound",  NEW_YORK,     MANHATTAN,             "0.01"),
 ]  # fmt: skip
@@ -308,7 +313,7 @@ def test_more_keys_matched_go_before_fewer_and_the_first_before_the_second(
 
 
 def test_a_csv_line_is_a_price_with_a_fee_of_its_own(make_book: MakeBook, tmp_path: Path) -> None:
-    rows = 'prefix,rate,connection_fee,description\n+1,0.01,,US\n44,0.02,0.5,"UK, all"\n'
+    rows = 'prefix,rate,connection_fee,description\n+1,0.01,,US\n+44,0.02,0.5,"UK, all"\n'
     (tmp_path / "p.csv").write_text(rows)
     book = make_book(price("calls", "1", more='prefixes = "p.csv"\nconnection_fee = 0.1'))
     assert only(rate_lines([call()], book), "calls").charge == Decimal("0.11")

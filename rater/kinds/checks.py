@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rater import numbers
+from rater.codes import codes_of
 from rater.instants import NEVER, Instants
 from rater.reject import Reason, Reject
 
@@ -59,7 +60,7 @@ class AreParties(NamedTuple):
             if not numbers.is_party(getattr(event, name)):
                 return _bad_number(
                     name.removesuffix("_"),
-                    "E.164 such as +14155550100, a short code, client:, sip: or anonymous",
+                    "E.164 such as +14155550100, a short number, client:, sip: or anonymous",
                 )
         return None
 
@@ -85,7 +86,7 @@ class IsNumber(NamedTuple):
         sure = np.ones(len(columns), np.bool_)
         for name in self.fields:
             texts = columns.values[name].to_pylist()
-            sure &= np.fromiter((bool(numbers.is_number(one)) for one in texts), np.bool_)
+            sure &= np.array([one is not None and numbers.is_number(one) for one in texts])
         return sure
 
 
@@ -143,12 +144,15 @@ class Needs(NamedTuple):
 
 
 def are_parties(texts: pa.StringArray) -> Sure:
-    """Which texts are sure to be a party: `numbers.is_party`, of distinct ones where it must be."""
-    sure = pc.match_substring_regex(texts, _PARTY).to_numpy(zero_copy_only=False)
-    return np.asarray(sure, np.bool_)
-
-
-_PARTY = rf"^(?:{numbers.PARTY_FORMS})$"  # here `$` is the end of the text alone
+    """Which texts are a party: most by their form, the distinct others by `numbers.is_party`."""
+    common = pc.match_substring_regex(texts, numbers.COMMON_PATTERN)
+    sure = np.array(common.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
+    others = np.flatnonzero(~sure)
+    if len(others):
+        codes, distinct = codes_of(texts.take(pa.array(others)))
+        known = [text is not None and numbers.is_party(text) for text in distinct.to_pylist()]
+        sure[others] = np.array(known)[codes]
+    return sure
 
 
 def bad_time(message: str) -> Reject:

@@ -14,7 +14,7 @@ Party = Annotated[
     str,
     msgspec.Meta(
         max_length=256,
-        description="E.164 (+14155550100), a short code, client:NAME, sip:USER@HOST or anonymous",
+        description="E.164 (+14155550100), a short number, client:NAME, sip:USER@HOST or anonymous",
         extra_json_schema={"pattern": numbers.PARTY_PATTERN},
     ),
 ]

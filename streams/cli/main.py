@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 import typer
@@ -18,6 +19,7 @@ from rater import __version__
 from rater.charge import charge_to_json
 from rater.money import format_nanos
 from rater.months import month_of, parse_month
+from rater.numbers import is_region
 from rater.reject import Reject
 from rater.statement import Statement, statement_to_json
 from rater.tariff import Book
@@ -39,6 +41,7 @@ from streams.cli.console import (
     settings_for,
     store_of,
 )
+from streams.formats.registry import IMPORTERS
 
 app = typer.Typer(
     name="rater",
@@ -58,6 +61,25 @@ app.command()(operate.reconcile)
 
 Files = Annotated[
     list[Path], typer.Argument(exists=True, dir_okay=False, help="Files of events, a JSON a line.")
+]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="; ".join(f"{name}: {entry.title}" for name, entry in IMPORTERS.items()) + ".",
+    ),
+]
+Account = Annotated[
+    str, typer.Option("--account", help="Whose usage it is, where a foreign record does not say.")
+]
+Region = Annotated[
+    str,
+    typer.Option(
+        "--region", help="Of a foreign file's national numbers, such as US; else they are refused."
+    ),
+]
+Zone = Annotated[
+    str, typer.Option("--zone", help="Of a foreign file's instants without one: an IANA name.")
 ]
 Month = Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="The month.")]
 
@@ -102,12 +124,10 @@ def _root(
 @app.command()
 def rate(
     files: Files,
-    format_: Annotated[
-        str, typer.Option("--format", help="json (events with their kind) or freeswitch (CSV).")
-    ] = "json",
-    account: Annotated[
-        str, typer.Option("--account", help="Whose calls a foreign format's are.")
-    ] = "default",
+    format_: Format = "json",
+    account: Account = "default",
+    region: Region = "",
+    zone: Zone = "UTC",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print rated rows as JSON lines; write nothing.")
     ] = False,
@@ -117,8 +137,7 @@ def rate(
     """Rate files of events offline. Rejects are printed with their line; then the status is 3."""
     from streams.operations.files import months_touched, rate_file
 
-    if format_ not in ("json", "freeswitch"):
-        raise Stop(f"--format {format_!r} is none of json, freeswitch", WRONG_USE)
+    _check_format(format_, region, zone)
     settings = settings_for(store=store, tariff=tariff)
     book = load_book(settings.tariff)
     now = datetime.now(UTC)
@@ -129,7 +148,10 @@ def rate(
     try:
         for path in files:
             with progress(path.name, path.stat().st_size) as advance:
-                batch = rate_file(path, format_, account, book, now, lambda done, _: advance(done))
+                batch = rate_file(
+                    path, format_, account, book, now, lambda done, _: advance(done),
+                    region=region, zone=zone,
+                )  # fmt: skip
             for row in batch.rejected:
                 _say_reject(path, row.place.offset, row.reject)
             rejects += len(batch.rejected)
@@ -313,12 +335,10 @@ def topics_create() -> None:
 @app.command()
 def send(
     files: Files,
-    format_: Annotated[
-        str, typer.Option("--format", help="json (events with their kind) or freeswitch (CSV).")
-    ] = "json",
-    account: Annotated[
-        str, typer.Option("--account", help="Whose calls a foreign format's are.")
-    ] = "default",
+    format_: Format = "json",
+    account: Account = "default",
+    region: Region = "",
+    zone: Zone = "UTC",
 ) -> None:
     """Send files of events onto their topics. Rejects are named and not sent; status 3 if any."""
     from streams.kafka.produce import send_all
@@ -326,6 +346,7 @@ def send(
     from streams.kafka.topics import BrokerErrors
     from streams.operations.files import read_lines
 
+    _check_format(format_, region, zone)
     settings = load_settings()
     rejects = sent = 0
     for path in files:
@@ -335,7 +356,7 @@ def send(
                 nonlocal rejects
                 done = 0
                 for number, raw, value, event in read_lines(
-                    path, format_, account, datetime.now(UTC)
+                    path, format_, account, datetime.now(UTC), region=region, zone=zone
                 ):
                     done += len(raw) + 1
                     advance(done)
@@ -448,6 +469,18 @@ async def _serve_and_leave(service: Any) -> None:
 
 
 # Shared
+
+
+def _check_format(format_: str, region: str, zone: str) -> None:
+    """Raises Stop where the format of a file, or what is told of it, is none that we know."""
+    if format_ not in IMPORTERS:
+        raise Stop(f"--format {format_!r} is none of {', '.join(IMPORTERS)}", WRONG_USE)
+    if region and not is_region(region):
+        raise Stop(f"--region {region!r} is no country's code of two letters: US", WRONG_USE)
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise Stop(f"--zone {zone!r} is no IANA time zone: America/New_York", WRONG_USE) from error
 
 
 def _month(text: str, book: Book, account: str) -> date:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 AREA_CODES = ("212", "415", "310", "512", "305", "206", "312", "617")
-ABROAD = ("+442079460", "+33612345", "+4930123456", "+14165550", "+5255512345")
+ABROAD = ("+442079460", "+33612345", "+4930123456", "+14165550", "+525512345")
 CARRIERS = ("AT&T", "T-Mobile", "Verizon", "US Cellular", "Regional One")
 PRODUCTS = ("office-phone", "power-dialer", "a-i-assistant")
 

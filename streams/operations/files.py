@@ -10,7 +10,8 @@ from rater.kinds.event import Event
 from rater.months import month_of, next_month
 from rater.reject import Reject
 from rater.tariff import Book
-from streams.formats import freeswitch
+from streams.formats.importer import Source
+from streams.formats.registry import IMPORTERS
 from streams.rows.batch import Batch, RejectedRow, add_event
 from streams.rows.log_position import Place
 
@@ -18,23 +19,26 @@ MONTHS_MADE_MAX = 120
 
 
 def read_lines(
-    path: Path, format_: str, account_id: str, now: datetime
+    path: Path,
+    format_: str,
+    account_id: str,
+    now: datetime,
+    *,
+    region: str = "",
+    zone: str = "UTC",
 ) -> Iterator[tuple[int, bytes, bytes, Event | Reject]]:
-    """(line number, raw line, event as JSON, event or reject) of each line that is not empty."""
+    """(line, raw record, event as JSON, event or reject) of each record of a file.
+
+    `format_` is one of IMPORTERS; what the records do not say themselves is as in its Source.
+    """
+    importer, source = IMPORTERS[format_], Source(account_id, region, zone)
     now_us = to_us(now)
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            raw = line.strip()
-            if not raw:
-                continue
-            if format_ == "freeswitch":
-                value = freeswitch.to_event(raw.decode("utf-8", "replace"), account_id)
-                if isinstance(value, Reject):
-                    yield number, raw, b"", value
-                    continue
+        for line, raw, value in importer.read(file, source):
+            if isinstance(value, Reject):
+                yield line, raw, b"", value
             else:
-                value = raw
-            yield number, raw, value, decode_line(value, now_us)
+                yield line, raw, value, decode_line(value, now_us)
 
 
 def rate_file(
@@ -44,6 +48,9 @@ def rate_file(
     book: Book,
     now: datetime,
     on_line: Callable[[int, Batch], None],
+    *,
+    region: str = "",
+    zone: str = "UTC",
 ) -> Batch:
     """The batch of a whole file. A line's place is the file's name and the line number.
 
@@ -52,7 +59,9 @@ def rate_file(
     batch = Batch()
     logged_ms = to_us(now) // 1000
     done = 0
-    for number, raw, _, event in read_lines(path, format_, account_id, now):
+    for number, raw, _, event in read_lines(
+        path, format_, account_id, now, region=region, zone=zone
+    ):
         place = Place(f"file:{path.resolve()}", 0, number, logged_ms)
         if isinstance(event, Reject):
             batch.rejected.append(RejectedRow(place, "", event, None, raw, ()))

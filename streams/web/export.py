@@ -1,25 +1,6 @@
-"""Exports: the statement as a file. The same numbers as the page and the API, digit for digit."""
+"""Exports: the header that names a downloaded file."""
 
-import csv
-import io
 import re
-from typing import Any
-
-COLUMNS = (
-    "account_id", "month", "zone", "as_of", "status", "currency",
-    "line", "direction", "quantity", "unit", "count", "segments", "average_price", "charge",
-)  # fmt: skip
-
-
-def statement_to_csv(statement: dict[str, Any]) -> str:
-    """A row for each line, then the row `total`; what the statement says of itself on each."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore")
-    writer.writeheader()
-    head = {name: statement[name] for name in COLUMNS[:6]}
-    writer.writerows(head | line for line in statement["lines"])
-    writer.writerow(head | {"line": "total", "charge": statement["total"]})
-    return text.getvalue()
 
 
 def attachment(account: str, month: str, extension: str) -> dict[str, str]:

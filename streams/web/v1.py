@@ -6,8 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from streams.formats.registry import EXPORTERS
 from streams.web.access import Access
-from streams.web.export import attachment, statement_to_csv
+from streams.web.export import attachment
 from streams.web.live import EventStream, Live
 from streams.web.months import Month
 from streams.web.reads import Reads
@@ -32,9 +33,10 @@ def v1_routes(reads: Reads, live: Live, access: Access) -> APIRouter:
     async def usage_csv(account: Account, month: Month) -> Response:
         """The statement's lines and total as a CSV file."""
         statement = await reads.statement(account, month)
+        exporter = EXPORTERS["csv"]
         return Response(
-            statement_to_csv(statement),
-            media_type="text/csv",
+            exporter.write(statement),
+            media_type=exporter.media_type,
             headers=attachment(account, statement["month"], "csv"),
         )
 

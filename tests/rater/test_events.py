@@ -191,7 +191,9 @@ BAD = [
     (call(to="87121\n"),                                        NUMBER, "`$.to`"),
     (call(to="client:"),                                        NUMBER, "`$.to`"),
     (call(to="sip:"),                                           NUMBER, "`$.to`"),
-    (call(from_="unknown"),                                     NUMBER, "`$.from`"),
+    (call(from_="nobody"),                                      NUMBER, "`$.from`"),
+    (call(to="+1415555010"),                                    NUMBER, "`$.to`"),
+    (call(to="+44794600"),                                      NUMBER, "`$.to`"),
     (call(from_="anonymous "),                                  NUMBER, "`$.from`"),
     (dial(to="nobody"),                                         NUMBER, "`$.to`"),
     (text(from_="MyShop"),                                      NUMBER, "`$.from`"),
@@ -289,7 +291,8 @@ RAW = [
     (GOOD_RAW[:-1],                                             JSON),
     (GOOD_RAW + b"}",                                           JSON),
     (GOOD_RAW + GOOD_RAW,                                       JSON),
-    (b"\xef\xbb\xbf" + GOOD_RAW,                                JSON),  # a byte order mark
+    (b"\xef\xbb\xbf" + GOOD_RAW,                                None),  # a mark is no data
+    (b"\xef\xbb\xbf",                                           Reason.EMPTY),
     (GOOD_RAW.decode().encode("utf-16"),                        JSON),
     (b"{'id': 'c1'}",                                           JSON),
     (b'{"x":NaN,' + OBJECT,                                     JSON),

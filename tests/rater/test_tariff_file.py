@@ -153,7 +153,7 @@ BROKEN = [
     ("rate = 0.01",        "rate = 0.01\nminimum = 1.5",              PRICE,   "minimum"),
     ("rate = 0.01",        "rate = 0.01\nper = 0",                    PRICE,   "per 0"),
     # prices: prefixes and dates
-    ("rate = 0.01",        "rate = 0.01\nprefix = '1416'",            PRICE,   "'1416'"),
+    ("rate = 0.01",        "rate = 0.01\nprefix = '14'",              PRICE,   "'14'"),
     ("rate = 0.01",        "rate = 0.01\nprefix = '+1 416'",          PRICE,   "'+1 416'"),
     ("rate = 0.01",        'rate = 0.01\nprefix = "+1416\\n"',        PRICE,   "prefix"),
     ('"calls.csv"',        '"calls.csv"\nrate = 0.02',                LISTED,  "prefixes"),
@@ -181,7 +181,7 @@ BROKEN_CALLS = [
     # file                                              | line  the message names
     ("",                                                  1,    "prefix, rate"),
     ("prefix,price\n+1,0.01\n",                           1,    "columns rate are missing"),
-    ("prefix,rate\n+1,0.01\n1416,0.01\n",                 3,    "'1416'"),
+    ("prefix,rate\n+1,0.01\n14,0.01\n",                   3,    "'14'"),
     ("prefix,rate\n,0.01\n",                              2,    "prefix ''"),
     ("prefix,rate\n+1x,0.01\n",                           2,    "'+1x'"),
     ("prefix,rate\n+1234567890123456,0.01\n",             2,    "+1234567890123456"),
@@ -496,3 +496,69 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     ((file, line, message),) = fatal(mistakes)
     assert (book, file, line) == (None, "nowhere.toml", 1)
     assert "cannot be read" in message
+
+
+# ------------------------------------------------------------------ short numbers, marks
+
+ALL_CALLS = ("[[tariff.price]]", 'line = "calls"', 'unit = "minute"')
+
+
+def calls_priced(*prices: str) -> str:
+    """A book of calls alone, each price by what it says beside its line and unit."""
+    head = """
+currency = "USD"
+[accounts.default]
+tariff = "t"
+[[tariff]]
+name = "t"
+valid_from = 2025-01-01T00:00:00Z
+"""
+    return head + "".join("\n".join([*ALL_CALLS, price, ""]) for price in prices)
+
+
+OUTBOUND = 'match = { direction = "outbound" }\n'
+TO_SHORT = 'match = { to = "shortcode" }\nrate = 0.004'
+SHORT_NUMBERS = [
+    # prices                                                            | warned of, at price
+    (["rate = 0.95"],                                                     None),  # all alike
+    (["rate = 0.95", 'prefix = "+1"\nrate = 0.01'],                       1),
+    (["rate = 0.95", 'prefix = "911"\nrate = 0'],                         1),
+    (["rate = 0.95", 'prefix = "+1"\nrate = 0.01', TO_SHORT],             None),
+    (['prefix = "+1"\nrate = 0.01', OUTBOUND + "rate = 0.95"],            2),
+    ([OUTBOUND + "rate = 0.95", 'match = { to = "sip" }\nrate = 0'],      1),
+    (["rate = 0.95", 'prefix = "+1"\nrate = 0.01',
+      'match = { to = "shortcode", device = "web" }\nrate = 0'],          1),  # not all devices
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("prices", "warned"), SHORT_NUMBERS)
+def test_a_fallback_that_short_numbers_fall_to_is_warned_of(
+    read: Read, prices: list[str], warned: int | None
+) -> None:
+    text = calls_priced(*prices)
+    book, mistakes = read(text)
+    assert book is not None
+    said = [mistake for mistake in mistakes if "extensions and emergency calls" in mistake.message]
+    starts = [n for n, line in enumerate(text.splitlines(), 1) if line == "[[tariff.price]]"]
+    assert [mistake.line for mistake in said] == ([starts[warned - 1]] if warned else [])
+
+
+def test_a_prefix_without_a_plus_is_of_short_numbers_alone_and_goes_before_their_form(
+    read: Read,
+) -> None:
+    calls = "prefix,rate\n+911,0.5\n911,0\n9115,0.3\n"
+    book, mistakes = read(GOOD + "\n".join(["", *ALL_CALLS, TO_SHORT]) + "\n", calls=calls)
+    assert book is not None, mistakes
+    prices = {price.prefix: price for price in book.tariffs["t"].versions[0].prices}
+    assert ("to", "shortcode") in prices["911"].match
+    assert ("to", "shortcode") not in prices["+911"].match
+    assert prices["911"].rank() > max(
+        price.rank() for price in book.tariffs["t"].versions[0].prices if not price.prefix
+    )
+
+
+def test_a_byte_order_mark_is_no_data(read: Read) -> None:
+    plain, _ = read(GOOD)
+    marked, mistakes = read("\ufeff" + GOOD, calls="\ufeff" + GOOD_CALLS)
+    assert marked is not None, mistakes
+    assert marked.tariffs["t"].versions[0].prices == plain.tariffs["t"].versions[0].prices  # type: ignore[union-attr]

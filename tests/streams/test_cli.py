@@ -19,6 +19,7 @@ import pytest
 import schemas
 from rater import __version__
 from streams.cli.main import main
+from streams.formats.registry import IMPORTERS
 from streams.kafka.simulate import Simulator
 from tests import oracle
 from tests.conftest import Done, MakeLedger, call, comparable, environment, number, recording, text
@@ -436,16 +437,50 @@ def test_a_secret_file_that_is_missing_is_one_clear_line(rater: Rater) -> None:
     assert "missing-secret" in one_line(done.err)
 
 
-# ------------------------------------------------------------------ real records
+# ------------------------------------------------------------------ foreign files
+
+DATA = Path(__file__).parent.parent / "data"
 
 
-def test_the_hundred_real_records_are_rated_by_the_command(rater: Rater, shared: Path) -> None:
-    file = shared / "freeswitch-cdr-100.csv"
-    done = rater("rate", "--format", "freeswitch", file, "--json")
-    assert done.status == 3
-    assert len(done.out.splitlines()) == 99
-    reject, summary = " ".join(done.err.split()).split(" freeswitch-cdr-100.csv: ")
-    assert re.match(r"freeswitch-cdr-100\.csv:\d+: rejected \(bad_time\): billsec -\d+ s", reject)
+def test_a_foreign_file_is_rated_with_its_region(rater: Rater) -> None:
+    done = rater(
+        "rate", "--format", "freeswitch", "--region", "US",
+        DATA / "freeswitch-8-columns.csv", "--json",
+    )  # fmt: skip
+    assert done.status == 0
     charges = [Decimal(orjson.loads(line)["charge"]) for line in done.out.splitlines()]
-    charged = sum(charges, Decimal(0))
-    assert summary.startswith(f"99 events in 99 charges, {oracle.plain(charged)} USD")
+    assert charges == [Decimal(x) for x in ("0.026", "0.042", "0.005", "0", "0.25")]
+
+
+def test_without_a_region_a_national_number_is_refused_and_the_message_says_what_to_do(
+    rater: Rater,
+) -> None:
+    done = rater("rate", "--format", "freeswitch", DATA / "freeswitch-8-columns.csv", "--json")
+    assert (done.status, done.out) == (3, "")
+    assert done.err.count("rejected (bad_number)") == 5
+    assert "--region US" in " ".join(done.err.split())
+    assert "2125550100" not in done.err
+
+
+WRONG_FORMATS = [
+    # option             value    the message names
+    ("--format",         "fax",   "json, freeswitch"),
+    ("--region",         "us",    "US"),
+    ("--region",         "USA",   "US"),
+    ("--zone",           "Mars",  "America/New_York"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("option", "value", "named"), WRONG_FORMATS)
+def test_what_is_told_of_a_file_is_checked(
+    rater: Rater, option: str, value: str, named: str
+) -> None:
+    done = rater("rate", option, value, DATA / "freeswitch-default.csv")
+    assert (done.status, done.out) == (2, "")
+    assert named in done.err
+
+
+def test_the_help_lists_each_format(rater: Rater) -> None:
+    for command in ("rate", "send"):
+        said = rater(command, "--help").out
+        assert all(f"{name}:" in said for name in IMPORTERS)

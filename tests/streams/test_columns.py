@@ -263,9 +263,9 @@ def test_the_columns_of_many_are_what_each_says_of_itself(kind: str, data: st.Da
 
 
 PARTIES = [
-    "+14155550100", "+12125550100", "+18005550100", "+447911123456",
-    "+448001111111", "87121", "client:ann", "client:+1415", "sip:a@b.cde",
-    "sips:é@b.cd", "anonymous",
+    "+14155550100", "+12125550100", "+18005550100", "+18225550100", "+448001111", "+447911123456",
+    "+266696687", "Restricted", "+448001111111", "87121", "client:ann", "client:+1415",
+    "sip:a@b.cde", "sips:é@b.cd", "anonymous",
 ]  # fmt: skip
 
 

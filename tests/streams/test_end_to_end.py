@@ -453,7 +453,7 @@ def publish(settings: Settings) -> None:
     """More prefixes beside the calls' own, as one file in place of the other."""
     deck = settings.tariff.parent / "sample-calls.csv"
     more = "".join(
-        f"+999{number},0.0{number},Nowhere\n" for number in range(PREFIXES, 2 * PREFIXES)
+        f"+882{number},0.0{number},Nowhere\n" for number in range(PREFIXES, 2 * PREFIXES)
     )
     new = deck.with_suffix(".new")
     new.write_text(deck.read_text() + more)
@@ -466,7 +466,7 @@ def test_a_tariff_published_under_load_drops_nothing_and_stops_nothing(
 ) -> None:
     events = iter(events_over_two_months(51, 20_000))
     nowhere = b"""{"id":"late","account_id":"late","direction":"outbound","media":"voice",
-        "device":"web","from":"+12125550100","to":"+99975001234","status":"completed",
+        "device":"web","from":"+12125550100","to":"+88275001234","status":"completed",
         "dialed_at":"2026-10-01T12:00:00Z","answered_at":"2026-10-01T12:00:05Z",
         "ended_at":"2026-10-01T12:01:01Z"}"""
     before = tmp_path / "before"  # prices these events alike, and the oracle looks at each prefix
@@ -498,7 +498,7 @@ def test_a_tariff_published_under_load_drops_nothing_and_stops_nothing(
             },
         )
         charge = "SELECT charge FROM rated_rows WHERE account_id = 'late'"
-        # 2 minutes at $0.075001, the price of +99975001.
+        # 2 minutes at $0.075001, the price of +88275001.
         assert ledger.query(charge) == [(Decimal("0.150002"),)]
         ledger.close()
         assert meanwhile, "batches were written while the tariff was loaded"
