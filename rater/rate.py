@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from rater.charge import Charge, Cost, Terms, new_charge
 from rater.events import Dims, Event, Parties, Usage
+from rater.lines import CALL_LINES, TEXT_LINES
 from rater.months import month_bounds_us, month_of
 from rater.price import Bill, Price, View, find_by_prefix
 from rater.tariff import Account, Book, Span
-from rater.tax import CALL_LINES, NO_TABLE, TaxRule
+from rater.tax import NO_TABLE, TaxRule
 
 
 class Wait(StrEnum):
@@ -33,9 +34,6 @@ class Parked(NamedTuple):
 
     reason: Wait
     message: str
-
-
-TEXT_LINES = frozenset({"texts", "carrier_fees"})
 
 
 def rate(event: Event, book: Book) -> list[Charge] | Parked:
