@@ -491,6 +491,8 @@ def _print_statement(statement: dict[str, Any]) -> None:
     table = Table(
         title=f"{statement['account_id']}, {statement['month']}",
         caption=f"{statement['status']} as of {statement['as_of']}, months by {statement['zone']}",
+        show_edge=False,
+        pad_edge=False,
     )
     table.add_column("Line")
     for name in ("Amount", "Billed", "Average price", "Charge"):

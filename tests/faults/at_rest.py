@@ -34,6 +34,7 @@ from streams.web.app import create_app
 from streams.web.health import StoreHealth
 from tests import oracle
 from tests.conftest import Event, Logged, assert_rows, comparable, rows_by_oracle, rows_of
+from tests.support.readings import csv_differences, page_differences
 
 PARTITIONS = 3
 Spot = tuple[str, int, int]  # topic, partition, offset

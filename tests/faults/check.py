@@ -18,8 +18,8 @@ from streams.store.statements import read_statement
 from tests import oracle
 from tests.conftest import comparable, rows_by_oracle, rows_of
 from tests.faults.traffic import MONTHS
-from tests.support.readings import csv_differences, page_differences
 from tests.support.broker import BAD, Logged, committed, ends_of, oracle_of, read_topics
+from tests.support.readings import csv_differences, page_differences
 
 Offsets = dict[tuple[str, int], int]
 SHOWN = 5
