@@ -66,8 +66,11 @@ class Waiting(NamedTuple):
     """Events of the month that have no price yet, for one reason. `since`: the first of them."""
 
     reason: str
-    count: int
+    events: int
     since: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"reason": self.reason, "count": self.events, "since": self.since}
 
 
 class Part(NamedTuple):
@@ -217,9 +220,9 @@ def statement_to_json(statement: Statement) -> dict[str, Any]:
         "currency": statement.currency,
         "lines": [_line_to_json(line) for line in statement.lines],
         "waiting": {
-            "count": sum(one.count for one in statement.waiting),
+            "count": sum(one.events for one in statement.waiting),
             "since": min((one.since for one in statement.waiting), default=None),
-            "reasons": [one._asdict() for one in statement.waiting],
+            "reasons": [one.to_json() for one in statement.waiting],
         },
         "usage_total": format_cents(statement.usage_cents),
         "products_total": format_cents(statement.products_cents),

@@ -148,4 +148,5 @@ def authorities_of(rule: str) -> list[tuple[str, str]]:
     (state, Texas).
     """
     taxes = rule.partition(": ")[2].split("; ")
-    return [match.group(1, 2) for tax in taxes if (match := _AUTHORITY.fullmatch(tax))]
+    matches = filter(None, map(_AUTHORITY.fullmatch, taxes))
+    return [(match[1], match[2]) for match in matches]

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import orjson
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from rater import __version__
@@ -491,11 +492,12 @@ def _print_statement(statement: dict[str, Any]) -> None:
     table = Table(
         title=f"{statement['account_id']}, {statement['month']}",
         caption=f"{statement['status']} as of {statement['as_of']}, months by {statement['zone']}",
+        box=SIMPLE_HEAD,
         show_edge=False,
-        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("Line")
-    for name in ("Amount", "Billed", "Average price", "Charge"):
+    for name in ("Amount", "Free", "Minutes", "Average", "Charge"):
         table.add_column(name, justify="right")
     shown: list[tuple[str, dict[str, Any], LineForm]] = []
     for form, line in zip(FORMS, statement["lines"], strict=True):
@@ -505,21 +507,20 @@ def _print_statement(statement: dict[str, Any]) -> None:
         name: max(_places(row[name]) for _, row, _ in shown) for name in ("average_price", "charge")
     }
     for title, row, form in shown:
-        notes = [f"{row['free']:,} free"] * bool(row["free"])
-        notes += [f"unknown for {row.get('unknown', 0):,}"] * bool(row.get("unknown"))
+        note = f" (unknown for {row['unknown']:,})" if row.get("unknown") else ""
         used = bool(row["amount"]) or row["charge"] != "0"
         cells = [
             f"{row['amount']:,}",
-            f"{_grouped(row['quantity'])} {form.unit}" if form.unit == "minute" else "",
+            f"{row['free']:,}" if row["free"] else "",
+            _grouped(row["quantity"]) if form.unit == "minute" else "",
             _grouped(row["average_price"], places["average_price"]),
             _grouped(row["charge"], places["charge"]),
         ]
-        note = f" ({', '.join(notes)})" if notes else ""
         table.add_row(title + note, *(cells if used else [DASH] * len(cells)))
     table.add_section()
     for title, name in TOTALS.items():
         total = f"{_grouped(statement[name], 2)} {statement['currency']}"
-        table.add_row(title, "", "", "", total, style="bold" if name == "total" else "")
+        table.add_row(title, "", "", "", "", total, style="bold" if name == "total" else "")
     out.print(table)
     if waiting := statement["waiting"]["count"]:
         reasons = ", ".join(

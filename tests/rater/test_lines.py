@@ -30,7 +30,7 @@ def test_lists_of_lines_come_from_the_table(asked: frozenset[str], lines: set[st
     assert set(asked) == lines
 
 
-def lists_of_lines(tree: ast.AST) -> Iterator[str]:
+def lists_of_lines(tree: ast.Module) -> Iterator[str]:
     """Where two lines or more are spelled side by side, in Python or in a text of SQL."""
     for node in ast.walk(tree):
         names: set[str] = set()
@@ -45,6 +45,7 @@ def lists_of_lines(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             names = set(QUOTED.findall(node.value))
         if len(names & NAMES) > 1:
+            assert isinstance(node, ast.expr)
             yield f"line {node.lineno}: {sorted(names & NAMES)}"
 
 
