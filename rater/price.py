@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from rater.billable import billed_seconds
 from rater.instants import NEVER, Instants
+from rater.lines import PRICED
 from rater.money import ROUNDINGS, format_nanos
 from rater.usage import DIMENSIONS, Dims, Usage
 
@@ -16,28 +17,7 @@ SECOND_US = 1_000_000
 TIME_UNITS = {"minute": 60, "second": 1}
 
 
-class LineRule(NamedTuple):
-    """What a statement line can be priced by."""
-
-    units: tuple[str, ...]
-    dims: tuple[str, ...]
-    fallback_by: tuple[str, ...] = ()  # a fallback row may stand for each value of these
-
-
-_CALL_DIMS = ("direction", "media", "device", "from", "to")
-_TEXT_DIMS = ("direction", "media", "sender", "carrier", "registered", "from", "to")
-
-LINES = {
-    "phone_numbers": LineRule(("number",), ("number_type",), ("number_type",)),
-    "calls": LineRule(("minute", "second"), _CALL_DIMS, ("direction",)),
-    "video_calls": LineRule(("minute", "second"), _CALL_DIMS, ("direction",)),
-    "texts": LineRule(("text", "segment"), _TEXT_DIMS, ("direction", "media")),
-    "campaign_calls": LineRule(("minute", "second"), _CALL_DIMS, ("direction",)),
-    "recording_storage": LineRule(("minute", "second"), ()),
-    "carrier_fees": LineRule(("text", "segment", "message"), _TEXT_DIMS, ("direction", "media")),
-    "ai_voice_detection": LineRule(("call",), ()),
-    "subscriptions": LineRule(("item",), ("product",)),
-}
+LINES = PRICED
 
 # The words a match can use; a dimension that is not here takes any text.
 WORDS: dict[str, tuple[str, ...]] = {

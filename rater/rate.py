@@ -14,11 +14,13 @@ from typing import NamedTuple
 
 from rater.charge import Charge, Cost, Terms, new_charge
 from rater.event_rows import facts_of, identity_of, usage_of
+from rater.kinds import KINDS
 from rater.kinds.event import Event
+from rater.lines import CALL_LINES
 from rater.months import month_bounds_us, month_of
 from rater.price import Bill, Price, View, find_by_prefix
 from rater.tariff import Account, Book, Memo, Span
-from rater.tax import CALL_LINES, NO_TABLE, TaxRule
+from rater.tax import NO_TABLE, TaxRule
 from rater.usage import Dims, RowFacts, Usage
 
 
@@ -36,9 +38,6 @@ class Parked(NamedTuple):
 
     reason: Wait
     message: str
-
-
-TEXT_LINES = frozenset({"texts", "carrier_fees"})
 
 
 def rate(event: Event, book: Book, memo: Memo | None = None) -> list[Charge] | Parked:
@@ -150,7 +149,8 @@ class Pricing:
         self._free = free
         self._tax_rule = tax_rule
         self.by_states = book.taxes is not None and terms.line in CALL_LINES
-        self._counts_segments = terms.line in TEXT_LINES
+        usage = KINDS[terms.kind].usage
+        self._counts_segments = usage is not None and usage.quantity is not None
         self._memo = memo
         self._costs: dict[States, dict[Quantity, Cost]] = {}
 

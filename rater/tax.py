@@ -5,15 +5,16 @@ account's service address (Goldberg v. Sweet, 488 U.S. 252; Mobile Telecommunica
 for the service address). Everything else is taxed at the service address.
 """
 
+import re
 from bisect import bisect_right
 from functools import cache
 from typing import NamedTuple
 
+from rater.lines import CALL_LINES
 from rater.money import NANOS, divide_half_even, format_nanos
 from rater.months import FOREVER_US
 
 LEVELS = ("federal", "state", "local")
-CALL_LINES = frozenset({"calls", "video_calls", "campaign_calls"})
 
 
 class Address(NamedTuple):
@@ -135,3 +136,17 @@ def two_of_three(origin: str, termination: str, service: str) -> str:
     if origin and origin in (termination, service):
         return origin
     return termination if termination and termination == service else ""
+
+
+_AUTHORITY = re.compile(rf"({'|'.join(LEVELS)}) (.+) [0-9.]+ of [0-9.]+")
+
+
+def authorities_of(rule: str) -> list[tuple[str, str]]:
+    """Level and authority of each tax that a row's rule names; the form is `TaxTable.rule`'s.
+
+    "US, TX: federal USF 0.334 of 0.649; state Texas 0.0625 of 1" names (federal, USF) and
+    (state, Texas).
+    """
+    taxes = rule.partition(": ")[2].split("; ")
+    matches = filter(None, map(_AUTHORITY.fullmatch, taxes))
+    return [(match[1], match[2]) for match in matches]

@@ -4,6 +4,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -296,10 +297,37 @@ def assert_rows(rows: Rows, expected: Rows) -> None:
 
 
 def comparable(statement: Mapping[str, Any]) -> dict[str, Any]:
-    """A statement without what an oracle can't know, and without the fees' parts and products."""
-    kept = {k: v for k, v in statement.items() if k not in ("as_of", "status", "products")}
-    kept["lines"] = [{k: v for k, v in line.items() if k != "parts"} for line in kept["lines"]]
-    return kept
+    """A statement without what an oracle can't know; it adds up, or this fails."""
+    assert_adds_up(statement)
+    left_out = ("as_of", "status", "products", "waiting", "records_per_second")
+    return {k: v for k, v in statement.items() if k not in left_out}
+
+
+def assert_adds_up(statement: Mapping[str, Any]) -> None:
+    """Parts add up to their line, differ in what they name, and lines and totals to the total."""
+    for line in statement["lines"]:
+        parts = line["parts"]
+        if parts:
+            assert sum(Decimal(part["charge"]) for part in parts) == Decimal(line["charge"]), line
+            if "level" not in parts[0]:  # a charge that two levels tax is one charge
+                for name in ("amount", "free"):
+                    assert sum(part[name] for part in parts) == line[name], line
+                assert sum(Decimal(part["quantity"]) for part in parts) == Decimal(line["quantity"])
+        apart = [
+            (part.get("level"), part.get("media"), part.get("registered"), part.get("direction"))
+            for part in parts
+        ]
+        assert len(apart) == len(set(apart)), line
+    exact = sum((Decimal(line["charge"]) for line in statement["lines"]), Decimal(0))
+    total = Decimal(statement["total"])
+    assert total == exact.quantize(Decimal("0.01"), ROUND_HALF_EVEN)
+    assert Decimal(statement["usage_total"]) + Decimal(statement["products_total"]) == total
+    products = {product["subscription_id"]: product for product in statement.get("products", [])}
+    charged = sum((Decimal(one["charge"]) for one in products.values()), Decimal(0))
+    if products:
+        assert charged.quantize(Decimal("0.01"), ROUND_HALF_EVEN) == Decimal(
+            statement["products_total"]
+        )
 
 
 # ------------------------------------------------------------------ the command line

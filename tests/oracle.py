@@ -243,6 +243,7 @@ class TaxRow:
     country: str
     state: str
     locality: str
+    authority: str
     lines: tuple[str, ...]
     rate: Decimal
     taxed_share: Decimal
@@ -399,6 +400,7 @@ def read_taxes(path: Path) -> list[TaxRow]:
                 country=line["country"],
                 state=line["state"],
                 locality=line["locality"],
+                authority=line["authority"],
                 lines=tuple(line["lines"].split("|")),
                 rate=Decimal(line["rate"]),
                 taxed_share=Decimal(line["taxed_share"]),
@@ -436,6 +438,10 @@ class Row:
     tax_federal: Decimal = ZERO
     tax_state: Decimal = ZERO
     tax_local: Decimal = ZERO
+    authorities: frozenset[tuple[str, str]] = frozenset()  # level and name, of each tax
+    tax_known: bool = True
+    media: str | None = None
+    registered: bool | None = None
 
     @property
     def tax(self) -> Decimal:
@@ -498,9 +504,10 @@ def taxes_on(
     charge: Decimal,
     at: datetime,
     from_to: tuple[str, str] | None,
-) -> tuple[Decimal, Decimal, Decimal]:
-    """Federal, state, local. "US calls: two out of three of origin, termination and service
-    address decide the state." Every other line is taxed where the service is."""
+) -> tuple[Decimal, Decimal, Decimal, frozenset[tuple[str, str]], bool]:
+    """Federal, state, local, whose they are, and whether there was a table. "US calls: two out of
+    three of origin, termination and service address decide the state." Every other line is taxed
+    where the service is."""
     address = book.account(account_id).service_address
     home = address.get("state")
     decided = home
@@ -509,10 +516,13 @@ def taxes_on(
         votes = [state for state in (origin, termination, home) if state]
         decided = next((state for state in votes if votes.count(state) >= 2), None)
     sums = {"federal": ZERO, "state": ZERO, "local": ZERO}
+    authorities = set()
+    known = False
     for row in book.taxes:
-        if row.country != address.get("country") or line not in row.lines:
+        if row.country != address.get("country") or not holds(row.valid_from, row.valid_until, at):
             continue
-        if not holds(row.valid_from, row.valid_until, at):
+        known = True
+        if line not in row.lines:
             continue
         if row.level in ("state", "local") and (decided is None or row.state != decided):
             continue
@@ -520,7 +530,8 @@ def taxes_on(
             continue
         exact = Fraction(charge) * Fraction(row.taxed_share) * Fraction(row.rate)
         sums[row.level] += half_even(exact)
-    return sums["federal"], sums["state"], sums["local"]
+        authorities.add((row.level, row.authority))
+    return sums["federal"], sums["state"], sums["local"], frozenset(authorities), known
 
 
 MONTHLY = {  # kind: line, what names the thing, from, until
@@ -641,6 +652,8 @@ class Ledger:
             segments_of(event) if event["kind"] == "text" else 0,
             charge,
             *taxes_on(self.book, account_id, line, charge, at, numbers),
+            media=event.get("media"),
+            registered=event.get("registered"),
         )
 
     # -------------------------------------------------------------- per month
@@ -709,17 +722,22 @@ class Ledger:
 
     def statement(self, account_id: str, month: str) -> dict[str, Any]:
         """The lines in the customer's order, always all of them; "the sum, rounded to cents
-        once, here"."""
+        once, here". "The head of the page shows usage + products = the month"."""
         rows = [r for i, r in self.rows.items() if i[:2] == (account_id, month)]
         rows += self.monthly(account_id, month)[0].values()
         lines = [statement_line(rows, *shape) for shape in STATEMENT]
-        total = half_even(Fraction(sum((Decimal(line["charge"]) for line in lines), ZERO)), 2)
+        charges = [(line["line"], Decimal(line["charge"])) for line in lines]
+        total = half_even(Fraction(sum((charge for _, charge in charges), ZERO)), 2)
+        fixed = [charge for name, charge in charges if name == "subscriptions"]
+        products = half_even(Fraction(sum(fixed, ZERO)), 2)
         return {
             "account_id": account_id,
             "month": month,
             "zone": self.book.account(account_id).zone,
             "currency": self.book.currency,
             "lines": lines,
+            "usage_total": format(total - products, ".2f"),
+            "products_total": format(products, ".2f"),
             "total": format(total, ".2f"),
         }
 
@@ -763,27 +781,67 @@ STATEMENT = [  # line, direction, unit
 
 
 def statement_line(rows: list[Row], line: str, direction: str | None, unit: str) -> dict[str, Any]:
-    """Quantity, unit, count, average price and charge of one line."""
-    if line == "taxes":
-        rows = [row for row in rows if row.tax != 0]
-        charge = sum((row.tax for row in rows), ZERO)
-    else:
-        rows = [r for r in rows if r.line == line and direction in (None, r.direction)]
-        charge = sum((row.charge for row in rows), ZERO)
-    if unit == "minute":
-        quantity = Fraction(sum(row.billed_seconds for row in rows), 60)
-    elif unit == "call":
-        quantity = Fraction(sum((row.billed for row in rows), ZERO))
-    else:
-        quantity = Fraction(len(rows))
-    average = half_even(Fraction(charge) / quantity) if quantity else ZERO
+    """Amount, what was billed, average price and charge of one line, and its breakdown."""
     shown: dict[str, Any] = {"line": line}
+    if line == "taxes":
+        shown["unknown"] = sum(row.charge != 0 and not row.tax_known for row in rows)
+        taxed = [row for row in rows if row.tax != 0]
+        parts = [tax_part(taxed, level) for level in ("federal", "state", "local")]
+        charged = [(row, row.tax) for row in taxed]
+        return shown | numbers(charged, unit) | {"parts": [part for part in parts if part]}
+    rows = [r for r in rows if r.line == line and direction in (None, r.direction)]
     if direction is not None:
         shown["direction"] = direction
-    shown |= {"quantity": plain(half_even(quantity)), "unit": unit, "count": len(rows)}
+    shown |= numbers([(row, row.charge) for row in rows], unit)
     if line == "texts":
-        shown["segments"] = sum(row.segments for row in rows)
-    return shown | {"average_price": plain(average), "charge": plain(charge)}
+        shown["segments"] = sum(row.segments for row in rows if row.charge != 0)
+    return shown | {"parts": fee_parts(rows, unit) if line == "carrier_fees" else []}
+
+
+def numbers(charged: list[tuple[Row, Decimal]], unit: str) -> dict[str, Any]:
+    """ "What cost nothing (a failed text, an unanswered detection) counts in the amount, is said
+    beside it, and stands in no average price"."""
+    paid = [row for row, charge in charged if charge != 0]
+    if unit == "minute":
+        quantity = Fraction(sum(row.billed_seconds for row in paid), 60)
+    elif unit == "call":
+        quantity = Fraction(sum((row.billed for row in paid), ZERO))
+    else:
+        quantity = Fraction(len(paid))
+    charge = sum((charge for _, charge in charged), ZERO)
+    return {
+        "amount": len(charged),
+        "free": len(charged) - len(paid),
+        "quantity": plain(half_even(quantity)),
+        "unit": unit,
+        "average_price": plain(half_even(Fraction(charge) / quantity)) if quantity else None,
+        "charge": plain(charge),
+    }
+
+
+def fee_parts(rows: list[Row], unit: str) -> list[dict[str, Any]]:
+    """ "by SMS/MMS x Registered/Unregistered", and by direction."""
+    parts = []
+    for media in ("sms", "mms"):
+        for registered in (True, False):
+            for direction in ("outbound", "inbound"):
+                apart = {"media": media, "registered": registered, "direction": direction}
+                alike = [
+                    (row, row.charge)
+                    for row in rows
+                    if (row.media, row.registered, row.direction) == tuple(apart.values())
+                ]
+                parts += [apart | numbers(alike, unit)] if alike else []
+    return parts
+
+
+def tax_part(taxed: list[Row], level: str) -> dict[str, Any] | None:
+    """ "federal, state, local, each on a row of its own with its authorities"."""
+    charged = [(row, getattr(row, f"tax_{level}")) for row in taxed]
+    charged = [(row, tax) for row, tax in charged if tax != 0]
+    names = {name for row in taxed for of, name in row.authorities if of == level}
+    apart = {"level": level, "authorities": sorted(names)}
+    return apart | numbers(charged, "item") if charged else None
 
 
 # ------------------------------------------------------------------ the log

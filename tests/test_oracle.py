@@ -637,7 +637,7 @@ def test_a_recording_is_charged_by_its_minutes_every_month(
     ledger = rate_lines([recording(duration_s=seconds)], SAMPLE)
     for month in (FEB, MAR):
         line = shown(ledger, month, "recording_storage")
-        assert (line["quantity"], line["count"], line["charge"]) == (minutes, 1, charge)
+        assert (line["quantity"], line["amount"], line["charge"]) == (minutes, 1, charge)
     assert shown(ledger, JAN, "recording_storage")["charge"] == "0"
 
 
@@ -714,18 +714,19 @@ def test_a_statement_made_by_hand() -> None:
     lines = statement.pop("lines")
     assert statement == {
         "account_id": "acme", "month": "2026-02", "zone": "America/New_York", "currency": "USD",
+        "usage_total": "1.13", "products_total": "49.00",
         "total": "50.13",  # 50.12603492
     }  # fmt: skip
     # Taxes: number 0.0485; call in 0.00397188 + 0.000425 + 0.0005015; call out and dial each
-    # 0.00303732 + 0.000325 + 0.0003835; text 0.0001975 + 0.0000474
+    # 0.00303732 + 0.000325 + 0.0003835; text 0.0001975 + 0.0000474; the number 0.025 + 0.0235
     expected = [
-        # line                 direction   quantity unit     count average       charge
+        # line                 direction   quantity unit     amount average      charge
         ("phone_numbers",      None,       "1",    "number", 1,   "1",           "1"),
         ("calls",              "inbound",  "2",    "minute", 1,   "0.0085",      "0.017"),
         ("calls",              "outbound", "1",    "minute", 1,   "0.013",       "0.013"),
-        ("video_calls",        "inbound",  "0",    "minute", 0,   "0",           "0"),
-        ("video_calls",        "outbound", "0",    "minute", 0,   "0",           "0"),
-        ("texts",              "inbound",  "0",    "text",   0,   "0",           "0"),
+        ("video_calls",        "inbound",  "0",    "minute", 0,   None,          "0"),
+        ("video_calls",        "outbound", "0",    "minute", 0,   None,          "0"),
+        ("texts",              "inbound",  "0",    "text",   0,   None,          "0"),
         ("texts",              "outbound", "1",    "text",   1,   "0.0079",      "0.0079"),
         ("campaign_calls",     None,       "1",    "minute", 1,   "0.013",       "0.013"),
         ("recording_storage",  None,       "1",    "minute", 1,   "0.001",       "0.001"),
@@ -734,18 +735,36 @@ def test_a_statement_made_by_hand() -> None:
         ("ai_voice_detection", None,       "1",    "call",   2,   "0.01",        "0.01"),
         ("subscriptions",      None,       "1",    "item",   1,   "49",          "49"),
     ]  # fmt: skip
-    keys = ("line", "direction", "quantity", "unit", "count", "average_price", "charge")
+    keys = ("line", "direction", "quantity", "unit", "amount", "average_price", "charge")
     assert [tuple(line.get(key) for key in keys) for line in lines] == expected
     assert [line.get("segments") for line in lines if line["line"] == "texts"] == [0, 1]
     assert all("direction" not in line for line in lines if line.get("direction") is None)
+    parts = {line["line"]: line["parts"] for line in lines if line["parts"]}
+    assert [
+        (part["media"], part["registered"], part["direction"], part["charge"])
+        for part in parts["carrier_fees"]
+    ] == [("sms", True, "outbound", "0.003")]
+    assert [(part["level"], part["amount"], part["charge"]) for part in parts["taxes"]] == [
+        ("federal", 3, "0.01004652"),
+        ("state", 5, "0.0262725"),
+        ("local", 5, "0.0248159"),
+    ]
+
+
+def test_a_tax_without_a_table_is_unknown_and_counted(make_book: MakeBook) -> None:
+    book = make_book(price("phone_numbers", "1", "number"))
+    line = shown(rate_lines([number()], book), FEB, "taxes")
+    assert (line["unknown"], line["charge"], line["parts"]) == (1, "0", [])
 
 
 def test_texts_are_counted_as_texts_with_segments_beside_them() -> None:
     log = [text(body=LONG), text(id="t2", media="mms"), text(id="t3", status="failed", segments=4)]
     line = shown(rate_lines(log, SAMPLE), FEB, "texts", "outbound")
-    assert (line["quantity"], line["count"], line["segments"]) == ("3", 3, 7)
+    # The failed one costs nothing: one of three, in no quantity and no average.
+    assert (line["amount"], line["free"], line["quantity"]) == (3, 1, "2")
+    assert line["segments"] == 3
     assert line["charge"] == "0.0358"  # 0.0158 + 0.02 + 0
-    assert line["average_price"] == "0.011933333"
+    assert line["average_price"] == "0.0179"
 
 
 def test_minutes_that_do_not_end_are_shown_to_nine_places(make_book: MakeBook) -> None:

@@ -175,7 +175,7 @@ def counts_at(port: int) -> dict[str, int]:
         return {}
     counts: dict[str, int] = {}
     for line in statement["lines"]:
-        counts[line["line"]] = counts.get(line["line"], 0) + line["count"]
+        counts[line["line"]] = counts.get(line["line"], 0) + line["amount"]
     return counts
 
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from rater import __version__
@@ -21,7 +22,7 @@ from rater.money import format_nanos
 from rater.months import month_of, parse_month
 from rater.numbers import is_region
 from rater.reject import Reject
-from rater.statement import Statement, statement_to_json
+from rater.statement import FORMS, LineForm, part_title, statement_to_json
 from rater.tariff import Book
 from rater.tariff_file import TariffError, load_book, read_book
 from streams.base.settings import SettingsError, load_settings
@@ -217,23 +218,35 @@ def usage(
     account: Annotated[str, typer.Argument(help="The account's id.")],
     month: Month = "",
     as_json: Annotated[bool, typer.Option("--json", help="The statement as JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="The statement as CSV.")] = False,
     store: Store = None,
     tariff: TariffFile = None,
 ) -> None:
-    """Print an account's statement for a month, as the ledger has it now."""
-    from streams.store.statements import read_products, read_statement
+    """Print an account's statement for a month, as the ledger has it now.
+
+    Status 1 where the account or the month never was.
+    """
+    from streams.formats.statement_csv import statement_to_csv
+    from streams.store.statements import read_products, read_statement, why_no_statement
+
+    if as_json and as_csv:
+        raise Stop("--json and --csv are two forms: choose one", WRONG_USE)
 
     settings = settings_for(store=store, tariff=tariff)
     book = load_book(settings.tariff)
     day = _month(month, book, account)
     with contextlib.closing(open_store(settings, migrate=False)) as ledger:
         statement = read_statement(ledger, book, account, day)
+        if reason := why_no_statement(ledger, book, statement):
+            raise Stop(reason)
         products = read_products(ledger, account, day)
+    data = statement_to_json(statement) | {"products": products}
     if as_json:
-        data = statement_to_json(statement) | {"products": products}
         sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + "\n")
+    elif as_csv:
+        sys.stdout.write(statement_to_csv(data))
     else:
-        _print_statement(statement)
+        _print_statement(data)
 
 
 @app.command()
@@ -507,23 +520,65 @@ def _say_reject(path: Path, number: int, reject: Reject) -> None:
     )
 
 
-def _print_statement(statement: Statement) -> None:
+def _print_statement(statement: dict[str, Any]) -> None:
+    """Lines and their parts, with exact charges; a dash is no use, or no average price."""
     table = Table(
-        title=f"{statement.account_id}, {statement.month:%B %Y}",
-        caption=f"{statement.status} as of {statement.as_of}, months by {statement.zone}",
+        title=f"{statement['account_id']}, {statement['month']}",
+        caption=f"{statement['status']} as of {statement['as_of']}, months by {statement['zone']}",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("Line")
-    for name in ("Quantity", "Unit", "Average price", "Charge"):
-        table.add_column(name, justify="left" if name == "Unit" else "right")
-    for line in statement.lines:
-        table.add_row(
-            line.form.title,
-            format_nanos(line.quantity),
-            line.form.unit,
-            format_nanos(line.average_price()),
-            format_nanos(line.charge),
-        )
+    for name in ("Amount", "Free", "Minutes", "Average", "Charge"):
+        table.add_column(name, justify="right")
+    shown: list[tuple[str, dict[str, Any], LineForm]] = []
+    for form, line in zip(FORMS, statement["lines"], strict=True):
+        shown.append((form.title, line, form))
+        shown += [("  " + part_title(part), part, form) for part in line["parts"]]
+    places = {
+        name: max(_places(row[name]) for _, row, _ in shown) for name in ("average_price", "charge")
+    }
+    for title, row, form in shown:
+        note = f" (unknown for {row['unknown']:,})" if row.get("unknown") else ""
+        used = bool(row["amount"]) or row["charge"] != "0"
+        cells = [
+            f"{row['amount']:,}",
+            f"{row['free']:,}" if row["free"] else "",
+            _grouped(row["quantity"]) if form.unit == "minute" else "",
+            _grouped(row["average_price"], places["average_price"]),
+            _grouped(row["charge"], places["charge"]),
+        ]
+        table.add_row(title + note, *(cells if used else [DASH] * len(cells)))
     table.add_section()
-    total = statement_to_json(statement)["total"]
-    table.add_row("Total", "", "", "", f"{total} {statement.currency}", style="bold")
+    for title, name in TOTALS.items():
+        total = f"{_grouped(statement[name], 2)} {statement['currency']}"
+        table.add_row(title, "", "", "", "", total, style="bold" if name == "total" else "")
     out.print(table)
+    if waiting := statement["waiting"]["count"]:
+        reasons = ", ".join(
+            f"{one['count']:,} {one['reason'].replace('_', ' ')}"
+            for one in statement["waiting"]["reasons"]
+        )
+        since = statement["waiting"]["since"]
+        err.print(
+            f"not in these totals: {waiting:,} parked since {since} ({reasons})", style="yellow"
+        )
+
+
+DASH = "\N{EN DASH}"
+TOTALS = {"Usage": "usage_total", "Products": "products_total", "Total": "total"}
+
+
+def _places(text: str | None) -> int:
+    return max(2, len((text or "").partition(".")[2]))
+
+
+def _grouped(text: str | None, places: int = 0) -> str:
+    """An exact decimal with grouped digits and so many decimals: "1234.5" with 2 is "1,234.50"."""
+    if text is None:
+        return DASH
+    whole, _, fraction = text.partition(".")
+    fraction = fraction.ljust(places, "0")
+    sign = "-" if whole.startswith("-") else ""
+    return f"{sign}{abs(int(whole)):,}{'.' * bool(fraction)}{fraction}"

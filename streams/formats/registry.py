@@ -27,5 +27,5 @@ class Exporter(NamedTuple):
 
 
 EXPORTERS = {
-    "csv": Exporter("a row for each line and the total", "text/csv", statement_to_csv),
+    "csv": Exporter("a row for each line, part and total", "text/csv", statement_to_csv),
 }

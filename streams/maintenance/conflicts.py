@@ -18,6 +18,7 @@ from rater.reject import Reason, Reject
 from streams.rows.batch import Batch, RejectedRow
 from streams.rows.log_position import PREFERRED, Place, Span, place_of_version
 from streams.store.ledger import Ledger
+from streams.store.lines import MONTHLY_LINES_SQL
 
 _LATELY = """(version BETWEEN {low:UInt128} AND {high:UInt128}
     OR version BETWEEN {low_preferred:UInt128} AND {high_preferred:UInt128})"""
@@ -65,7 +66,7 @@ HAVING min(content_hash) != max(content_hash)
 _ROWS = f"""
 SELECT account_id, kind, event_id, revision, month, line, identity, version
 FROM rated
-WHERE line NOT IN ('phone_numbers', 'recording_storage', 'subscriptions')
+WHERE line NOT IN ({MONTHLY_LINES_SQL})
   AND {_EVENT} IN ({{suspects}})
 """
 _CALLS = f"""

@@ -20,6 +20,7 @@ from rater.usage import State, dims_of
 from streams.rows.batch import Batch, RatedRow, monthly_row
 from streams.rows.log_position import Place
 from streams.store.ledger import Ledger
+from streams.store.lines import MONTHLY_LINES_SQL
 
 ROWS_TOGETHER = 20_000  # of one insert, whole accounts
 NAMES_TOGETHER = 1_000  # of things, and of accounts; a server takes 128 KiB of a parameter
@@ -82,10 +83,10 @@ WHERE revision = 0 AND line != '' {only}
 ORDER BY account_id
 """
 # As FINAL has it, which would put all rows of the months in order first.
-_CHARGED = """
+_CHARGED = f"""
 SELECT month, account_id, line, identity, toUnixTimestamp64Micro(now64(6)) FROM rated
-WHERE month IN {months:Array(Date)}
-  AND line IN ('phone_numbers', 'recording_storage', 'subscriptions') {only}
+WHERE month IN {{months:Array(Date)}}
+  AND line IN ({MONTHLY_LINES_SQL}) {{only}}
 GROUP BY month, account_id, line, identity, revision
 HAVING argMax(status, version) != 'voided'
 """

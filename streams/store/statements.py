@@ -9,33 +9,104 @@ from typing import Any
 
 from rater.charge import format_us
 from rater.instants import to_us
+from rater.lines import LINES, Tab
 from rater.money import format_nanos, parse_nanos
-from rater.statement import Statement, Sums, make_statement
+from rater.months import month_bounds_us, month_of
+from rater.statement import Statement, Sums, TaxSums, Waiting, make_statement
 from rater.tariff import Book
 from streams.store.ledger import Ledger
 
 THROUGHPUT_WINDOW_S = 10
+PRODUCTS = [line.name for line in LINES if line.tab is Tab.PRODUCTS]
+
+
+# Each charge once; a price of nothing and a free status alike are free. Levels stand as in LEVELS.
+_SUMS = """
+SELECT line, direction, media, registered,
+    countIf(status != 'voided'),
+    countIf(status != 'voided' AND charge = 0),
+    sumIf(billed, charge != 0),
+    sumIf(billed_seconds, charge != 0),
+    sumIf(segments, charge != 0),
+    sum(charge),
+    sum(tax_federal), sum(tax_state), sum(tax_local),
+    countIf(tax_federal != 0), countIf(tax_state != 0), countIf(tax_local != 0),
+    countIf(tax_federal + tax_state + tax_local != 0),
+    countIf(tax_status = 'unknown' AND charge != 0),
+    groupUniqArrayIf(tax_rule, tax_federal + tax_state + tax_local != 0)
+FROM rated_rows
+WHERE account_id = {account:String} AND month = {month:Date}
+GROUP BY line, direction, media, registered
+"""
+# An event waits in the month of its own time, as it will be rated.
+_AT = ", ".join(
+    f"parseDateTime64BestEffortOrNull(JSONExtractString(event, '{name}'), 6, 'UTC')"
+    for name in ("dialed_at", "sent_at", "stored_at", "acquired_at", "started_at", "ended_at")
+)
+_WAITING = f"""
+SELECT reason, count(), min(logged_at) FROM parked FINAL
+WHERE account_id = {{account:String}} AND resolved = 0
+    AND toUnixTimestamp64Micro(coalesce({_AT}, toDateTime64(logged_at, 6, 'UTC')))
+        BETWEEN {{from:Int64}} AND {{until:Int64}} - 1
+GROUP BY reason ORDER BY reason
+"""
+_FIRST_TOLD = """
+SELECT minOrNull(at) FROM (
+    SELECT toNullable(min(month)) AS at FROM rated
+    WHERE account_id = {account:String} HAVING count() > 0
+    UNION ALL
+    SELECT toNullable(toStartOfMonth(min(from_at))) FROM states
+    WHERE account_id = {account:String} HAVING count() > 0
+)
+"""
 
 
 def read_statement(ledger: Ledger, book: Book, account_id: str, month: date) -> Statement:
-    """The statement of an account's month as of now. An unknown account has an empty one."""
+    """The statement of an account's month as of now; of nothing where there is nothing.
+
+    `why_no_statement` says whether such a month is one at all.
+    """
     now = datetime.now(UTC)
-    rows = ledger.query(
-        "SELECT line, direction, media, registered, row_count, billed, billed_seconds, segments,"
-        " charge, tax, taxed_count FROM statement_lines"
-        " WHERE account_id = {account:String} AND month = {month:Date}",
-        {"account": account_id, "month": month},
-    )
-    sums = [Sums._make((*row[:8], nanos(row[8]), nanos(row[9]), row[10])) for row in rows]
     zone = book.account(account_id).zone
+    rows = ledger.query(_SUMS, {"account": account_id, "month": month})
+    from_us, until_us = month_bounds_us(month, zone)
+    waiting = ledger.query(_WAITING, {"account": account_id, "from": from_us, "until": until_us})
     return make_statement(
-        sums,
+        [_sums(*row) for row in rows],
         account_id=account_id,
         month=month,
         zone=str(zone),
         as_of=format_us(to_us(now) // 1000 * 1000),
         currency=book.currency,
+        waiting=[Waiting(reason, count, _json(since)) for reason, count, since in waiting],
     )
+
+
+def _sums(*row: Any) -> Sums:
+    charge, levels, counts = row[9], row[10:13], row[13:16]
+    taxed, unknown, rules = row[16:]
+    tax = TaxSums(tuple(map(nanos, levels)), tuple(counts), taxed, unknown, tuple(rules))
+    return Sums._make((*row[:9], nanos(charge), tax))
+
+
+def why_no_statement(ledger: Ledger, book: Book, statement: Statement) -> str:
+    """Why an empty statement is none, or "" where it is one: an account that is known has one of
+    each month from its first until the current one, whether or not it used anything.
+    """
+    account_id, month = statement.account_id, statement.month
+    if not statement.is_empty():
+        return ""
+    ((first,),) = ledger.query(_FIRST_TOLD, {"account": account_id})
+    now = month_of(to_us(datetime.now(UTC)), book.account(account_id).zone)
+    if first is None and (account_id not in book.accounts or account_id == "default"):
+        return f"no account {account_id!r}: it has no usage, and the price book does not name it"
+    if first is None or month < first:
+        since = f"its first is {first:%Y-%m}" if first else "it has none yet"
+        if month != now:
+            return f"account {account_id!r} has no usage in {month:%Y-%m}; {since}"
+    elif month > now:
+        return f"{month:%Y-%m} has not begun for account {account_id!r}; it is {now:%Y-%m} there"
+    return ""
 
 
 def read_products(ledger: Ledger, account_id: str, month: date) -> list[dict[str, str]]:
@@ -47,8 +118,8 @@ def read_products(ledger: Ledger, account_id: str, month: date) -> list[dict[str
         " ON things.account_id = rated_rows.account_id AND things.thing = rated_rows.identity"
         " AND things.event_id = rated_rows.event_id"
         " WHERE rated_rows.account_id = {account:String} AND month = {month:Date}"
-        " AND line = 'subscriptions' AND status != 'voided' ORDER BY product, identity",
-        {"account": account_id, "month": month},
+        " AND line IN {lines:Array(String)} AND status != 'voided' ORDER BY product, identity",
+        {"account": account_id, "month": month, "lines": PRODUCTS},
     )
     return [
         {"product": product, "subscription_id": identity, "charge": format_nanos(nanos(charge))}

@@ -1,6 +1,7 @@
 """The app: routes put together, headers on every answer, errors as one clear message."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request
@@ -20,7 +21,7 @@ from streams.web.live import Live
 from streams.web.ops import ops_routes
 from streams.web.page import login_page, message_page
 from streams.web.pages import page_routes
-from streams.web.reads import Reads, StoreDownError
+from streams.web.reads import NoStatementError, Reads, StoreDownError
 from streams.web.tokens import load_tokens
 from streams.web.v1 import v1_routes
 
@@ -59,6 +60,7 @@ def create_app(
     app.add_middleware(Headers)
     app.add_exception_handler(StarletteHTTPException, _answer_error)
     app.add_exception_handler(StoreDownError, _answer_store_down)
+    app.add_exception_handler(NoStatementError, _answer_no_statement)
     return app
 
 
@@ -86,11 +88,12 @@ class Headers:
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
-    """The message as JSON; to a browser that asked for a page, as a page."""
+    """The message as problem+json (RFC 9457); to a browser that asked for a page, as a page."""
     assert isinstance(error, StarletteHTTPException)
     status, text, headers = error.status_code, str(error.detail), error.headers
     if not _wants_page(request):
-        return JSONResponse({"detail": text}, status, headers=headers)
+        problem = {"title": HTTPStatus(status).phrase, "status": status, "detail": text}
+        return JSONResponse(problem, status, headers, "application/problem+json")
     if status == 401:
         return HTMLResponse(login_page(_target(request)), status, headers=headers)
     return HTMLResponse(message_page(text), status, headers=headers)
@@ -98,6 +101,10 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 
 async def _answer_store_down(request: Request, error: Exception) -> Response:
     return await _answer_error(request, HTTPException(503, str(error), {"Retry-After": "5"}))
+
+
+async def _answer_no_statement(request: Request, error: Exception) -> Response:
+    return await _answer_error(request, HTTPException(404, str(error)))
 
 
 def _wants_page(request: Request) -> bool:

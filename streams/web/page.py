@@ -6,13 +6,14 @@ Each number that can change is a `span.value` with the names of its row and fiel
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from enum import StrEnum
 from html import escape as _e
+from itertools import product
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
-from rater.statement import FORMS, LineForm
+from rater.lines import TAXES, Tab
+from rater.statement import FORMS, LineForm, part_title
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
 
@@ -20,21 +21,7 @@ SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
 PLACES = {"quantity": (0, 2), "average_price": (4, 4), "charge": (2, 2)}
 
 
-class Tab(StrEnum):
-    USAGE = "usage"
-    PRODUCTS = "products"
-
-
-# What a line counts, where that is not its unit; and the number beside the quantity.
-NOUNS = {"taxes": "charge", "subscriptions": "product"}
-DETAILS = {
-    "calls": ("count", "call"),
-    "video_calls": ("count", "call"),
-    "campaign_calls": ("count", "call"),
-    "texts": ("segments", "segment"),
-    "recording_storage": ("count", "recording"),
-}
-FEES = (("sms", True), ("sms", False), ("mms", True), ("mms", False))
+DASH = "\N{EN DASH}"  # for what there is none of: no use, no average price
 
 
 class Shown(NamedTuple):
@@ -83,7 +70,6 @@ def usage_page(
     name = month_name(date.fromisoformat(f"{month}-01"))
     zone, symbol = statement["zone"], symbol_of(statement["currency"])
     clock = datetime.fromisoformat(statement["as_of"]).astimezone(ZoneInfo(zone))
-    total = shown(statement["total"], (2, 2), symbol).main
     rate = shown_rate(statement["records_per_second"])
     live = f"{api}/live?month={month}" if asked else f"{api}/live"
     body = f"""
@@ -109,8 +95,10 @@ def usage_page(
   <section class="summary" aria-label="Total and state">
     <div>
       <p class="label">Total</p>
-      <p class="total"><span data-total>{_e(total)}</span>
+      <p class="total">{_total(statement, "total", symbol)}
         <small>{_e(statement["currency"])}</small></p>
+      <p class="note">Usage {_total(statement, "usage_total", symbol)} and products
+        {_total(statement, "products_total", symbol)}</p>
       <p class="note">{_e(statement["status"].capitalize())}, as of
         <time data-as-of datetime="{_e(statement["as_of"])}">{clock:%H:%M:%S}</time>,
         months by {_e(zone)}</p>
@@ -120,6 +108,9 @@ def usage_page(
       <p class="rate"><b data-rate>{rate}</b> records/s</p>
     </div>
   </section>
+  <p class="waiting" data-waiting{_hidden(not statement["waiting"]["count"])}>{
+        _e(waiting_text(statement["waiting"], zone))
+    }</p>
   <p class="unseen" role="status" aria-live="polite" data-said></p>
   <noscript><p class="note">Reload the page for newer numbers.</p></noscript>
 
@@ -134,7 +125,7 @@ def usage_page(
   </nav>
 
   <section id="{Tab.USAGE}" aria-label="Usage"{_hidden(tab is not Tab.USAGE)}>
-    {_usage_table(statement, symbol, total, name)}
+    {_usage_table(statement, symbol, name)}
   </section>
   <section id="{Tab.PRODUCTS}" aria-label="Products"{_hidden(tab is not Tab.PRODUCTS)}>
     {_products_table(statement, symbol, name)}
@@ -225,62 +216,122 @@ _HEAD = """<thead role="rowgroup"><tr role="row">
 </tr></thead>"""
 
 
-def _usage_table(statement: dict[str, Any], symbol: str, total: str, name: str) -> str:
-    rows = []
+def _usage_table(statement: dict[str, Any], symbol: str, name: str) -> str:
+    rows: list[str] = []
     for form, line in zip(FORMS, statement["lines"], strict=True):
-        rows.append(_line_row(form, line, symbol))
-        if form.line == "carrier_fees":
-            rows.extend(_fee_rows(line.get("parts", []), symbol))
+        if form.kind.tab is Tab.USAGE:
+            rows.append(_line_row(form, line, symbol))
+            rows.extend(_part_rows(form, line["parts"], symbol))
     return f"""<table role="table" class="lines">
 <caption class="unseen">Lines of {name}</caption>
 {_HEAD}
 <tbody role="rowgroup">
 {"".join(rows)}</tbody>
 <tfoot role="rowgroup"><tr role="row">
-  <th role="rowheader" scope="row" colspan="3">Total</th>
-  <td role="cell" class="charge"><span class="sum" data-total>{_e(total)}</span></td>
+  <th role="rowheader" scope="row" colspan="3">Total usage</th>
+  <td role="cell" class="charge">{_total(statement, "usage_total", symbol)}</td>
 </tr></tfoot>
 </table>"""
 
 
 def _line_row(form: LineForm, line: dict[str, Any], symbol: str) -> str:
     key = f"{form.line}/{form.direction}"
-    quantity = _value(key, "quantity", line["quantity"], noun=NOUNS.get(form.line, form.unit))
-    if form.line in DETAILS:
-        field, noun = DETAILS[form.line]
-        quantity += f" <small>{_value(key, field, str(line[field]), noun=noun)}</small>"
-    return f"""<tr role="row" data-row="{key}"{_unused(line)}>
+    unused = _is_unused(line) and not line.get("unknown")
+    return f"""<tr role="row" data-row="{key}"{' data-unused=""' if unused else ""}>
   <th role="rowheader" scope="row">{_e(form.title)}</th>
-  <td role="cell" class="quantity">{quantity}</td>
-  <td role="cell" class="price">{_value(key, "average_price", line["average_price"], symbol)}</td>
-  <td role="cell" class="charge">{_value(key, "charge", line["charge"], symbol)}</td>
-</tr>
+{_cells(form, key, line, symbol)}</tr>
 """
 
 
-def _fee_rows(parts: list[dict[str, Any]], symbol: str) -> Iterable[str]:
-    """The carrier fees by SMS and MMS, registered and not: always all four."""
-    found = {(part["media"], part["registered"]): part for part in parts}
-    for media, registered in FEES:
-        word = "registered" if registered else "unregistered"
-        key = f"carrier_fees/{media}/{word}"
-        part = found.get((media, registered), {"count": 0, "charge": "0"})
-        yield f"""<tr role="row" class="part" data-row="{key}"{_unused(part)}>
-  <th role="rowheader" scope="row">{media.upper()}, {word}</th>
-  <td role="cell" class="quantity">{_value(key, "count", str(part["count"]), noun="text")}</td>
-  <td role="cell" class="price"></td>
-  <td role="cell" class="charge">{_value(key, "charge", part["charge"], symbol)}</td>
-</tr>
+def _part_rows(form: LineForm, parts: list[dict[str, Any]], symbol: str) -> Iterable[str]:
+    """A row for each part, hidden and ready for those that may come while the page is open."""
+    names = [name for name, _ in form.kind.parts]
+    found = {tuple(_word(part[name]) for name in names): part for part in parts}
+    ready = list(product(*(values for _, values in form.kind.parts))) if names else []
+    for values in [*ready, *(found.keys() - ready)]:
+        part = found.get(values, NOTHING)
+        key = "/".join((form.line, form.direction, *values))
+        title = part_title(
+            {
+                name: value == "true" if name == "registered" else value
+                for name, value in zip(names, values, strict=True)
+            }
+        )
+        authorities = ""
+        if form.line == TAXES:
+            told = _e(", ".join(part["authorities"]))
+            authorities = f" <small data-authorities>{told}</small>"
+        yield f"""<tr role="row" class="part" data-row="{_e(key)}"{_hidden(values not in found)}>
+  <th role="rowheader" scope="row">{_e(title)}{authorities}</th>
+{_cells(form, key, part, symbol)}</tr>
 """
 
 
-def _unused(line: dict[str, Any]) -> str:
-    return "" if line["count"] else ' data-unused=""'
+NOTHING: dict[str, Any] = {
+    "amount": 0, "free": 0, "quantity": "0", "segments": 0, "average_price": None, "charge": "0",
+    "authorities": [],
+}  # fmt: skip
+
+
+def _word(value: bool | str) -> str:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _cells(form: LineForm, key: str, row: dict[str, Any], symbol: str) -> str:
+    """Quantity, average price and charge of a line or a part; a dash where there was no use.
+
+    Of time the minutes charged stand first and the amount beside them; of all else the amount.
+    """
+    none = _is_unused(row)
+
+    def value(field: str, sign: str = "", noun: str = "") -> str:
+        told = row[field]
+        return _value(key, field, None if none or told is None else str(told), sign, noun=noun)
+
+    amount = value("amount", noun=form.kind.noun)
+    timed = form.unit == "minute"
+    details = [(amount, none)] if timed else []
+    if form.line == "texts":
+        details.append((value("segments", noun="segment"), none))
+    details.append((f"{_value(key, 'free', str(row['free']))} of them free", not row["free"]))
+    if "unknown" in row:
+        count = _value(key, "unknown", str(row["unknown"]), noun="charge")
+        details.append((f"unknown for {count}", not row["unknown"]))
+    first = value("quantity", noun=form.unit) if timed else amount
+    beside = "".join(f" <small{_hidden(hidden)}>{text}</small>" for text, hidden in details)
+    return f"""  <td role="cell" class="quantity">{first}{beside}</td>
+  <td role="cell" class="price">{value("average_price", symbol)}</td>
+  <td role="cell" class="charge">{value("charge", symbol)}</td>
+"""
+
+
+def _is_unused(row: dict[str, Any]) -> bool:
+    return not row["amount"] and row["charge"] == "0"
+
+
+def _total(statement: dict[str, Any], name: str, symbol: str) -> str:
+    text = shown(statement[name], (2, 2), symbol).main
+    return f'<span class="sum" data-total="{name}">{_e(text)}</span>'
+
+
+def waiting_text(waiting: dict[str, Any], zone: str) -> str:
+    """What is not in the totals, for example "1 event waits since 2 November and is not in ..."."""
+    if not waiting["count"]:
+        return ""
+    since = datetime.fromisoformat(waiting["since"]).astimezone(ZoneInfo(zone))
+    verb = "event waits" if waiting["count"] == 1 else "events wait"
+    are = "is" if waiting["count"] == 1 else "are"
+    reasons = ", ".join(
+        f"{one['count']:,} {one['reason'].replace('_', ' ')}" for one in waiting["reasons"]
+    )
+    return (
+        f"{waiting['count']:,} {verb} since {since.day} {since:%B}"
+        f" and {are} not in the totals: {reasons}"
+    )
 
 
 def _products_table(statement: dict[str, Any], symbol: str, name: str) -> str:
     products = statement["products"]
-    total = next(line["charge"] for line in statement["lines"] if line["line"] == "subscriptions")
     rows = "".join(_product_row(product, symbol) for product in products)
     empty = {"product": "", "subscription_id": "", "charge": "0"}
     return f"""<table role="table" class="products"{_hidden(not products)}>
@@ -292,8 +343,8 @@ def _products_table(statement: dict[str, Any], symbol: str, name: str) -> str:
 </tr></thead>
 <tbody role="rowgroup" data-products>{rows}</tbody>
 <tfoot role="rowgroup"><tr role="row">
-  <th role="rowheader" scope="row" colspan="2">Products in all</th>
-  <td role="cell" class="charge">{_value("subscriptions/", "charge", total, symbol)}</td>
+  <th role="rowheader" scope="row" colspan="2">Total products</th>
+  <td role="cell" class="charge">{_total(statement, "products_total", symbol)}</td>
 </tr></tfoot>
 </table>
 <p class="none" data-no-products{_hidden(bool(products))}>No products in {name}.</p>
@@ -309,14 +360,17 @@ def _product_row(product: dict[str, str], symbol: str) -> str:
 """
 
 
-def _value(key: str, field: str, text: str, symbol: str = "", *, noun: str = "") -> str:
-    """A number that can change: `main`, `fine` and the noun, each in a span for the script."""
-    main, fine = shown(text, PLACES.get(field, (0, 0)), symbol)
+def _value(key: str, field: str, text: str | None, symbol: str = "", *, noun: str = "") -> str:
+    """A number that can change: `main`, `fine` and the noun, each in a span for the script.
+
+    None is shown as a dash, without its noun.
+    """
+    main, fine = (DASH, "") if text is None else shown(text, PLACES.get(field, (0, 0)), symbol)
     word = ""
     if noun:
-        plural = "" if text == "1" else "s"
-        word = f' <span class="noun" data-noun="{noun}">{noun}{plural}</span>'
+        told = "" if text is None else f" {noun}" if text == "1" else f" {noun}s"
+        word = f'<span class="noun" data-noun="{noun}">{told}</span>'
     return (
-        f'<span class="value" data-key="{key}" data-field="{field}">'
+        f'<span class="value" data-key="{_e(key)}" data-field="{field}">'
         f'<span class="main">{_e(main)}</span><span class="fine">{fine}</span>{word}</span>'
     )

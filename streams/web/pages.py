@@ -7,9 +7,10 @@ from urllib.parse import parse_qs, quote
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from rater.lines import Tab
 from streams.web.access import COOKIE, Access
 from streams.web.months import Month
-from streams.web.page import Tab, login_page, usage_page
+from streams.web.page import login_page, usage_page
 from streams.web.reads import Reads
 from streams.web.tokens import EVERY_ACCOUNT
 

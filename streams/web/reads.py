@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 
 from rater.instants import to_us
+from rater.lines import Tab
 from rater.months import month_of
 from rater.statement import statement_to_json
 from rater.tariff import Book
@@ -30,6 +31,10 @@ logger = logging.getLogger(__name__)
 
 class StoreDownError(RuntimeError):
     """The store did not answer a read. The message is for the reader; the log has the cause."""
+
+
+class NoStatementError(LookupError):
+    """The account or the month never was. The message says which, and is for the reader."""
 
 
 class Reads:
@@ -49,7 +54,10 @@ class Reads:
         return next((name for name in self._book().accounts if name != "default"), "default")
 
     async def statement(self, account: str, month: date | None) -> dict[str, Any]:
-        """The statement with its products, as JSON; None is the current month."""
+        """The statement with its products, as JSON; None is the current month.
+
+        Raises NoStatementError where the account or the month never was.
+        """
         return await self._off_loop(self._statement, account, month)
 
     async def live_statement(self, account: str, month: date | None) -> dict[str, Any]:
@@ -67,8 +75,10 @@ class Reads:
     def _statement(self, account: str, month: date | None) -> dict[str, Any]:
         month = month or self.this_month(account)
         statement = usage.read_statement(self._ledger, self._book(), account, month)
+        if reason := usage.why_no_statement(self._ledger, self._book(), statement):
+            raise NoStatementError(reason)
         has_products = any(
-            line.form.line == "subscriptions" and line.rows for line in statement.lines
+            line.form.kind.tab is Tab.PRODUCTS and line.whole.amount for line in statement.lines
         )
         products = usage.read_products(self._ledger, account, month) if has_products else []
         return statement_to_json(statement) | {"products": products}

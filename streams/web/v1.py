@@ -61,6 +61,7 @@ def v1_routes(reads: Reads, live: Live, access: Access) -> APIRouter:
     @routes.get("/live", response_class=StreamingResponse)
     async def live_usage(account: Account, month: Month) -> EventStream:
         """Server-sent events `statement`: the statement now, and each time it changed."""
+        await reads.statement(account, month)  # a stream that has begun can say 404 no more
         return live.response(account, month)
 
     return routes

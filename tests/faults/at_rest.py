@@ -5,8 +5,6 @@ A test makes a log, feeds it through the real writer into the real engine, and t
 """
 
 import asyncio
-import csv
-import io
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -37,6 +35,7 @@ from streams.web.app import create_app
 from streams.web.health import StoreHealth
 from tests import oracle
 from tests.conftest import Event, Logged, assert_rows, comparable, rows_by_oracle, rows_of
+from tests.support.readings import csv_differences, page_differences
 
 PARTITIONS = 3
 Spot = tuple[str, int, int]  # topic, partition, offset
@@ -256,29 +255,18 @@ class Rest:
             for (account, month), statement in statements.items():
                 want = comparable(statement)
                 path = f"/v1/accounts/{account}/usage"
+                if not any(line["amount"] for line in want["lines"]):
+                    continue  # there may be no bill: a month before the first
                 for suffix in ("", ".json"):
                     answer = await client.get(f"{path}{suffix}?month={month}")
                     got = comparable(answer.json())
                     assert got == want, (account, month, suffix)
                 live = await live_statement(app, account, month)
-                live.pop("records_per_second")
                 assert comparable(live) == want, (account, month, "live")
                 export = (await client.get(f"{path}.csv?month={month}")).text
-                assert [
-                    (row["line"], row["direction"], row["quantity"], row["charge"])
-                    for row in csv.DictReader(io.StringIO(export))
-                ] == [
-                    *(
-                        (
-                            line["line"],
-                            line.get("direction") or "",
-                            line["quantity"],
-                            line["charge"],
-                        )
-                        for line in want["lines"]
-                    ),
-                    ("total", "", "", want["total"]),
-                ]
+                assert list(csv_differences(export, want)) == []
+                page = (await client.get(f"/accounts/{account}?month={month}")).text
+                assert list(page_differences(page, want)) == []
         await app.state.live.close()
 
 

@@ -22,7 +22,7 @@ from rater.months import FOREVER_US
 from rater.price import Price
 from rater.rate import rate
 from rater.reject import Reject
-from rater.statement import Sums
+from rater.statement import Sums, TaxSums
 from rater.tariff import Book
 from rater.tariff_file import load_book
 from rater.usage import DIMENSIONS, Dims, Usage
@@ -188,19 +188,31 @@ def sums(rows: Iterable[Charge]) -> list[Sums]:
         groups.setdefault(
             (row.terms.line, row.terms.direction, row.terms.media, row.terms.registered), []
         ).append(row)
-    return [
-        Sums(
-            *key,
-            rows=len(group),
-            billed=sum(row.cost.billed for row in group),
-            billed_seconds=sum(row.cost.billed_seconds for row in group),
-            segments=sum(row.cost.segments for row in group),
-            charge=sum(row.cost.charge for row in group),
-            tax=sum(tax(row) for row in group),
-            taxed_count=sum(tax(row) != 0 for row in group),
-        )
-        for key, group in groups.items()
+    return [_sums(key, group) for key, group in groups.items()]
+
+
+def _sums(key: tuple[str, str, str, str], group: list[Charge]) -> Sums:
+    paid = [row.cost for row in group if row.cost.charge]
+    levels = [
+        [getattr(row.cost, f"tax_{level}") for row in group]
+        for level in ("federal", "state", "local")
     ]
+    return Sums(
+        *key,
+        rows=len(group),
+        free=len(group) - len(paid),
+        billed=sum(cost.billed for cost in paid),
+        billed_seconds=sum(cost.billed_seconds for cost in paid),
+        segments=sum(cost.segments for cost in paid),
+        charge=sum(cost.charge for cost in paid),
+        tax=TaxSums(
+            tuple(map(sum, levels)),
+            tuple(sum(amount != 0 for amount in amounts) for amounts in levels),
+            taxed=sum(tax(row) != 0 for row in group),
+            unknown=sum(cost.tax_status == "unknown" for cost in paid),
+            rules=tuple({row.cost.tax_rule for row in group if tax(row)}),
+        ),
+    )
 
 
 def tax(row: Charge) -> int:

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from rater.lines import CALL_LINES
 from rater.money import format_nanos
-from rater.tax import CALL_LINES, LEVELS, Address, TaxRow, TaxTable, two_of_three
+from rater.tax import LEVELS, Address, TaxRow, TaxTable, two_of_three
 from tests.rater.make import (
     HOUSTON,
     LONDON,

@@ -18,11 +18,13 @@ import pytest
 
 import schemas
 from rater import __version__
+from rater.statement import part_title
 from streams.cli.main import main
 from streams.formats.registry import IMPORTERS
 from streams.kafka.simulate import Simulator
 from tests import oracle
 from tests.conftest import Done, MakeLedger, call, comparable, environment, number, recording, text
+from tests.support.readings import csv_differences
 
 PROGRAM = "from streams.cli.main import main; main()"
 QUICKLY_S = 20  # one of ours takes a second; a machine under load takes several
@@ -294,6 +296,18 @@ def test_a_file_rated_into_a_store_has_the_oracles_statement_and_twice_the_same(
     assert table.status == 0
     assert Decimal(seen[0]["total"]) > 0
     assert f"{seen[0]['total']} USD" in table.out
+    for line in seen[0]["lines"]:
+        if line["parts"]:
+            assert all(part_title(part) in table.out for part in line["parts"])
+    as_csv = rater("usage", "acme", "--month", "2026-08", "--store", store, "--csv")
+    assert as_csv.status == 0
+    assert list(csv_differences(as_csv.out, expected.statement("acme", "2026-08"))) == []
+    both = rater("usage", "acme", "--month", "2026-08", "--store", store, "--csv", "--json")
+    assert (both.status, both.out) == (2, "")
+    for account, month in (("acme", "2019-01"), ("acme", "2100-01"), ("nobody", "2026-08")):
+        never = rater("usage", account, "--month", month, "--store", store)
+        assert (never.status, never.out) == (1, "")
+        assert account in one_line(never.err)
     assert "America/New_York" in table.out
 
     again = rater("monthly", "--month", "2026-09", "--store", store)

@@ -39,7 +39,9 @@ class Demo:
                 usage: dict[str, Any] = json.load(answer)
         except OSError:
             return {}
-        return {f"{x['line']} {x.get('direction', '')}".strip(): x["count"] for x in usage["lines"]}
+        return {
+            f"{x['line']} {x.get('direction', '')}".strip(): x["amount"] for x in usage["lines"]
+        }
 
     def wait_for_data(self) -> dict[str, int]:
         def shown() -> bool:

@@ -1,11 +1,13 @@
 """What readers of the ledger see, against the independent oracle, on a mix of every kind."""
 
+import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
@@ -13,6 +15,7 @@ from rater.instants import to_us
 from rater.months import parse_month
 from rater.statement import statement_to_json
 from rater.tariff import Book
+from streams.base.settings import load_settings
 from streams.kafka.simulate import Simulator
 from streams.maintenance.recurring import make_months
 from streams.rows.batch import Batch, Receipt
@@ -24,6 +27,8 @@ from streams.store.statements import (
     read_statement,
     read_throughput,
 )
+from streams.web.app import create_app
+from streams.web.health import StoreHealth
 from tests import oracle
 from tests.conftest import (
     LOGGED_MS,
@@ -39,6 +44,7 @@ from tests.conftest import (
     subscription,
     text,
 )
+from tests.support.readings import csv_differences, page_differences
 
 MONTHS = ("2026-08", "2026-09", "2026-10")
 ACCOUNTS = ("acme", "globex", "initech")  # acme's months are New York's, the others' UTC's
@@ -163,6 +169,77 @@ def test_a_mix_of_every_kind_is_charged_as_by_the_oracle_and_replays_change_noth
         make_all(backwards, book)  # also from half of what is known
     assert_rows(rows_of(backwards), before)
     assert statements(backwards, book) == shown
+
+
+def reader(ledger: Ledger, book: Book) -> Callable[[str], httpx.Response]:
+    """Asks the web in this process."""
+    app = create_app(ledger, lambda: book, load_settings(), StoreHealth(ledger))
+    transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
+
+    async def ask(path: str) -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.get(path)
+
+    return lambda path: asyncio.run(ask(path))
+
+
+def test_every_reader_shows_the_oracles_statement_and_its_parts(
+    make_ledger: MakeLedger, book: Book, oracle_book: oracle.Book
+) -> None:
+    """API, page and CSV, over texts of both directions, media and registrations, some failed."""
+    log = mixed_log(11, 600)
+    expected = oracle.rate_lines(log.events, oracle_book)
+    ledger = make_ledger()
+    ledger.write(log.batch(book))
+    make_all(ledger, book)
+    ask = reader(ledger, book)
+    kinds: set[tuple[str, ...]] = set()
+    free = 0
+    for account in ACCOUNTS:
+        for month in MONTHS:
+            want = expected.statement(account, month)
+            path, asked = f"/accounts/{account}", f"?month={month}"
+            assert comparable(ask(f"/v1{path}/usage{asked}").json()) == want
+            assert list(page_differences(ask(path + asked).text, want)) == []
+            assert list(csv_differences(ask(f"/v1{path}/usage.csv{asked}").text, want)) == []
+            for line in want["lines"]:
+                kinds |= {tuple(map(str, part.values()))[:3] for part in line["parts"]}
+                free += line["free"]
+    assert free > 10
+    ways = {
+        (m, r, d)
+        for m in ("sms", "mms")
+        for r in ("True", "False")
+        for d in ("outbound", "inbound")
+    }
+    assert {kind[0] for kind in kinds} >= {"sms", "mms", "federal", "state", "local"}
+    assert len(ways & kinds) > 4
+
+
+READINGS = [
+    # what is changed in what a reader shows                        | is found by
+    (('data-field="charge"><span class="main">$', 'data-field="charge"><span class="main">$9'),
+     page_differences),
+    (("data-total=\"usage_total\">$", "data-total=\"usage_total\">$9"), page_differences),
+    (('class="part" data-row="taxes//federal"', 'class="part" data-row="taxes//state"'),
+     page_differences),
+    (("part,taxes", "line,taxes"), csv_differences),
+    (("federal", "state"), csv_differences),
+]  # fmt: skip
+
+
+def test_a_reader_that_differs_is_found(ledger: Ledger, book: Book) -> None:
+    ledger.write(Log([call(), text()]).batch(book))
+    ask = reader(ledger, book)
+    want = ask("/v1/accounts/acme/usage?month=2026-08").json()
+    shown = {
+        page_differences: ask("/accounts/acme?month=2026-08").text,
+        csv_differences: ask("/v1/accounts/acme/usage.csv?month=2026-08").text,
+    }
+    for change, differences in READINGS:
+        assert list(differences(shown[differences], want)) == []
+        assert change[0] in shown[differences]
+        assert list(differences(shown[differences].replace(*change), want)), change
 
 
 def rows_in_months(ledger: Ledger) -> Rows:

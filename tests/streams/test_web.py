@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import html
 import io
 import json
 import shutil
@@ -34,6 +35,7 @@ from streams.maintenance.recurring import make_months
 from streams.rows.batch import Batch, add_records
 from streams.store.ledger import Ledger, open_ledger
 from streams.web.app import create_app
+from streams.web.export import attachment
 from streams.web.health import Health, StoreHealth
 from streams.web.live import EventStream, Live
 from streams.web.reads import StoreDownError
@@ -71,7 +73,7 @@ class Filled:
         batch = Batch()
         add_records(batch, KINDS[kind], KINDS[kind].topic, 0, [record], self.book)
         assert not batch.rejected, batch.rejected
-        assert not batch.parked, batch.parked
+        assert bool(batch.parked) is bool(event.get("revision")), batch.parked
         self.ledger.write(batch)
 
     def call(self, at: datetime, seconds: int = 65, **fields: Any) -> None:
@@ -79,6 +81,10 @@ class Filled:
         ended = (at + timedelta(seconds=seconds)).isoformat()
         times = {"dialed_at": at.isoformat(), "answered_at": at.isoformat(), "ended_at": ended}
         self.put("call", at, status="completed", **parties, **times, **fields)
+
+    def park(self, at: datetime, **fields: Any) -> None:
+        """A call that corrects another, which waits."""
+        self.call(at, revision=1, **fields)
 
     def text(self, at: datetime, **fields: Any) -> None:
         parties = {"from": "+14155550100", "to": "+12125550101", "direction": "outbound"}
@@ -178,7 +184,7 @@ def test_usage_is_the_statement_with_its_products(served: Served) -> None:
     charges = {
         (line["line"], line.get("direction", "")): (line["quantity"], line["charge"])
         for line in statement["lines"]
-        if line["count"] and line["line"] not in ("taxes", "carrier_fees")
+        if line["amount"] and line["line"] not in ("taxes", "carrier_fees")
     }
     assert charges == {
         # line             direction      quantity  charge
@@ -193,6 +199,10 @@ def test_usage_is_the_statement_with_its_products(served: Served) -> None:
     assert (statement["status"], statement["currency"]) == ("estimate", "USD")
     exact = sum((Decimal(line["charge"]) for line in statement["lines"]), Decimal())
     assert Decimal(statement["total"]) == exact.quantize(Decimal("0.01"))
+    assert Decimal(statement["usage_total"]) + Decimal(
+        statement["products_total"]
+    ) == exact.quantize(Decimal("0.01"))
+    assert statement["products_total"] == "49.00"
     assert statement["products"] == [
         {"product": "power-dialer", "subscription_id": "sub-1", "charge": "49"}
     ]
@@ -221,14 +231,48 @@ def test_months_are_told_newest_first(served: Served, filled: Filled) -> None:
     assert body == {"account_id": "two-months", "months": ["2026-02", "2025-12"]}
 
 
-@pytest.mark.parametrize(
-    "account", ["nobody", "a b", "a'b", "a\\b", "a\tb", "a\nb", "{x:String}", "ä€", "a%2Fb", "<b>"]
-)
-def test_an_unknown_account_has_an_empty_statement(served: Served, account: str) -> None:
-    response = served.get(f"/v1/accounts/{quote(account, safe='')}/usage")
-    assert response.status_code == 200, response.text
-    assert response.json()["account_id"] == account
-    assert response.json()["total"] == "0.00"
+ODD = ["nobody", "a b", "a'b", "a\\b", "a\tb", "a\nb", "{x:String}", "ä€", "a%2Fb", "<b>"]
+
+
+@pytest.mark.parametrize("account", ODD)
+@pytest.mark.parametrize("what", ["usage", "usage.csv", "usage.json", "live"])
+def test_an_account_that_never_was_has_no_bill(served: Served, account: str, what: str) -> None:
+    response = served.get(f"/v1/accounts/{quote(account, safe='')}/{what}")
+    assert response.status_code == 404, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert (problem["status"], problem["title"]) == (404, "Not Found")
+    assert problem["detail"] == (
+        f"no account {account!r}: it has no usage, and the price book does not name it"
+    )
+
+
+WHETHER = [
+    # account      month       | status, and what is said
+    ("acme",       "2026-01",    200, ""),
+    ("acme",       "2026-02",    200, ""),  # nothing used, and a month of the account all the same
+    ("acme",       None,         200, ""),
+    ("acme",       "2024-12",    404, "account 'acme' has no usage in 2024-12; its first is"),
+    ("acme",       "2148-01",    404, "2148-01 has not begun for account 'acme'"),
+    ("unused",     "2026-01",    404, "account 'unused' has no usage in 2026-01; it has none yet"),
+    ("unused",     None,         200, ""),  # the book names it
+    ("default",    None,         404, "no account 'default'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("account", "month", "status", "says"), WHETHER)
+def test_a_month_that_never_was_is_no_bill(
+    filled: Filled, monkeypatch: pytest.MonkeyPatch, account: str, month: str | None,
+    status: int, says: str,
+) -> None:  # fmt: skip
+    monkeypatch.setitem(filled.book.accounts, "unused", filled.book.account("default"))
+    query = f"?month={month}" if month else ""
+    with Served(filled) as served:
+        answer = served.get(f"/v1/accounts/{account}/usage{query}")
+        page = served.get(f"/accounts/{account}{query}", headers={"Accept": "text/html"})
+    assert (answer.status_code, page.status_code) == (status, status)
+    assert says in answer.text
+    assert html.escape(says[1:]) in page.text
 
 
 @pytest.mark.parametrize(
@@ -265,17 +309,40 @@ def test_csv_and_json_files_equal_the_statement(served: Served) -> None:
         )
     assert as_json.json() | {"as_of": ""} == statement | {"as_of": ""}
     assert as_csv.headers["content-type"] == "text/csv; charset=utf-8"
-    *rows, total = csv.DictReader(io.StringIO(as_csv.text))
-    for row, line in zip(rows, statement["lines"], strict=True):
-        told = {name: str(value) for name, value in line.items() if name != "parts"}
+    *rows, usage, products, total = csv.DictReader(io.StringIO(as_csv.text))
+    shown = [
+        row
+        for line in statement["lines"]
+        for row in (line, *({"line": line["line"]} | part for part in line["parts"]))
+    ]
+    for row, line in zip(rows, shown, strict=True):
+        told = {name: as_cell(value) for name, value in line.items() if name != "parts"}
         assert {name: row[name] for name in told} == told
+        assert row["row"] == ("line" if "parts" in line else "part")
         assert (row["account_id"], row["month"], row["currency"]) == ("acme", MONTH, "USD")
-    assert (total["line"], total["charge"]) == ("total", statement["total"])
+    for row, name in ((usage, "usage_total"), (products, "products_total"), (total, "total")):
+        assert (row["row"], row["line"], row["charge"]) == ("total", name, statement[name])
+    by_line: dict[str, Decimal] = {}
+    for row in rows:
+        if row["row"] == "part":
+            by_line[row["line"]] = by_line.get(row["line"], Decimal(0)) + Decimal(row["charge"])
+    assert by_line.keys() == {"carrier_fees", "taxes"}
+    for name, charge in by_line.items():
+        assert {Decimal(r["charge"]) for r in rows if (r["row"], r["line"]) == ("line", name)} == {
+            charge
+        }
 
 
-def test_a_files_name_is_safe_for_any_account(served: Served) -> None:
-    header = served.get('/v1/accounts/a"%0D%0Ab/usage.csv?month=2026-01').headers
-    assert header["content-disposition"] == 'attachment; filename="usage-a___b-2026-01.csv"'
+def as_cell(value: Any) -> str:
+    """A value of the statement as the CSV has it."""
+    if isinstance(value, list):
+        return "; ".join(value)
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_a_files_name_is_safe_for_any_account() -> None:
+    header = attachment('a"\r\nb', "2026-01", "csv")
+    assert header["Content-Disposition"] == 'attachment; filename="usage-a___b-2026-01.csv"'
 
 
 def test_an_event_is_explained_row_by_row(served: Served) -> None:
@@ -302,13 +369,16 @@ def test_a_stream_tells_the_statement_at_once_and_again_after_a_write(
 ) -> None:
     account, month = "live-account", "2026-03"
     path = f"/v1/accounts/{account}/live?month={month}"
+    filled.call(datetime(2026, 3, 2, 10, tzinfo=UTC), account_id=account, seconds=1)
     with httpx.stream("GET", served.url + path, timeout=20) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         events = read_events(response.iter_lines())
         first = next(events)
         filled.call(datetime(2026, 3, 3, 10, tzinfo=UTC), account_id=account, seconds=61)
         second = next(
-            event for event in events if event["event"] == "statement" and lines(event)["calls"]
+            event
+            for event in events
+            if event["event"] == "statement" and amount_of_calls(event) == 2
         )
     assert first["event"] == "statement"
     assert int(second["id"]) > int(first["id"])
@@ -330,9 +400,9 @@ def read_events(stream: Iterator[str]) -> Iterator[dict[str, str]]:
             event = {}
 
 
-def lines(event: dict[str, str]) -> dict[str, bool]:
+def amount_of_calls(event: dict[str, str]) -> int:
     told = json.loads(event["data"])["lines"]
-    return {line["line"]: line["charge"] != "0" for line in told}
+    return sum(int(line["amount"]) for line in told if line["line"] == "calls")
 
 
 def test_a_server_with_open_streams_stops_at_once(filled: Filled) -> None:
@@ -503,7 +573,8 @@ def test_a_token_opens_its_own_account(guarded: Served, path: str, token: str, s
     assert response.status_code == status
     if status == 401:
         assert response.headers["www-authenticate"] == "Bearer"
-        assert response.json() == {"detail": "a token is needed"}
+        assert response.json()["detail"] == "a token is needed"
+        assert response.headers["content-type"] == "application/problem+json"
 
 
 def test_signing_in_keeps_the_token_in_a_cookie(guarded: Served) -> None:

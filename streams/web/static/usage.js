@@ -16,7 +16,11 @@ const clock = new Intl.DateTimeFormat("en-GB", {
   hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZone: zone,
 });
 
-// The same as PLACES and shown() of page.py.
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", timeZone: zone });
+
+// The same as PLACES, DASH and shown() of page.py.
+const DASH = "–";
+const APART = ["media", "registered", "direction", "level"]; // what can set parts apart, in order
 const PLACES = { quantity: [0, 2], average_price: [4, 4], charge: [2, 2] };
 const MONEY = new Set(["average_price", "charge"]);
 
@@ -50,40 +54,77 @@ function flash(element) {
   element.animate([{ backgroundColor: color }, { backgroundColor: "transparent" }], 1200);
 }
 
+// `text` null is a dash: no use, no average price.
 function showValue(element, text) {
   const field = element.dataset.field;
-  const [strong, rest] = shown(text, PLACES[field] ?? [0, 0], MONEY.has(field) ? symbol : "");
+  const [strong, rest] = text === null
+    ? [DASH, ""] : shown(text, PLACES[field] ?? [0, 0], MONEY.has(field) ? symbol : "");
   const [mainPart, finePart, noun] = element.children;
   const changed = [put(mainPart, strong), put(finePart, rest)].some(Boolean);
-  if (noun) put(noun, noun.dataset.noun + (text === "1" ? "" : "s"));
+  if (noun) put(noun, text === null ? "" : ` ${noun.dataset.noun}${text === "1" ? "" : "s"}`);
   if (changed) flash(mainPart);
 }
 
+// As page.py names its rows: the line, its direction, and what sets a part apart.
 function rowsOf(statement) {
   const rows = new Map();
   for (const line of statement.lines) {
-    rows.set(`${line.line}/${line.direction ?? ""}`, line);
-    for (const part of line.parts ?? []) {
-      rows.set(`${line.line}/${part.media}/${part.registered ? "" : "un"}registered`, part);
+    const key = `${line.line}/${line.direction ?? ""}`;
+    rows.set(key, line);
+    for (const part of line.parts) {
+      const apart = APART.filter((name) => name in part).map((name) => part[name]);
+      rows.set([key, ...apart].join("/"), part);
     }
   }
   return rows;
 }
 
+const isUnused = (row) => !row || (!row.amount && row.charge === "0");
+
 function showStatement(statement) {
   const rows = rowsOf(statement);
+  const told = new Set();
+  for (const element of all("[data-row]")) {
+    const row = rows.get(element.dataset.row);
+    told.add(element.dataset.row);
+    if (element.classList.contains("part")) element.hidden = !row;
+    else element.toggleAttribute("data-unused", isUnused(row) && !row?.unknown);
+    const authorities = element.querySelector("[data-authorities]");
+    if (authorities && row) put(authorities, row.authorities.join(", "));
+  }
   for (const element of all("[data-key]")) {
-    const text = rows.get(element.dataset.key)?.[element.dataset.field];
-    if (text !== undefined) showValue(element, String(text));
+    const { key, field } = element.dataset;
+    if (!key) continue; // a product's, which showProducts() shows
+    const row = rows.get(key);
+    const beside = element.closest("small");
+    const counts = field === "free" || field === "unknown";
+    const text = counts ? row?.[field] ?? 0 : isUnused(row) ? null : row[field];
+    if (beside) beside.hidden = counts ? !text : text === null;
+    showValue(element, text === null ? null : String(text));
   }
-  for (const row of all("[data-row]")) {
-    row.toggleAttribute("data-unused", !rows.get(row.dataset.row)?.count);
+  for (const element of all("[data-total]")) {
+    const [total] = shown(statement[element.dataset.total], [2, 2], symbol);
+    if (put(element, total)) flash(element);
   }
-  const [total] = shown(statement.total, [2, 2], symbol);
-  for (const element of all("[data-total]")) if (put(element, total)) flash(element);
+  showWaiting(statement.waiting);
   put(one("[data-rate]"), shownRate(statement.records_per_second));
   showProducts(statement.products);
-  say(`Total ${total} ${statement.currency}`);
+  say(`Total ${shown(statement.total, [2, 2], symbol)[0]} ${statement.currency}`);
+  // A part that the page has no row for: only the server can make one.
+  const isPart = (key) => key.split("/").length > 2;
+  if ([...rows.keys()].some((key) => isPart(key) && !told.has(key))) location.reload();
+}
+
+// The same as waiting_text() of page.py.
+function showWaiting({ count, since, reasons }) {
+  const element = one("[data-waiting]");
+  element.hidden = !count;
+  if (!count) return;
+  const list = reasons
+    .map((reason) => `${grouped(String(reason.count))} ${reason.reason.replaceAll("_", " ")}`);
+  const [verb, are] = count === 1 ? ["event waits", "is"] : ["events wait", "are"];
+  put(element, `${grouped(String(count))} ${verb} since ${day.format(new Date(since))}`
+    + ` and ${are} not in the totals: ${list.join(", ")}`);
 }
 
 let productsShown = null;
