@@ -18,7 +18,7 @@ from rater.price import Price
 from rater.tariff import Memo
 from streams.rows.batch import Batch, PartitionRecords, add_records, add_together
 from streams.rows.log_position import Place, Places, place_of_version
-from streams.store.ledger import _block_columns, _rated_columns
+from streams.store.columns import _block_columns, _rated_columns
 from tests.conftest import LOGGED_MS, Logged, text
 from tests.rater.drawn import calls, detections, texts
 from tests.rater.make import EVENTS, RECEIVED, SAMPLE, a_price, decoded, modest, us
