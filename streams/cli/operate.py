@@ -155,7 +155,7 @@ def dlq_replay(
     The event keeps its id, so a replay is harmless. A letter that was sent and has not come back
     is sent again only by its place. Status 3 when a letter could not be sent.
     """
-    from streams.kafka.topics import BrokerErrors
+    from streams.kafka.clients import BrokerErrors
     from streams.operations.letters import Chosen, Selection, choose, read_letter, replay
 
     settings = settings_for(store=store)
@@ -328,8 +328,8 @@ def reconcile(
 
     Only what the workers have committed. Status 1 when anything differs.
     """
+    from streams.kafka.clients import BrokerErrors
     from streams.kafka.log import LogReadError
-    from streams.kafka.topics import BrokerErrors
     from streams.operations.reconcile import Request, What
     from streams.operations.reconcile import reconcile as compare
 

@@ -16,7 +16,8 @@ from streams.base.books import BookFile
 from streams.base.settings import Settings
 from streams.ingest.startup import StartupError
 from streams.ingest.writer import first_line
-from streams.kafka.topics import BrokerErrors, PartitionCountError
+from streams.kafka.clients import BrokerErrors
+from streams.kafka.topics import PartitionCountError
 from streams.runtime.worker import Worker, WorkerFailedError, stop_on_signals, wait_briefly
 from streams.store.ledger import Ledger, StoreErrors, StoreHeldError, open_ledger
 from streams.web.app import create_app

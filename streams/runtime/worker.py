@@ -21,14 +21,10 @@ from streams.ingest.agents import add_agents
 from streams.ingest.app import make_app
 from streams.ingest.startup import check_app, check_tables
 from streams.ingest.writer import Writer, first_line
+from streams.kafka.clients import BrokerErrors, make_producer, read_committed
+from streams.kafka.dead_letter_topic import send_dead_letters
 from streams.kafka.log import Reader
-from streams.kafka.topics import (
-    BrokerErrors,
-    check_topics,
-    make_producer,
-    read_committed,
-    send_dead_letters,
-)
+from streams.kafka.topics import check_topics
 from streams.maintenance.audit import audit_lately
 from streams.maintenance.conflicts import settle_conflicts
 from streams.maintenance.parked import count_parked, retry_parked
