@@ -364,10 +364,10 @@ def simulate(
     seconds: Annotated[float, typer.Option(min=0, help="Stop after so long; 0 goes on.")] = 0,
 ) -> None:
     """Send realistic traffic to the broker until stopped: calls, texts, dials, AMD, recordings."""
+    from streams.base.shutdown import stop_on_signals
     from streams.kafka.clients import BrokerErrors
     from streams.kafka.produce import send_traffic
     from streams.kafka.simulate import Simulator
-    from streams.runtime.worker import stop_on_signals
 
     settings = load_settings()
 

@@ -269,9 +269,9 @@ def parked_retry(store: Store = None, tariff: TariffFile = None) -> None:
     """Rate every parked event that has its price now, and make the open months' lines of theirs."""
     from streams.maintenance.conflicts import settle_written
     from streams.maintenance.parked import retry_parked
-    from streams.maintenance.recurring import Changed, make_months
+    from streams.maintenance.recurring import make_months, open_months
     from streams.operations.letters import count_waiting
-    from streams.runtime.worker import open_months
+    from streams.rows.changed import Changed
 
     settings = settings_for(store=store, tariff=tariff)
     book = load_book(settings.tariff)

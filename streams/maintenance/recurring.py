@@ -5,54 +5,21 @@ one and the one before) of things that were told of, and of all at its start and
 begins; `rater monthly` makes any month.
 """
 
-from collections.abc import Collection, Iterator
-from datetime import UTC, date, datetime
+from collections.abc import Collection
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from xxhash import xxh3_64_intdigest
-
 from rater.events import KINDS, State, to_us
 from rater.monthly import Telling, charge_month
+from rater.months import previous_month
 from rater.tariff import Book
 from streams.rows.batch import Batch, RatedRow, monthly_row
+from streams.rows.changed import Changed, Thing
 from streams.rows.log_position import Place
 from streams.store.ledger import Ledger
 
 ROWS_TOGETHER = 20_000  # of one insert, whole accounts
-NAMES_TOGETHER = 1_000  # of things, and of accounts; a server takes 128 KiB of a parameter
-
-Thing = tuple[str, str]  # an account, and what the thing is billed as
-
-
-class Changed(NamedTuple):
-    """Whose monthly charges may have changed: some things, and all things of some accounts."""
-
-    things: set[Thing]
-    accounts: set[str]
-
-    def merge(self, other: "Changed") -> None:
-        self.things.update(other.things)
-        self.accounts.update(other.accounts)
-
-    def has(self, thing: Thing) -> bool:
-        return thing in self.things or thing[0] in self.accounts
-
-    def parameters(self) -> dict[str, list[str] | str]:
-        """As a query takes them. Hashes are written down here: a client takes 10 us for each."""
-        hashes = {xxh3_64_intdigest(name.encode()) for _, name in self.things}
-        return {
-            "owners": sorted({account for account, _ in self.things}),
-            "things": f"[{','.join(map(str, sorted(hashes)))}]",
-            "accounts": sorted(self.accounts),
-        }
-
-    def in_parts(self) -> Iterator["Changed"]:
-        """The same in parts whose names fit in a query."""
-        things, accounts = sorted(self.things), sorted(self.accounts)
-        for first in range(0, max(len(things), len(accounts)), NAMES_TOGETHER):
-            part = slice(first, first + NAMES_TOGETHER)
-            yield Changed(set(things[part]), set(accounts[part]))
 
 
 class Made(NamedTuple):
@@ -164,3 +131,11 @@ def _end_in_every_zone(month: date) -> datetime:
     """An instant at which the month is over everywhere: what starts later can't touch it."""
     following = date(month.year + month.month // 12, month.month % 12 + 1, 2)
     return datetime(following.year, following.month, following.day, tzinfo=UTC)
+
+
+def open_months(now: datetime) -> list[date]:
+    """The months whose monthly lines are made by the worker: wherever on Earth it is this month or
+    was the last one."""
+    ahead = (now + timedelta(hours=14)).date().replace(day=1)
+    behind = (now - timedelta(hours=12)).date().replace(day=1)
+    return sorted({ahead, behind, previous_month(behind)})

@@ -2,34 +2,35 @@
 
 import asyncio
 import gc
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import faust
 import structlog
 
 from rater.events import KINDS
-from rater.months import previous_month
 from streams.base import metrics
 from streams.base.books import BookFile
+from streams.base.errors import first_line
 from streams.base.settings import Settings
+from streams.base.shutdown import STOP_S, wait_briefly
 from streams.ingest.agents import add_agents
 from streams.ingest.app import make_app
 from streams.ingest.startup import check_app, check_tables
-from streams.ingest.writer import Writer, first_line
+from streams.ingest.writer import Writer
 from streams.kafka.clients import BrokerErrors, make_producer, read_committed
 from streams.kafka.dead_letter_topic import send_dead_letters
 from streams.kafka.log import Reader
 from streams.kafka.topics import check_topics
 from streams.maintenance.audit import audit_lately
+from streams.maintenance.audit_metrics import show_audit
 from streams.maintenance.conflicts import settle_conflicts
 from streams.maintenance.parked import count_parked, retry_parked
-from streams.maintenance.recurring import Changed, Thing, make_months
+from streams.maintenance.recurring import make_months, open_months
 from streams.rows.batch import RejectedRow
+from streams.rows.changed import Changed, Thing
 from streams.rows.log_position import Span
 from streams.store.ledger import Ledger, StoreErrors
 
@@ -38,7 +39,6 @@ STORE_PROBE_S = 5.0
 # The ends of the partitions, asked for apart from the fetching that may stand still.
 BOUNDS_EVERY_S = 5.0
 BROKER_TIMEOUT_S = 5.0  # so that an absent broker does not hold up housekeeping
-STOP_S = 2.0  # for each part that has to stop, after the drain
 # A conflict is told within a minute.
 CONFLICTS_EVERY_S = 20.0
 # What was written in the window, or since the audit before began, is audited again and again: a
@@ -283,7 +283,7 @@ class Worker:
             committed=committed,
         )
         self._audited_at = now
-        metrics.show_audit(audit, at_s=time.time())
+        show_audit(audit, at_s=time.time())
         for finding in audit.findings:
             log.error("audit", check=finding.check, message=finding.message)
         if any(finding.check == "unsettled" for finding in audit.findings):
@@ -372,27 +372,3 @@ def _rested(began: float) -> float:
     """When what began then and has ended now may begin again."""
     ended = time.monotonic()
     return ended + (ended - began) * LOOK_BACK_REST
-
-
-async def wait_briefly(*tasks: asyncio.Task[Any]) -> None:
-    """For STOP_S at the most, whether they end or not: whoever hangs must not keep the process."""
-    if tasks:
-        done, _ = await asyncio.wait(tasks, timeout=STOP_S)
-        for task in done:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                log.debug("not_stopped", task=task.get_name(), error=first_line(error))
-
-
-def open_months(now: datetime) -> list[date]:
-    """The months whose monthly lines are made by the worker: wherever on Earth it is this month or
-    was the last one."""
-    ahead = (now + timedelta(hours=14)).date().replace(day=1)
-    behind = (now - timedelta(hours=12)).date().replace(day=1)
-    return sorted({ahead, behind, previous_month(behind)})
-
-
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """SIGTERM and SIGINT set the event; a second one does nothing more."""
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)

@@ -9,10 +9,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from rater.tariff import Book
-from streams.base import metrics
 from streams.cli.console import FAILED
 from streams.cli.main import app
 from streams.maintenance.audit import CHECKS, Audit, audit_lately, audit_ledger
+from streams.maintenance.audit_metrics import show_audit
 from streams.maintenance.conflicts import settle_conflicts
 from streams.store.ledger import Ledger
 from tests.conftest import Log, amd, call, environment, number, text
@@ -179,7 +179,7 @@ def test_the_gauges_show_each_checks_findings_and_when(ledger: Ledger, book: Boo
         ledger.write(log.batch(book, [stretch]))
 
     def shown() -> dict[str, float | None]:
-        metrics.show_audit(every_way(ledger)[1], at_s=1_000_000_000)
+        show_audit(every_way(ledger)[1], at_s=1_000_000_000)
         return {
             check: REGISTRY.get_sample_value("rater_audit_findings", {"check": check})
             for check in CHECKS

@@ -20,8 +20,9 @@ from rater.reject import Reason, Reject
 from rater.statement import statement_to_json
 from rater.tariff import Book
 from streams.base.settings import Settings
-from streams.maintenance.recurring import Changed, make_months
+from streams.maintenance.recurring import make_months
 from streams.rows.batch import Batch, ParkedRow, RatedRow, Receipt, RejectedRow, StateRow
+from streams.rows.changed import Changed
 from streams.rows.log_position import Place
 from streams.store.ledger import TABLES, Ledger, StoreErrors, StoreHeldError, open_ledger
 from streams.store.statements import read_charge, read_months, read_statement

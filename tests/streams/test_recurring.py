@@ -11,8 +11,9 @@ from rater.months import parse_month
 from rater.statement import statement_to_json
 from rater.tariff import Book
 from streams.maintenance import recurring as monthly
-from streams.maintenance.recurring import Changed, make_months
+from streams.maintenance.recurring import make_months
 from streams.rows.batch import Batch
+from streams.rows.changed import Changed
 from streams.runtime import worker
 from streams.runtime.worker import Worker
 from streams.store.ledger import Ledger
@@ -293,7 +294,7 @@ def test_only_what_changed_is_made(
 
 
 def test_changes_are_told_in_parts_that_fit_in_a_query(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monthly, "NAMES_TOGETHER", 2)
+    monkeypatch.setattr("streams.rows.changed.NAMES_TOGETHER", 2)
     things = {("acme", str(n)) for n in range(5)}
     parts = list(Changed(things, {"globex"}).in_parts())
     assert [(len(part.things), len(part.accounts)) for part in parts] == [(2, 1), (2, 0), (1, 0)]
