@@ -195,6 +195,113 @@ def test_the_check_for_floats_and_clocks_can_fail(code: str) -> None:
     assert list(impurities(ast.parse(code)))
 
 
+# What a room may import of the others (docs: the architecture). No arrow runs back up.
+ROOMS = [
+    # room          may import
+    ("base",        set()),
+    ("rows",        {"base"}),
+    ("kafka",       {"base", "rows"}),
+    ("store",       {"base", "rows"}),
+    ("formats",     set()),
+    ("ingest",      {"base", "rows", "kafka", "store"}),
+    ("maintenance", {"base", "rows", "kafka", "store"}),
+    ("operations",  {"base", "rows", "kafka", "store", "formats"}),
+    ("web",         {"base", "rows", "store", "operations"}),
+    ("runtime",     {"base", "rows", "kafka", "store", "ingest", "maintenance", "operations",
+                     "web"}),
+    ("cli",         {"base", "rows", "kafka", "store", "maintenance", "operations", "formats",
+                     "web", "runtime"}),
+]  # fmt: skip
+
+
+def modules_imported(path: Path) -> Iterator[str]:
+    """The modules of ours that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(text_of(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("streams."))
+        elif (
+            isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "streams"
+        ):
+            if node.module.count(".") > 1:
+                yield node.module
+            else:
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_room_is_in_the_table() -> None:
+    folders = {path.parent.name for path in (ROOT / "streams").glob("*/__init__.py")}
+    assert folders == {room for room, _ in ROOMS}
+
+
+@pytest.mark.parametrize(("room", "others"), ROOMS, ids=[room for room, _ in ROOMS])
+def test_a_room_imports_no_room_above_it(room: str, others: set[str]) -> None:
+    imported = {
+        f"{name_of(path)}: {module}"
+        for path in modules(f"streams/{room}")
+        for module in modules_imported(path)
+        if module.split(".")[1] not in others | {room}
+    }
+    assert imported == set()
+
+
+def test_a_command_knows_of_a_process_only_how_it_is_started() -> None:
+    of_runtime = {
+        module
+        for path in modules("streams/cli")
+        for module in modules_imported(path)
+        if module.startswith("streams.runtime.")
+    }
+    assert of_runtime == {"streams.runtime.services", "streams.runtime.demo"}
+
+
+def test_what_reads_and_what_operators_do_load_no_faust() -> None:
+    rooms = ("base", "rows", "kafka", "store", "formats", "maintenance", "operations", "cli", "web")
+    names = [
+        name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for path in modules(*(f"streams/{room}" for room in rooms))
+    ]
+    loads = ";".join(f"import {name}" for name in names if "__main__" not in name)
+    code = f"{loads};import sys;print('faust' in sys.modules, 'streams.runtime' in sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == ["False", "False"]
+
+
+# ------------------------------------------------------------------ what can be read at once
+
+FUNCTION_LINES_MAX = 60
+POSITIONAL_MAX = 6
+# Not yet split or named: no other may join them.
+TOO_LARGE = {
+    "streams/cli/main.py": ["rate: 70 lines"],
+    "streams/cli/operate.py": ["dlq_replay: 88 lines", "reconcile: 82 lines"],
+    "streams/rows/batch.py": ["_add_alone: 7 positional arguments"],
+    "streams/web/page.py": ["usage_page: 74 lines"],
+}
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(text_of(path))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+@pytest.mark.parametrize("path", modules("streams"), ids=name_of)
+def test_a_function_is_read_at_once_and_names_its_many_arguments(path: Path) -> None:
+    """A command's options are named by whoever types them."""
+    wrong = []
+    for function in functions(path):
+        lines = (function.end_lineno or function.lineno) - function.lineno + 1
+        arguments = [*function.args.posonlyargs, *function.args.args]
+        positional = sum(argument.arg not in ("self", "cls") for argument in arguments)
+        if lines > FUNCTION_LINES_MAX:
+            wrong.append(f"{function.name}: {lines} lines")
+        if positional > POSITIONAL_MAX and not name_of(path).startswith("streams/cli/"):
+            wrong.append(f"{function.name}: {positional} positional arguments")
+    assert wrong == TOO_LARGE.get(name_of(path), [])
+
+
 @pytest.mark.parametrize("path", modules("rater", "streams"), ids=name_of)
 def test_no_module_is_longer_than_one_can_hold_in_mind(path: Path) -> None:
     assert len(text_of(path).splitlines()) <= LINES_MAX

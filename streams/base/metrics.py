@@ -51,6 +51,16 @@ AUDIT_FINDINGS = Gauge(
     "rater_audit_findings", "What the audit of lately written rows found wrong.", ["check"]
 )
 AUDITED_AT = Gauge("rater_audit_timestamp_seconds", "When the ledger was last audited.")
+MAINTENANCE_SUCCESS = Gauge(
+    "rater_maintenance_last_success_timestamp_seconds",
+    "When a maintenance job last ended well.",
+    ["job"],
+)
+MAINTENANCE_DURATION = Gauge(
+    "rater_maintenance_duration_seconds",
+    "Of a maintenance job's last run that ended well.",
+    ["job"],
+)
 TARIFF_INFO = Gauge("rater_tariff_info", "The loaded tariffs and their versions.", ["version"])
 BUILD_INFO = Gauge("rater_build_info", "The engine's version.", ["version"])
 BUILD_INFO.labels(__version__).set(1)

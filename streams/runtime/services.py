@@ -106,7 +106,7 @@ async def work(
 
 
 def calm_collector() -> None:
-    """Stops Python's garbage collector from running by itself; the worker's housekeeping calls it.
+    """Stops Python's garbage collector from running by itself; a maintenance job calls it.
 
     A batch is many small objects without cycles: the collector would walk all of them, again and
     again, and find nothing (measured: a fifth of the worker's time, were it only to run seldom).
