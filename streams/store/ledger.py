@@ -144,6 +144,11 @@ class Ledger:
         """As `query`, on a connection of its own: no page waits for what takes seconds."""
         return _rows(self._searcher, self._search_lock, sql, parameters)
 
+    def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Runs a statement that gives no rows, beside no other write. Raises one of StoreErrors."""
+        with self._write_lock:
+            self._writer.command(sql, parameters=dict(parameters or {}))
+
     def write(self, batch: Batch) -> None:
         """Writes a batch; when it returns, all of it is in the store. Safe to call again.
 

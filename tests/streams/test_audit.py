@@ -28,7 +28,7 @@ EVENTS = [
 
 
 def run(ledger: Ledger, sql: str) -> None:
-    ledger._writer.command(sql + " SETTINGS mutations_sync = 2")
+    ledger.command(sql + " SETTINGS mutations_sync = 2")
 
 
 def filled(ledger: Ledger, book: Book) -> Log:
@@ -112,7 +112,7 @@ def test_what_was_written_lately_is_joined_to_what_was_there_before(
         "INSERT INTO aged SELECT * REPLACE ('2026-01-01 00:00:00' AS written_at) FROM receipts",
         "EXCHANGE TABLES aged AND receipts",
     ):
-        ledger._writer.command(statement)
+        ledger.command(statement)
     since = datetime.now(UTC) - timedelta(hours=1)
 
     def lately() -> tuple[int, list[tuple[str, str]]]:

@@ -281,7 +281,7 @@ def test_what_was_accepted_before_a_migration_is_in_conflict_after_it(
 
 
 def test_identical_inserts_stay_even_where_a_table_would_swallow_them(ledger: Ledger) -> None:
-    ledger._writer.command(
+    ledger.command(
         "CREATE TABLE window (a UInt8) ENGINE = MergeTree ORDER BY a"
         " SETTINGS non_replicated_deduplication_window = 100"
     )
@@ -329,8 +329,8 @@ def test_one_is_charged_in_either_order_of_writing(
         for place in order:
             ledger.write(log.batch(book, [[place]]))
             if merged:
-                ledger._writer.command("OPTIMIZE TABLE rated FINAL")
+                ledger.command("OPTIMIZE TABLE rated FINAL")
             settle_conflicts(ledger, *ledger.take_written())
         assert_rows(rows_of(ledger), expected)
         for table in ("rated", "accepted", "losers"):
-            ledger._writer.command(f"TRUNCATE TABLE {table}")
+            ledger.command(f"TRUNCATE TABLE {table}")

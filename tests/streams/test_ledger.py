@@ -131,7 +131,7 @@ def test_migrations_that_were_cut_off_are_run_again_and_lose_nothing(any_ledger:
 
 
 def run(ledger: Ledger, sql: str) -> None:
-    ledger._writer.command(sql)
+    ledger.command(sql)
 
 
 def test_an_opened_ledger_answers(any_ledger: Ledger) -> None:

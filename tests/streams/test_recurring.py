@@ -238,7 +238,7 @@ OF_OTHERS = [
 
 
 def run(ledger: Ledger, sql: str) -> None:
-    ledger._writer.command(sql)
+    ledger.command(sql)
 
 
 def test_a_month_that_has_not_begun_for_the_account_has_no_lines(
