@@ -219,13 +219,12 @@ def modules_imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(text_of(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith("streams."))
-        elif (
-            isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "streams"
-        ):
-            if node.module.count(".") > 1:
-                yield node.module
-            else:
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            names = (
+                [module] if module.count(".") > 1 else [f"{module}.{a.name}" for a in node.names]
+            )
+            yield from (name for name in names if name.startswith("streams."))
 
 
 def test_every_room_is_in_the_table() -> None:
