@@ -1,14 +1,15 @@
-"""Our metrics: one prefix, base units, `_total` on counters, never an account as a label."""
+"""Our metrics' registry: one prefix, base units, `_total` on counters, never an account as a label.
+
+What a batch adds is counted in `streams/ingest/counting.py`, what an audit found is shown by
+`streams/maintenance/audit_metrics.py`.
+"""
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from rater import __version__
 from rater.kinds import KINDS
-from rater.money import NANOS
 from rater.rate import Wait
 from rater.reject import Reason
-from streams.maintenance.audit import CHECKS, Audit
-from streams.rows.batch import Batch
 
 CONSUMED = Counter("rater_events_consumed", "Records read and given an outcome.", ["topic"])
 RATED = Counter("rater_events_rated", "Events rated, or kept for a monthly line.", ["kind"])
@@ -50,6 +51,16 @@ AUDIT_FINDINGS = Gauge(
     "rater_audit_findings", "What the audit of lately written rows found wrong.", ["check"]
 )
 AUDITED_AT = Gauge("rater_audit_timestamp_seconds", "When the ledger was last audited.")
+MAINTENANCE_SUCCESS = Gauge(
+    "rater_maintenance_last_success_timestamp_seconds",
+    "When a maintenance job last ended well.",
+    ["job"],
+)
+MAINTENANCE_DURATION = Gauge(
+    "rater_maintenance_duration_seconds",
+    "Of a maintenance job's last run that ended well.",
+    ["job"],
+)
 TARIFF_INFO = Gauge("rater_tariff_info", "The loaded tariffs and their versions.", ["version"])
 BUILD_INFO = Gauge("rater_build_info", "The engine's version.", ["version"])
 BUILD_INFO.labels(__version__).set(1)
@@ -61,8 +72,6 @@ for _reason in Reason:
     REJECTED.labels(_reason.value)
 for _wait in Wait:
     PARKED.labels(_wait.value)
-for _check in CHECKS:
-    AUDIT_FINDINGS.labels(_check)
 
 # Every series name that a dashboard or an alert may use.
 NAMES = frozenset(
@@ -77,32 +86,3 @@ NAMES = frozenset(
         else (metric.name,)
     )
 )
-
-
-def show_audit(audit: Audit, *, at_s: float) -> None:
-    """An audit's findings, by check; `at_s` is its instant in Unix seconds."""
-    for check in CHECKS:
-        AUDIT_FINDINGS.labels(check).set(sum(one.check == check for one in audit.findings))
-    AUDITED_AT.set(at_s)
-
-
-def count_batch(batch: Batch, *, written_s: float, insert_s: float) -> None:
-    """Counts a batch once it is in the store; `written_s` is now in Unix seconds."""
-    BATCHES.inc()
-    INSERT_DURATION.observe(insert_s)
-    records = 0
-    for receipt in batch.receipts:
-        CONSUMED.labels(receipt.topic).inc(receipt.records)
-        records += receipt.records
-    BATCH_ROWS.observe(records)
-    for kind, count in batch.events.items():
-        RATED.labels(kind).inc(count)
-    for rejected in batch.rejected:
-        REJECTED.labels(rejected.reject.reason.value).inc()
-    for parked in batch.parked:
-        PARKED.labels(parked.parked.reason.value).inc()
-    TAX_UNKNOWN.inc(batch.tax_unknown)
-    for line, nanos in batch.charged.items():
-        CHARGED.labels(line).inc(nanos / NANOS)
-    if batch.oldest_ms is not None:
-        AGE.observe(max(0.0, written_s - batch.oldest_ms / 1000))

@@ -72,7 +72,7 @@ def store_of(settings: Settings) -> "Iterator[Ledger]":
 
 
 def no_store(settings: Settings, error: BaseException, advice: str = "") -> Stop:
-    from streams.ingest.writer import first_line
+    from streams.base.errors import first_line
 
     return Stop(
         f"the store at {settings.clickhouse_url} can't be used: {first_line(error)}{advice}"
@@ -80,7 +80,7 @@ def no_store(settings: Settings, error: BaseException, advice: str = "") -> Stop
 
 
 def no_broker(settings: Settings, error: BaseException) -> Stop:
-    from streams.ingest.writer import first_line
+    from streams.base.errors import first_line
 
     return Stop(
         f"Kafka at {settings.kafka_bootstrap} can't be used ({first_line(error)}); "

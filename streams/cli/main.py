@@ -282,7 +282,7 @@ def audit(
     Gaps in offsets, receipts against rows, conflicts, copies not yet merged, and committed offsets
     against receipts. Closing a month will require it clean.
     """
-    from streams.kafka.topics import BrokerErrors, read_committed
+    from streams.kafka.clients import BrokerErrors, read_committed
     from streams.maintenance.audit import audit_ledger
 
     settings = settings_for(store=store)
@@ -333,7 +333,8 @@ def migrate(store: Store = None) -> None:
 @topics_app.command("create")
 def topics_create() -> None:
     """Create the topics that do not exist yet, all with the same partition count."""
-    from streams.kafka.topics import BrokerErrors, PartitionCountError, create_topics
+    from streams.kafka.clients import BrokerErrors
+    from streams.kafka.topics import PartitionCountError, create_topics
 
     settings = load_settings()
     try:
@@ -354,9 +355,9 @@ def send(
     zone: Zone = "UTC",
 ) -> None:
     """Send files of events onto their topics. Rejects are named and not sent; status 3 if any."""
+    from streams.kafka.clients import BrokerErrors
     from streams.kafka.produce import send_all
     from streams.kafka.simulate import Simulated
-    from streams.kafka.topics import BrokerErrors
     from streams.operations.files import read_lines
 
     _check_format(format_, region, zone)
@@ -397,10 +398,10 @@ def simulate(
     seconds: Annotated[float, typer.Option(min=0, help="Stop after so long; 0 goes on.")] = 0,
 ) -> None:
     """Send realistic traffic to the broker until stopped: calls, texts, dials, AMD, recordings."""
+    from streams.base.shutdown import stop_on_signals
+    from streams.kafka.clients import BrokerErrors
     from streams.kafka.produce import send_traffic
     from streams.kafka.simulate import Simulator
-    from streams.kafka.topics import BrokerErrors
-    from streams.runtime.worker import stop_on_signals
 
     settings = load_settings()
 

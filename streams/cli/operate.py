@@ -157,7 +157,7 @@ def dlq_replay(
     The event keeps its id, so a replay is harmless. A letter that was sent and has not come back
     is sent again only by its place. Status 3 when a letter could not be sent.
     """
-    from streams.kafka.topics import BrokerErrors
+    from streams.kafka.clients import BrokerErrors
     from streams.operations.letters import Chosen, Selection, choose, read_letter, replay
 
     settings = settings_for(store=store)
@@ -271,9 +271,9 @@ def parked_retry(store: Store = None, tariff: TariffFile = None) -> None:
     """Rate every parked event that has its price now, and make the open months' lines of theirs."""
     from streams.maintenance.conflicts import settle_written
     from streams.maintenance.parked import retry_parked
-    from streams.maintenance.recurring import Changed, make_months
+    from streams.maintenance.recurring import make_months, open_months
     from streams.operations.letters import count_waiting
-    from streams.runtime.worker import open_months
+    from streams.rows.changed import Changed
 
     settings = settings_for(store=store, tariff=tariff)
     book = load_book(settings.tariff)
@@ -330,8 +330,8 @@ def reconcile(
 
     Only what the workers have committed. Status 1 when anything differs.
     """
+    from streams.kafka.clients import BrokerErrors
     from streams.kafka.log import LogReadError
-    from streams.kafka.topics import BrokerErrors
     from streams.operations.reconcile import Request, What
     from streams.operations.reconcile import reconcile as compare
 

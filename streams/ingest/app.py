@@ -1,12 +1,11 @@
 """The Faust app: one consumer group over all input topics, receiving record batches."""
 
-import ssl
-
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
 
 from streams.base.settings import Settings, read_secret
 from streams.ingest.transport import use_batches
+from streams.kafka.clients import ssl_context
 
 
 def make_app(settings: Settings) -> faust.App:
@@ -39,18 +38,6 @@ def make_app(settings: Settings) -> faust.App:
     )
     use_batches(app)
     return app
-
-
-def ssl_context(settings: Settings) -> ssl.SSLContext | None:
-    """TLS towards Kafka, where the protocol asks for it; the system's CAs unless a file is set."""
-    if "SSL" not in settings.kafka_security_protocol:
-        return None
-    context = ssl.create_default_context(
-        cafile=str(settings.kafka_ca_file) if settings.kafka_ca_file else None
-    )
-    if settings.kafka_cert_file:
-        context.load_cert_chain(settings.kafka_cert_file, settings.kafka_key_file)
-    return context
 
 
 def _credentials(settings: Settings) -> SASLCredentials | SSLCredentials | None:

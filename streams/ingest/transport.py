@@ -35,15 +35,13 @@ from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
 
 from streams.base import faults
+from streams.kafka.clients import METADATA_MAX_AGE_MS
 
 WRITTEN_FOR = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
 # A broker answers a fetch when it has so much, or after so long: a few large fetches, where each
 # record batch would be one, cost half of the event loop's time at 10,000 events a second.
 FETCH_WAIT_MS = 100
 FETCH_MIN_BYTES = 1_048_576
-# A broker that has just woken may tell of no broker at all, and that is lived by until the next
-# question: in aiokafka's default 5 minutes.
-METADATA_MAX_AGE_MS = 5_000
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ and row identity absorbs the copies.
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +18,12 @@ import structlog
 from rater.kinds.kind import Kind
 from rater.tariff import Book, Memo
 from streams.base import faults, metrics
+from streams.base.errors import first_line
 from streams.base.settings import Settings
-from streams.maintenance.recurring import Changed
+from streams.ingest import counting
 from streams.rows.batch import Batch, Record, RejectedRow, add_columns
+from streams.rows.changed import Changed
 from streams.store.ledger import Ledger, StoreErrors
-
-_URL = re.compile(r"with url: .*?(?= \(Caused by|$)", re.DOTALL)
 
 # A smaller batch is written before the next one is rated, which gathers more company meanwhile: its
 # insert costs what it costs whatever is in it. A larger one takes long enough to rate the next.
@@ -190,7 +189,7 @@ class Writer:
         self.progressed_at = time.monotonic()
         now_s = time.time()
         metrics.LAST_COMMIT.set(now_s)
-        metrics.count_batch(batch, written_s=now_s, insert_s=insert_s)
+        counting.count_batch(batch, written_s=now_s, insert_s=insert_s)
         tellings = [row.telling for row in batch.states]
         self._changed.things.update((one.account_id, one.state.billed_as) for one in tellings)
 
@@ -260,9 +259,3 @@ def _rate_topic(
         # Faust holds the list until it has committed: half of what a batch takes of memory.
         stretch.records.clear()
     return batch
-
-
-def first_line(error: BaseException) -> str:
-    """An error in one short line, fit for a log: a URL could carry what a query asked for."""
-    text = " ".join(_URL.sub("", str(error)).split())
-    return f"{type(error).__name__}: {text[:200]}"

@@ -11,7 +11,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from rater.kinds.kind import Kind
 from streams.base.settings import Settings
-from streams.kafka.topics import admin_client, client_options
+from streams.kafka.clients import admin_client, client_options
 from streams.rows.batch import Record
 
 BATCH_RECORDS = 10_000

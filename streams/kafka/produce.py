@@ -9,8 +9,8 @@ import aiokafka
 
 from rater.kinds import KINDS
 from streams.base.settings import Settings
+from streams.kafka.clients import make_producer
 from streams.kafka.simulate import Simulated, Simulator, diurnal
-from streams.kafka.topics import make_producer
 
 TICK_S = 0.05
 IN_FLIGHT_MAX = 5_000

@@ -1,19 +1,13 @@
-"""Kafka outside the worker: declaring the topics, sending events, sending dead letters."""
+"""Kafka's topics: declaring them, and checking what exists against what is declared."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 
-import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from rater import __version__
 from rater.kinds import KINDS
-from streams.base.settings import Settings, read_secret
-from streams.ingest.app import ssl_context
-from streams.ingest.transport import METADATA_MAX_AGE_MS
-from streams.rows.batch import RejectedRow
+from streams.base.settings import Settings
+from streams.kafka.clients import admin_client
 
 REJECTED = "usage.rejected.v1"
 INPUTS = tuple(kind.topic for kind in KINDS.values())
@@ -21,52 +15,9 @@ INPUTS = tuple(kind.topic for kind in KINDS.values())
 # The log's own clock orders records and bounds the future, so no producer's clock can.
 TOPIC_CONFIG = {"message.timestamp.type": "LogAppendTime", "retention.ms": str(7 * 86_400_000)}
 
-ADMIN_TIMEOUT_S = 40.0
-
-BrokerErrors = (KafkaError, OSError)
-
 
 class PartitionCountError(RuntimeError):
     """Input topics differ in partitions, so one account would be on several workers."""
-
-
-def client_options(settings: Settings) -> dict[str, object]:
-    """What every aiokafka client of ours connects with."""
-    options: dict[str, object] = {
-        "bootstrap_servers": settings.kafka_bootstrap,
-        "security_protocol": settings.kafka_security_protocol,
-        "ssl_context": ssl_context(settings),
-        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
-    }
-    if settings.kafka_security_protocol.startswith("SASL_"):
-        options |= {
-            "sasl_mechanism": settings.kafka_sasl_mechanism,
-            "sasl_plain_username": settings.kafka_sasl_username,
-            "sasl_plain_password": read_secret(settings.kafka_sasl_password_file),
-        }
-    return options
-
-
-def make_producer(settings: Settings) -> aiokafka.AIOKafkaProducer:
-    """A producer that waits for all replicas and lets no retry write a record twice."""
-    return aiokafka.AIOKafkaProducer(
-        **client_options(settings), acks="all", enable_idempotence=True, linger_ms=5
-    )
-
-
-@asynccontextmanager
-async def admin_client(
-    settings: Settings, *, timeout_s: float = ADMIN_TIMEOUT_S
-) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A client for topics and groups; `timeout_s` is for each of its requests."""
-    admin = AIOKafkaAdminClient(
-        **client_options(settings), request_timeout_ms=round(timeout_s * 1000)
-    )
-    try:
-        await admin.start()
-        yield admin
-    finally:
-        await admin.close()
 
 
 async def create_topics(settings: Settings) -> list[str]:
@@ -117,52 +68,3 @@ async def _check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> N
             f"input topics differ in partitions, {counts}: give all of them the same count, so "
             "that one worker holds one account"
         )
-
-
-async def read_committed(
-    settings: Settings, *, timeout_s: float = ADMIN_TIMEOUT_S
-) -> dict[tuple[str, int], int]:
-    """What the group has committed, by (topic, partition). Raises one of BrokerErrors."""
-    async with admin_client(settings, timeout_s=timeout_s) as admin:
-        offsets = await admin.list_consumer_group_offsets(settings.group)
-    return {(tp.topic, tp.partition): meta.offset for tp, meta in offsets.items()}
-
-
-def dead_letter(row: RejectedRow) -> tuple[bytes | None, bytes, list[tuple[str, bytes]]]:
-    """Key, value and headers of a dead letter: the record's own, and where it came from and why.
-
-    The value is its first bytes (RAW_KEPT_BYTES); the hash is of the whole.
-    """
-    origin = {
-        "rater_origin_topic": row.place.topic,
-        "rater_origin_partition": str(row.place.partition),
-        "rater_origin_offset": str(row.place.offset),
-        "rater_origin_timestamp_ms": str(row.place.logged_ms),
-        "rater_reason": row.reject.reason.value,
-        "rater_message": row.reject.message,
-        "rater_value_bytes": str(len(row.value)),
-        "rater_value_hash": row.raw_hash(),
-        "rater_engine_version": __version__,
-    }
-    return (
-        row.key,
-        row.raw(),
-        [*row.headers, *((name, text.encode()) for name, text in origin.items())],
-    )
-
-
-async def send_dead_letters(
-    producer: aiokafka.AIOKafkaProducer, settings: Settings, rows: Sequence[RejectedRow]
-) -> None:
-    """Sends dead letters to the topic, each on its record's partition number; returns when all are
-    in the log."""
-    topic = settings.topic(REJECTED)
-    partitions = await producer.partitions_for(topic)
-    sent = []
-    for row in rows:
-        key, value, headers = dead_letter(row)
-        partition = row.place.partition if row.place.partition in partitions else None
-        sent.append(
-            await producer.send(topic, value, key=key, partition=partition, headers=headers)
-        )
-    await asyncio.gather(*sent)

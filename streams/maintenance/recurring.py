@@ -5,57 +5,24 @@ one and the one before) of things that were told of, and of all at its start and
 begins; `rater monthly` makes any month.
 """
 
-from collections.abc import Collection, Iterator
-from datetime import UTC, date, datetime
+from collections.abc import Collection
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
-from typing import Any, NamedTuple
-
-from xxhash import xxh3_64_intdigest
+from typing import NamedTuple
 
 from rater.instants import to_us
 from rater.kinds import KINDS
 from rater.monthly import Telling, charge_month
+from rater.months import previous_month
 from rater.tariff import Book
 from rater.usage import State, dims_of
 from streams.rows.batch import Batch, RatedRow, monthly_row
+from streams.rows.changed import Changed, Thing
 from streams.rows.log_position import Place
 from streams.store.ledger import Ledger
-from streams.store.lines import MONTHLY_LINES_SQL
+from streams.store.recurring import TellingRow, read_charged, read_tellings
 
 ROWS_TOGETHER = 20_000  # of one insert, whole accounts
-NAMES_TOGETHER = 1_000  # of things, and of accounts; a server takes 128 KiB of a parameter
-
-Thing = tuple[str, str]  # an account, and what the thing is billed as
-
-
-class Changed(NamedTuple):
-    """Whose monthly charges may have changed: some things, and all things of some accounts."""
-
-    things: set[Thing]
-    accounts: set[str]
-
-    def merge(self, other: "Changed") -> None:
-        self.things.update(other.things)
-        self.accounts.update(other.accounts)
-
-    def has(self, thing: Thing) -> bool:
-        return thing in self.things or thing[0] in self.accounts
-
-    def parameters(self) -> dict[str, list[str] | str]:
-        """As a query takes them. Hashes are written down here: a client takes 10 us for each."""
-        hashes = {xxh3_64_intdigest(name.encode()) for _, name in self.things}
-        return {
-            "owners": sorted({account for account, _ in self.things}),
-            "things": f"[{','.join(map(str, sorted(hashes)))}]",
-            "accounts": sorted(self.accounts),
-        }
-
-    def in_parts(self) -> Iterator["Changed"]:
-        """The same in parts whose names fit in a query."""
-        things, accounts = sorted(self.things), sorted(self.accounts)
-        for first in range(0, max(len(things), len(accounts)), NAMES_TOGETHER):
-            part = slice(first, first + NAMES_TOGETHER)
-            yield Changed(set(things[part]), set(accounts[part]))
 
 
 class Made(NamedTuple):
@@ -63,33 +30,6 @@ class Made(NamedTuple):
 
     rows: int
     unpriced: set[tuple[date, Thing]]
-
-
-_OF = """AND (account_id IN {{owners:Array(String)}} AND xxh3({name}) IN {{things:Array(UInt64)}}
-    OR account_id IN {{accounts:Array(String)}})"""
-# Of what changed, and of what has an account and a name's hash of it; all tellings of what a thing
-# is billed as, from which its charge is made.
-TOLD, CHARGED = (_OF.format(name=name) for name in ("billed_as", "identity"))
-# Of all, what has begun: of what changed, few things begin later.
-BEGUN = """AND (account_id, kind, thing) IN (
-    SELECT account_id, kind, thing FROM states WHERE from_at < {before:DateTime64(6, 'UTC')})"""
-# Rows of one account come together.
-_TELLINGS = """
-SELECT account_id, kind, event_id, line, thing, billed_as, toUnixTimestamp64Micro(from_at),
-       toUnixTimestamp64Micro(until_at), seconds, number, number_type, product, call_id, partition,
-       offset, toUnixTimestamp64Milli(logged_at), toUnixTimestamp64Micro(now64(6))
-FROM states FINAL
-WHERE revision = 0 AND line != '' {only}
-ORDER BY account_id
-"""
-# As FINAL has it, which would put all rows of the months in order first.
-_CHARGED = f"""
-SELECT month, account_id, line, identity, toUnixTimestamp64Micro(now64(6)) FROM rated
-WHERE month IN {{months:Array(Date)}}
-  AND line IN ({MONTHLY_LINES_SQL}) {{only}}
-GROUP BY month, account_id, line, identity, revision
-HAVING argMax(status, version) != 'voided'
-"""
 
 
 def make_months(
@@ -107,32 +47,21 @@ def make_months(
     """
     if not months:
         return Made(0, set())
-    parameters: dict[str, Any] = {
-        "months": sorted(months),
-        "before": _end_in_every_zone(max(months)),
-    }
-    told, of = BEGUN, ""
-    if changed is not None:
-        told, of = TOLD, CHARGED
-        parameters |= changed.parameters()
-    before = ledger.query(_CHARGED.replace("{only}", of), parameters)
-    rows = ledger.query(_TELLINGS.replace("{only}", told), parameters)
-    if changed is not None:
-        before = [row for row in before if changed.has((row[1], row[3]))]
-        rows = [row for row in rows if changed.has((row[0], row[5]))]
-    charged_us = max((row[-1] for row in before), default=0)
+    before = read_charged(ledger, months, changed)
+    rows = read_tellings(ledger, _end_in_every_zone(max(months)), changed)
+    charged_us = max((row.read_us for row in before), default=0)
     charged: dict[date, set[tuple[str, str, str]]] = {month: set() for month in months}
-    for month, account, line, identity, _ in before:
-        charged[month].add((account, line, identity))
-    read_us = rows[0][-1] if rows else charged_us
+    for row in before:
+        charged[row.month].add((row.account_id, row.line, row.identity))
+    read_us = rows[0].read_us if rows else charged_us
     # The row of a telling that lost its event id to one read later, which tells of another thing.
-    named = {(row[0], row[3], row[5]) for row in rows}
+    named = {(row.account_id, row.line, row.billed_as) for row in rows}
     for month in months:
         for untold in sorted(charged[month] - named):
             ledger.void_monthly(month, untold, read_us=read_us)
     made, unpriced = 0, set()
     waiting: list[RatedRow] = []
-    for _, group in groupby(rows, key=lambda row: row[0]):
+    for _, group in groupby(rows, key=lambda row: row.account_id):
         tellings = [_telling(row) for row in group]
         for month in months:
             charges, without_price = charge_month(
@@ -152,18 +81,25 @@ def make_months(
     return Made(made, unpriced)
 
 
-def _telling(row: tuple) -> Telling:  # type: ignore[type-arg]
-    (account_id, kind, event_id, line, thing, billed_as, from_us, until_us, seconds, number,
-     number_type, product, call_id, partition, offset, logged_ms, _) = row  # fmt: skip
+def _telling(row: TellingRow) -> Telling:
     state = State(
-        line, thing, billed_as, from_us, until_us, seconds, number,
-        dims_of({"number_type": number_type or None, "product": product or None}), call_id,
+        row.line, row.thing, row.billed_as, row.from_us, row.until_us, row.seconds, row.number,
+        dims_of({"number_type": row.number_type or None, "product": row.product or None}),
+        row.call_id,
     )  # fmt: skip
-    position = Place("", partition, offset, logged_ms).position()
-    return Telling(account_id, kind, event_id, position, state)
+    position = Place("", row.partition, row.offset, row.logged_ms).position()
+    return Telling(row.account_id, row.kind, row.event_id, position, state)
 
 
 def _end_in_every_zone(month: date) -> datetime:
     """An instant at which the month is over everywhere: what starts later can't touch it."""
     following = date(month.year + month.month // 12, month.month % 12 + 1, 2)
     return datetime(following.year, following.month, following.day, tzinfo=UTC)
+
+
+def open_months(now: datetime) -> list[date]:
+    """The months whose monthly lines are made by the worker: wherever on Earth it is this month or
+    was the last one."""
+    ahead = (now + timedelta(hours=14)).date().replace(day=1)
+    behind = (now - timedelta(hours=12)).date().replace(day=1)
+    return sorted({ahead, behind, previous_month(behind)})

@@ -20,8 +20,8 @@ from rater.instants import to_us
 from rater.rate import Wait
 from rater.reject import Reason
 from streams.base.settings import Settings
+from streams.kafka.clients import make_producer
 from streams.kafka.log import Reader, RecordTooLargeError, partition_counts
-from streams.kafka.topics import make_producer
 from streams.store.ledger import Ledger
 
 ATTEMPT_HEADER, ORIGIN_HEADER = "rater_replay_attempt", "rater_replay_of"

@@ -20,8 +20,8 @@ from rater.money import format_nanos, parse_nanos
 from rater.reject import Reason
 from rater.tariff import Book
 from streams.base.settings import Settings
+from streams.kafka.clients import read_committed
 from streams.kafka.log import Chunk, LogReadError, Reader, Span, partition_counts
-from streams.kafka.topics import read_committed
 from streams.rows.batch import Batch, add_records
 from streams.store.ledger import Ledger
 

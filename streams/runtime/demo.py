@@ -8,14 +8,15 @@ from rich.console import Console
 
 from streams.base.books import BookFile
 from streams.base.settings import Settings, load_settings
+from streams.base.shutdown import stop_on_signals
+from streams.kafka.clients import BrokerErrors
 from streams.kafka.embedded.jars import KafkaUnavailable
 from streams.kafka.embedded.kafka import EmbeddedKafka
 from streams.kafka.embedded.ports import PortTaken, refuse_taken_port
 from streams.kafka.produce import send_traffic
 from streams.kafka.simulate import Simulator
-from streams.kafka.topics import BrokerErrors, create_topics
+from streams.kafka.topics import create_topics
 from streams.runtime.services import ServiceError, configure_logs, work
-from streams.runtime.worker import stop_on_signals
 from streams.store.ledger import StoreErrors, StoreHeldError, open_ledger
 
 console = Console(highlight=False)

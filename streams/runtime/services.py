@@ -13,11 +13,13 @@ import structlog
 from rater.tariff_file import TariffError
 from streams.base import faults
 from streams.base.books import BookFile
+from streams.base.errors import first_line
 from streams.base.settings import Settings
+from streams.base.shutdown import stop_on_signals, wait_briefly
 from streams.ingest.startup import StartupError
-from streams.ingest.writer import first_line
-from streams.kafka.topics import BrokerErrors, PartitionCountError
-from streams.runtime.worker import Worker, WorkerFailedError, stop_on_signals, wait_briefly
+from streams.kafka.clients import BrokerErrors
+from streams.kafka.topics import PartitionCountError
+from streams.runtime.worker import Worker, WorkerFailedError
 from streams.store.ledger import Ledger, StoreErrors, StoreHeldError, open_ledger
 from streams.web.app import create_app
 from streams.web.health import Health, StoreHealth
@@ -104,7 +106,7 @@ async def work(
 
 
 def calm_collector() -> None:
-    """Stops Python's garbage collector from running by itself; the worker's housekeeping calls it.
+    """Stops Python's garbage collector from running by itself; a maintenance job calls it.
 
     A batch is many small objects without cycles: the collector would walk all of them, again and
     again, and find nothing (measured: a fifth of the worker's time, were it only to run seldom).

@@ -1,64 +1,33 @@
-"""The worker: the Faust app, the writer, the housekeeping and the web on one event loop."""
+"""The worker: the Faust app, the writer and the maintenance on one event loop."""
 
 import asyncio
-import gc
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from collections.abc import Sequence
 
 import faust
 import structlog
 
-from rater.kinds import KINDS
-from rater.months import previous_month
 from streams.base import metrics
 from streams.base.books import BookFile
+from streams.base.errors import first_line
 from streams.base.settings import Settings
+from streams.base.shutdown import wait_briefly
 from streams.ingest.agents import add_agents
 from streams.ingest.app import make_app
 from streams.ingest.startup import check_app, check_tables
-from streams.ingest.writer import Writer, first_line
+from streams.ingest.writer import Writer
+from streams.kafka.clients import BrokerErrors, make_producer
+from streams.kafka.dead_letter_topic import send_dead_letters
 from streams.kafka.log import Reader
-from streams.kafka.topics import (
-    BrokerErrors,
-    check_topics,
-    make_producer,
-    read_committed,
-    send_dead_letters,
-)
-from streams.maintenance.audit import audit_lately
-from streams.maintenance.conflicts import settle_conflicts
-from streams.maintenance.parked import count_parked, retry_parked
-from streams.maintenance.recurring import Changed, Thing, make_months
+from streams.kafka.topics import check_topics
+from streams.maintenance.jobs import Maintenance
 from streams.rows.batch import RejectedRow
-from streams.rows.log_position import Span
-from streams.store.ledger import Ledger, StoreErrors
+from streams.store.ledger import Ledger
 
 TICK_S = 0.5
-STORE_PROBE_S = 5.0
 # The ends of the partitions, asked for apart from the fetching that may stand still.
 BOUNDS_EVERY_S = 5.0
-BROKER_TIMEOUT_S = 5.0  # so that an absent broker does not hold up housekeeping
-STOP_S = 2.0  # for each part that has to stop, after the drain
-# A conflict is told within a minute.
-CONFLICTS_EVERY_S = 20.0
-# What was written in the window, or since the audit before began, is audited again and again: a
-# store that was away meanwhile leaves nothing out, and what was found is told for as long.
-AUDIT_EVERY_S = 300.0
-AUDIT_WINDOW = timedelta(hours=1)
-# What housekeeping asks the store rests so many times as long as it took: neither a backlog of
-# recordings nor a long history may keep the store.
-MONTHLY_REST = 19
-LOOK_BACK_REST = 9
-# Cycles come from the web, from errors and from Faust's own tasks: few. What has outlived a
-# collection, the book above all, is looked at seldom: it takes 0.1 s, and nothing else goes on.
-GARBAGE_EVERY_S = 30.0
-OLD_GARBAGE_EVERY_S = 600.0
-# Beside each reload of the book: what was parked by the old book just after it.
-PARKED_RETRY_S = 30.0
+BROKER_TIMEOUT_S = 5.0  # so that an absent broker does not hold up the next question
 
 log = structlog.get_logger()
 
@@ -73,22 +42,14 @@ class Worker:
     def __init__(self, settings: Settings, ledger: Ledger, book_file: BookFile) -> None:
         self._settings = settings
         self._ledger = ledger
-        self._book_file = book_file
         self._producer = make_producer(settings)
         self._writer = Writer(ledger, lambda: book_file.book, self._send_dead_letters, settings)
         self._app: faust.App = make_app(settings)
+        self.maintenance = Maintenance(settings, ledger, book_file, self._writer)
         add_agents(self._app, settings, self._writer)
         self._tick_at = time.monotonic()
         self._idle_at = time.monotonic()  # when there was last no lag
-        self._store_answers = False
         self._bounds: dict[tuple[str, int], tuple[int, int]] = {}
-        self._made: set[date] = set()  # open months, of all things
-        self._unpriced: set[tuple[date, Thing]] = set()
-        # Parts of the log. None is all of it: a worker that was killed left no list of what it had
-        # written.
-        self._unsettled: list[Span | None] = [None]
-        self._conflicts: set[tuple[str, str, str]] = set()
-        self._audited_at = datetime.now(UTC)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, then drains and stops.
@@ -112,8 +73,7 @@ class Worker:
                 tasks |= {
                     asyncio.create_task(self._writer.run(), name="writer"),
                     asyncio.create_task(self._tick(), name="tick"),
-                    asyncio.create_task(self._keep_house(), name="housekeeping"),
-                    asyncio.create_task(self._look_back(), name="looking back"),
+                    asyncio.create_task(self.maintenance.schedule.run(), name="maintenance"),
                     asyncio.create_task(self._watch_bounds(), name="bounds"),
                     asyncio.create_task(self._app.wait_until_stopped(), name="faust"),
                 }
@@ -129,7 +89,7 @@ class Worker:
                 ) from reason
             if starting.done():
                 await self._drain()
-                await self._settle_last()
+                await self.maintenance.conflicts.run_last()
         finally:
             for any_task in tasks:
                 any_task.cancel()
@@ -160,12 +120,6 @@ class Worker:
         except TimeoutError:
             log.warning("not_drained", step=step, outcome="what was not acknowledged is read again")
 
-    async def _settle_last(self) -> None:
-        """What was written last: whoever takes over looks at what it writes itself."""
-        with suppress(TimeoutError), self._store_may_be_down():
-            async with asyncio.timeout(STOP_S):
-                await self._settle_conflicts()
-
     async def _send_dead_letters(self, rows: Sequence[RejectedRow]) -> None:
         for row in rows:
             # The reason and the place say enough: no number and no body goes to a log.
@@ -184,143 +138,6 @@ class Worker:
             self._tick_at = time.monotonic()
             self._show_lag(self._tick_at)
             await asyncio.sleep(TICK_S)
-
-    # Housekeeping: what is due by the clock. A store that does not answer is tried again.
-
-    async def _keep_house(self) -> None:
-        tasks = ("tariff", "parked", "monthly", "probe", "garbage", "old_garbage")
-        due = dict.fromkeys(tasks, 0.0)
-        while True:
-            now = time.monotonic()
-            if now >= due["garbage"]:
-                due["garbage"] = now + GARBAGE_EVERY_S
-                gc.collect(1)
-            if now >= due["old_garbage"]:
-                due["old_garbage"] = now + OLD_GARBAGE_EVERY_S
-                gc.collect()
-            with self._store_may_be_down():
-                if now >= due["tariff"]:
-                    due["tariff"] = now + self._settings.tariff_reload_s
-                    if await asyncio.to_thread(self._book_file.reload):
-                        due["parked"] = 0.0
-                        self._made.clear()
-                if now >= due["parked"]:
-                    due["parked"] = now + PARKED_RETRY_S
-                    await self._retry_parked()
-                if now >= due["monthly"]:
-                    due["monthly"] = now + self._settings.monthly_every_s
-                    began = bool(self._made)
-                    await self._make_months()
-                    if began:
-                        due["monthly"] += (time.monotonic() - now) * MONTHLY_REST
-                if now >= due["probe"]:
-                    due["probe"] = now + STORE_PROBE_S
-                    metrics.PARKED_NOW.set(await asyncio.to_thread(count_parked, self._ledger))
-                    self._store_answers = True
-            await asyncio.sleep(TICK_S)
-
-    async def _look_back(self) -> None:
-        """What takes the longer the more there is in the store: nothing else waits for it."""
-        due = dict.fromkeys(("conflicts", "audit"), 0.0)
-        while True:
-            now = time.monotonic()
-            with self._store_may_be_down():
-                if now >= due["conflicts"]:
-                    due["conflicts"] = now + CONFLICTS_EVERY_S
-                    of_all = None in self._unsettled
-                    await self._settle_conflicts()
-                    if not of_all:
-                        due["conflicts"] = max(due["conflicts"], _rested(now))
-                if now >= due["audit"]:
-                    began = time.monotonic()
-                    due["audit"] = began + AUDIT_EVERY_S
-                    await self._audit()
-                    due["audit"] = max(due["audit"], _rested(began))
-            await asyncio.sleep(TICK_S)
-
-    @contextmanager
-    def _store_may_be_down(self) -> Iterator[None]:
-        try:
-            yield
-        except StoreErrors as error:
-            self._store_answers = False
-            log.warning("store_down", error=first_line(error), task="housekeeping")
-
-    async def _retry_parked(self) -> None:
-        retried, accounts = await asyncio.to_thread(
-            retry_parked, self._ledger, self._book_file.book
-        )
-        self._writer.put_changed(Changed(set(), accounts))
-        if retried:
-            log.info("parked_rated", events=retried)
-
-    async def _settle_conflicts(self) -> None:
-        """Of all events at first, then of those that were written since the last time."""
-        self._unsettled += await asyncio.to_thread(self._ledger.take_written)
-        while self._unsettled:
-            span = self._unsettled.pop(0)
-            try:
-                found = await asyncio.to_thread(settle_conflicts, self._ledger, span)
-            except StoreErrors:
-                self._unsettled.append(span)
-                raise
-            self._conflicts.update(one[:3] for one in found)
-            metrics.CONFLICTS.set(len(self._conflicts))
-            # An event that told of one thing may turn out to have told of another one before.
-            accounts = {one.account_id for one in found if KINDS[one.kind].monthly}
-            self._writer.put_changed(Changed(set(), accounts))
-
-    async def _audit(self) -> None:
-        """What was written lately, and what the group has committed, as gauges and log lines."""
-        try:
-            committed = await read_committed(self._settings, timeout_s=BROKER_TIMEOUT_S)
-        except BrokerErrors as error:
-            log.warning("audit_without_commits", error=first_line(error))
-            committed = {}
-        now = datetime.now(UTC)
-        audit = await asyncio.to_thread(
-            audit_lately,
-            self._ledger,
-            open_months(now),
-            min(now - AUDIT_WINDOW, self._audited_at),
-            topic_prefix=self._settings.topic_prefix,
-            committed=committed,
-        )
-        self._audited_at = now
-        metrics.show_audit(audit, at_s=time.time())
-        for finding in audit.findings:
-            log.error("audit", check=finding.check, message=finding.message)
-        if any(finding.check == "unsettled" for finding in audit.findings):
-            self._unsettled.append(None)  # another worker was killed, and none has started since
-
-    async def _make_months(self) -> None:
-        """The open months: of all things once, then of those that changed."""
-        changed = self._writer.take_changed()
-        now = datetime.now(UTC)
-        months = open_months(now)
-        new = [month for month in months if month not in self._made]
-        old = [month for month in months if month in self._made]
-        try:
-            for some in [None, *changed.in_parts()]:
-                made = await asyncio.to_thread(
-                    make_months,
-                    self._ledger,
-                    self._book_file.book,
-                    new if some is None else old,
-                    as_of=now,
-                    topic_prefix=self._settings.topic_prefix,
-                    changed=some,
-                )
-                self._unpriced = made.unpriced | {
-                    (month, thing)
-                    for month, thing in self._unpriced
-                    if month in old and not (some and some.has(thing))
-                }
-        except StoreErrors:
-            self._writer.put_changed(changed)
-            raise
-        self._made = set(months)
-        metrics.UNPRICED_THINGS.set(len(self._unpriced))
 
     async def _watch_bounds(self) -> None:
         """Keeps what the broker says of the assigned partitions; while it is away, the last."""
@@ -369,34 +186,4 @@ class Worker:
         """None when partitions are assigned and the store answers (the tariff is loaded)."""
         if not self._is_assigned():
             return "no partitions are assigned yet"
-        return None if self._store_answers else "the store does not answer"
-
-
-def _rested(began: float) -> float:
-    """When what began then and has ended now may begin again."""
-    ended = time.monotonic()
-    return ended + (ended - began) * LOOK_BACK_REST
-
-
-async def wait_briefly(*tasks: asyncio.Task[Any]) -> None:
-    """For STOP_S at the most, whether they end or not: whoever hangs must not keep the process."""
-    if tasks:
-        done, _ = await asyncio.wait(tasks, timeout=STOP_S)
-        for task in done:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                log.debug("not_stopped", task=task.get_name(), error=first_line(error))
-
-
-def open_months(now: datetime) -> list[date]:
-    """The months whose monthly lines are made by the worker: wherever on Earth it is this month or
-    was the last one."""
-    ahead = (now + timedelta(hours=14)).date().replace(day=1)
-    behind = (now - timedelta(hours=12)).date().replace(day=1)
-    return sorted({ahead, behind, previous_month(behind)})
-
-
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """SIGTERM and SIGINT set the event; a second one does nothing more."""
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
+        return None if self.maintenance.store_answers else "the store does not answer"

@@ -55,6 +55,6 @@ def write_lines(events: list[Simulated], path: Path) -> None:
 
 def rate_by_sql(ledger: Ledger, path: Path) -> int:
     """Rates the lines into the table `ceiling`; how many rows there are then."""
-    ledger._writer.command("CREATE TABLE IF NOT EXISTS ceiling AS rated")
-    ledger._writer.command(RATE, parameters={"path": str(path), "fields": FIELDS})
+    ledger.command("CREATE TABLE IF NOT EXISTS ceiling AS rated")
+    ledger.command(RATE, parameters={"path": str(path), "fields": FIELDS})
     return int(ledger.query("SELECT count() FROM ceiling")[0][0])

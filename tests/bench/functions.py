@@ -21,7 +21,7 @@ from rater.tariff import Book, Memo
 from rater.tariff_file import load_book
 from schemas import SAMPLE_TARIFF
 from streams.rows.batch import Batch, PartitionRecords, add_columns
-from streams.store.ledger import _block_columns
+from streams.store.columns import _block_columns
 from tests.bench.traffic import RECEIVED_MS, make_events, records_of
 
 Benchmark = Callable[..., Any]  # pytest-benchmark's fixture: takes a function and its arguments

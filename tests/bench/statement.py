@@ -70,8 +70,8 @@ def measure_statements(
     try:
         ledger.write(rate_seed(book, RECEIVED_MS))
         lately = rate_seed(book, RECEIVED_MS + LATER_MS)
-        ledger._writer.command(MAKE_SEED)
-        ledger._writer.command("TRUNCATE TABLE rated")
+        ledger.command(MAKE_SEED)
+        ledger.command("TRUNCATE TABLE rated")
         copies = 0
         for million in sorted(millions):
             copies = fill(ledger, copies, round(million * 1e6), on_progress)
@@ -113,7 +113,7 @@ def fill(ledger: Ledger, copies: int, total: int, on_progress: Callable[[str], N
     wanted = -(-total // each)
     while copies < wanted:
         count = min(wanted - copies, max(1, ROWS_AT_ONCE // each))
-        ledger._writer.command(COPY, parameters={"first": copies, "count": count})
+        ledger.command(COPY, parameters={"first": copies, "count": count})
         copies += count
         on_progress(f"{copies * each / 1e6:.1f} million rows")
     return copies

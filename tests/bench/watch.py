@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streams.base import metrics
+from streams.ingest import counting
 from streams.rows.batch import Batch
 from tests.support.workers import WorkerProcess
 
@@ -43,13 +43,13 @@ class Sample(NamedTuple):
 def after_each_batch(note: Callable[[Batch, float], None]) -> None:
     """To be run in a worker's process: notes each batch, and when it was written (seconds since the
     epoch), just after its acknowledgement."""
-    count_batch = metrics.count_batch
+    count_batch = counting.count_batch
 
     def count_and_note(batch: Batch, *, written_s: float, insert_s: float) -> None:
         count_batch(batch, written_s=written_s, insert_s=insert_s)
         note(batch, written_s)
 
-    metrics.count_batch = count_and_note
+    counting.count_batch = count_and_note
 
 
 def note_samples(path: str) -> None:

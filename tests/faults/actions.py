@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from streams.base.faults import POINTS
-from streams.kafka.topics import BrokerErrors
+from streams.kafka.clients import BrokerErrors
 from streams.store.ledger import StoreErrors
 from tests.faults.proxy import BREAKS
 from tests.faults.scene import SESSION_TIMEOUT_S, Scene

@@ -29,7 +29,7 @@ class EngineStore(Breakable):
         super().__init__()
         self.ledger = ledger
         for table in ("rated", "states", "parked", "rejected", "receipts", "accepted", "losers"):
-            ledger._writer.command(f"TRUNCATE TABLE {table}")
+            ledger.command(f"TRUNCATE TABLE {table}")
 
     def client(self) -> "EngineClient":
         return EngineClient(self)
@@ -47,7 +47,7 @@ class EngineStore(Breakable):
         return found
 
     def merge(self, table: str) -> None:
-        self.ledger._writer.command(f"OPTIMIZE TABLE {table} FINAL")
+        self.ledger.command(f"OPTIMIZE TABLE {table} FINAL")
 
 
 class EngineClient:

@@ -17,8 +17,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from streams.base.settings import Settings
+from streams.kafka.clients import BrokerErrors
 from streams.kafka.embedded.kafka import EmbeddedKafka
-from streams.kafka.topics import BrokerErrors
 from streams.store.ledger import TABLES, Ledger, StoreErrors, open_ledger
 from tests.faults.check import moment_differences, rest_differences, stored_ends
 from tests.faults.fleet import Fleet

@@ -19,9 +19,9 @@ from xxhash import xxh3_64_intdigest
 import schemas
 from rater.instants import to_us
 from streams.maintenance import audit, conflicts, parked
-from streams.maintenance import recurring as monthly
 from streams.rows.log_position import PREFERRED, Place, place_of_version
 from streams.store import ledger
+from streams.store import recurring as monthly
 from tests import conftest
 
 Row = dict[str, Any]

@@ -23,8 +23,8 @@ from streams.kafka.simulate import Simulator
 from streams.maintenance.audit import audit_lately, audit_ledger
 from streams.maintenance.conflicts import find_conflicts
 from streams.maintenance.parked import count_parked, retry_parked
+from streams.maintenance.recurring import open_months
 from streams.rows.batch import RAW_KEPT_BYTES
-from streams.runtime.worker import open_months
 from streams.store.ledger import Ledger
 from tests import oracle
 from tests.conftest import Event, amd, call, dial, number, recording, rows_of, subscription, text

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from streams.maintenance.conflicts import late
-from streams.maintenance.recurring import Changed
+from streams.rows.changed import Changed
 from streams.rows.log_position import Span
 from streams.store.ledger import Ledger
 from tests.conftest import LOGGED_MS

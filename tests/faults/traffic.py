@@ -10,9 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
 from streams.base.settings import Settings
+from streams.kafka.clients import BrokerErrors
 from streams.kafka.produce import Sender
 from streams.kafka.simulate import MIX, Simulated, Simulator
-from streams.kafka.topics import BrokerErrors
 from tests.support.broker import BAD
 
 MONTHS = (date(2026, 8, 1), date(2026, 9, 1), date(2026, 10, 1))

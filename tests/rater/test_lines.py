@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rater.lines import CALL_LINES, LINES, MONTHLY_LINES, PRICED, TAXES, TEXT_LINES
+from rater.lines import CALL_LINES, LINES, MONTHLY_LINES, PRICED, TAXES
 
 ROOT = Path(__file__).parents[2]
 NAMES = {line.name for line in LINES}
@@ -19,7 +19,6 @@ QUOTED = re.compile(r"'(\w+)'")
 ASKED = [
     # list            lines
     (CALL_LINES,      {"calls", "video_calls", "campaign_calls"}),
-    (TEXT_LINES,      {"texts", "carrier_fees"}),
     (MONTHLY_LINES,   {"phone_numbers", "recording_storage", "subscriptions"}),
     (PRICED,          NAMES - {TAXES}),
 ]  # fmt: skip

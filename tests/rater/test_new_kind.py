@@ -49,7 +49,7 @@ def fax() -> Iterator[Kind]:
 
 @pytest.fixture(scope="module")
 def book(fax: Kind) -> Book:
-    return price_list("[[tariff.price]]\n" + block_of("line.md", "toml").partition("]]\n")[2])
+    return make_book("[[tariff.price]]\n" + block_of("line.md", "toml").partition("]]\n")[2])
 
 
 def a_fax(**more: Any) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from rater.tariff import Book
-from streams.base import metrics
 from streams.cli.console import FAILED
 from streams.cli.main import app
 from streams.maintenance.audit import CHECKS, Audit, audit_lately, audit_ledger
+from streams.maintenance.audit_metrics import show_audit
 from streams.maintenance.conflicts import settle_conflicts
 from streams.store.ledger import Ledger
 from tests.conftest import Log, amd, call, environment, number, text
@@ -28,7 +28,7 @@ EVENTS = [
 
 
 def run(ledger: Ledger, sql: str) -> None:
-    ledger._writer.command(sql + " SETTINGS mutations_sync = 2")
+    ledger.command(sql + " SETTINGS mutations_sync = 2")
 
 
 def filled(ledger: Ledger, book: Book) -> Log:
@@ -112,7 +112,7 @@ def test_what_was_written_lately_is_joined_to_what_was_there_before(
         "INSERT INTO aged SELECT * REPLACE ('2026-01-01 00:00:00' AS written_at) FROM receipts",
         "EXCHANGE TABLES aged AND receipts",
     ):
-        ledger._writer.command(statement)
+        ledger.command(statement)
     since = datetime.now(UTC) - timedelta(hours=1)
 
     def lately() -> tuple[int, list[tuple[str, str]]]:
@@ -179,7 +179,7 @@ def test_the_gauges_show_each_checks_findings_and_when(ledger: Ledger, book: Boo
         ledger.write(log.batch(book, [stretch]))
 
     def shown() -> dict[str, float | None]:
-        metrics.show_audit(every_way(ledger)[1], at_s=1_000_000_000)
+        show_audit(every_way(ledger)[1], at_s=1_000_000_000)
         return {
             check: REGISTRY.get_sample_value("rater_audit_findings", {"check": check})
             for check in CHECKS

@@ -27,7 +27,7 @@ from rater.price import Price
 from rater.tariff import Memo
 from streams.rows.batch import Batch, PartitionRecords, add_columns, add_records
 from streams.rows.log_position import Place, Places, place_of_version
-from streams.store.ledger import _block_columns, _rated_columns
+from streams.store.columns import _block_columns, _rated_columns
 from tests.conftest import LOGGED_MS, Logged, text
 from tests.rater.drawn import INSTANTS, calls, declared, instants_written
 from tests.rater.make import EVENTS, RECEIVED, SAMPLE, a_price, all_of, decoded, modest, us

@@ -16,10 +16,11 @@ from streams.ingest.startup import check_tables
 from streams.maintenance import conflicts
 from streams.maintenance.audit import Audit, audit_lately, audit_ledger
 from streams.maintenance.conflicts import find_conflicts, in_parts, settle_conflicts
+from streams.maintenance.jobs import AUDIT_WINDOW
 from streams.maintenance.recurring import make_months
 from streams.rows.batch import Batch, add_columns
 from streams.rows.log_position import Span, join_spans
-from streams.runtime.worker import AUDIT_WINDOW, Worker
+from streams.runtime.worker import Worker
 from streams.store.ledger import SPANS_GAP_MS, Ledger
 from tests import oracle
 from tests.conftest import (
@@ -172,27 +173,27 @@ async def test_a_worker_settles_what_was_written_before_it_and_then_what_it_writ
     log = Log([call(), call(**LONG_AGO, ended_at=ONCE), call(media="video", id="b"), call(id="b")])
     ledger.write(log.batch(book, [[0, 1]]))
     ledger.take_written()  # by another process
-    await idle_worker._settle_conflicts()
+    await idle_worker.maintenance.conflicts.run()
     assert charged(ledger) == [("2026-08", "calls")]
     ledger.write(log.batch(book, [[2]]))
-    await idle_worker._settle_conflicts()
+    await idle_worker.maintenance.conflicts.run()
     ledger.write(log.batch(book, [[3]]))
     assert len(charged(ledger)) == 3
-    await idle_worker._settle_conflicts()
+    await idle_worker.maintenance.conflicts.run()
     assert charged(ledger) == [("2026-08", "calls"), ("2026-08", "video_calls")]
 
 
 async def test_what_a_killed_worker_left_is_settled_once_an_audit_finds_it(
     idle_worker: Worker, ledger: Ledger, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.runtime.worker.read_committed", nothing_committed)
-    await idle_worker._settle_conflicts()
+    monkeypatch.setattr("streams.maintenance.jobs.read_committed", nothing_committed)
+    await idle_worker.maintenance.conflicts.run()
     ledger.write(Log([call(), call(**LONG_AGO, ended_at=ONCE)]).batch(book))
     ledger.take_written()  # by another process
-    await idle_worker._settle_conflicts()
+    await idle_worker.maintenance.conflicts.run()
     assert len(charged(ledger)) == 2
-    await idle_worker._audit()
-    await idle_worker._settle_conflicts()
+    await idle_worker.maintenance.audit.run()
+    await idle_worker.maintenance.conflicts.run()
     assert charged(ledger) == [("2026-08", "calls")]
 
 
@@ -200,7 +201,7 @@ async def test_an_audit_goes_back_to_the_one_before(
     idle_worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that was away, or one so large that audits are rare, leaves nothing out."""
-    monkeypatch.setattr("streams.runtime.worker.read_committed", nothing_committed)
+    monkeypatch.setattr("streams.maintenance.jobs.read_committed", nothing_committed)
     asked: list[timedelta] = []
 
     def audit(ledger: Ledger, months: list[date], since: datetime, **_: object) -> Audit:
@@ -209,14 +210,14 @@ async def test_an_audit_goes_back_to_the_one_before(
             raise OSError("connection refused")
         return Audit([], {"conflicts": 0})
 
-    monkeypatch.setattr("streams.runtime.worker.audit_lately", audit)
-    idle_worker._audited_at -= 3 * AUDIT_WINDOW
-    await idle_worker._audit()
-    idle_worker._audited_at -= 2 * AUDIT_WINDOW
+    monkeypatch.setattr("streams.maintenance.jobs.audit_lately", audit)
+    idle_worker.maintenance.audit.audited_at -= 3 * AUDIT_WINDOW
+    await idle_worker.maintenance.audit.run()
+    idle_worker.maintenance.audit.audited_at -= 2 * AUDIT_WINDOW
     with pytest.raises(OSError, match="refused"):
-        await idle_worker._audit()
-    await idle_worker._audit()
-    await idle_worker._audit()
+        await idle_worker.maintenance.audit.run()
+    await idle_worker.maintenance.audit.run()
+    await idle_worker.maintenance.audit.run()
     assert [round(one / AUDIT_WINDOW, 2) for one in asked] == [3, 2, 2, 1]
 
 
@@ -227,23 +228,23 @@ async def nothing_committed(*_: object, **__: object) -> dict[tuple[str, int], i
 async def test_a_worker_that_stops_settles_what_it_wrote_last(
     idle_worker: Worker, ledger: Ledger, book: Book
 ) -> None:
-    await idle_worker._settle_conflicts()
+    await idle_worker.maintenance.conflicts.run()
     ledger.write(Log([call(), call(**LONG_AGO, ended_at=ONCE)]).batch(book))
-    await idle_worker._settle_last()
+    await idle_worker.maintenance.conflicts.run_last()
     assert charged(ledger) == [("2026-08", "calls")]
 
 
 async def test_what_a_store_that_was_down_kept_from_being_settled_is_settled_later(
     idle_worker: Worker, ledger: Ledger, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await idle_worker._settle_conflicts()
+    await idle_worker.maintenance.conflicts.run()
     ledger.write(Log([call(), call(**LONG_AGO, ended_at=ONCE)]).batch(book))
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "search", raise_(OSError("connection refused")))
         with pytest.raises(OSError, match="refused"):
-            await idle_worker._settle_conflicts()
+            await idle_worker.maintenance.conflicts.run()
     assert len(charged(ledger)) == 2
-    await idle_worker._settle_conflicts()
+    await idle_worker.maintenance.conflicts.run()
     assert charged(ledger) == [("2026-08", "calls")]
 
 
@@ -285,7 +286,7 @@ def test_what_was_accepted_before_a_migration_is_in_conflict_after_it(
 
 
 def test_identical_inserts_stay_even_where_a_table_would_swallow_them(ledger: Ledger) -> None:
-    ledger._writer.command(
+    ledger.command(
         "CREATE TABLE window (a UInt8) ENGINE = MergeTree ORDER BY a"
         " SETTINGS non_replicated_deduplication_window = 100"
     )
@@ -333,8 +334,8 @@ def test_one_is_charged_in_either_order_of_writing(
         for place in order:
             ledger.write(log.batch(book, [[place]]))
             if merged:
-                ledger._writer.command("OPTIMIZE TABLE rated FINAL")
+                ledger.command("OPTIMIZE TABLE rated FINAL")
             settle_conflicts(ledger, *ledger.take_written())
         assert_rows(rows_of(ledger), expected)
         for table in ("rated", "accepted", "losers"):
-            ledger._writer.command(f"TRUNCATE TABLE {table}")
+            ledger.command(f"TRUNCATE TABLE {table}")

@@ -26,9 +26,10 @@ from rater.statement import statement_to_json
 from rater.tariff_file import load_book
 from streams.base.books import BookFile
 from streams.base.settings import Settings
+from streams.kafka.clients import make_producer
 from streams.kafka.embedded.kafka import EmbeddedKafka
 from streams.kafka.simulate import Simulated, Simulator
-from streams.kafka.topics import INPUTS, REJECTED, make_producer
+from streams.kafka.topics import INPUTS, REJECTED
 from streams.maintenance.audit import audit_ledger
 from streams.maintenance.conflicts import settle_conflicts
 from streams.maintenance.recurring import make_months

@@ -20,8 +20,9 @@ from rater.statement import statement_to_json
 from rater.tariff import Book
 from rater.usage import State
 from streams.base.settings import Settings
-from streams.maintenance.recurring import Changed, make_months
+from streams.maintenance.recurring import make_months
 from streams.rows.batch import Batch, ParkedRow, RatedRow, Receipt, RejectedRow, StateRow
+from streams.rows.changed import Changed
 from streams.rows.log_position import Place
 from streams.store.ledger import TABLES, Ledger, StoreErrors, StoreHeldError, open_ledger
 from streams.store.statements import read_charge, read_months, read_statement
@@ -133,7 +134,7 @@ def test_migrations_that_were_cut_off_are_run_again_and_lose_nothing(any_ledger:
 
 
 def run(ledger: Ledger, sql: str) -> None:
-    ledger._writer.command(sql)
+    ledger.command(sql)
 
 
 def test_an_opened_ledger_answers(any_ledger: Ledger) -> None:

@@ -30,7 +30,7 @@ def test_what_is_written_by_its_path_is_read_by_its_path(
 def test_rows_reach_the_engine_on_either_way(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, platform: str
 ) -> None:
-    ledger._writer.command(
+    ledger.command(
         "CREATE TABLE fruit (name String, `a b` Nullable(Int64)) ENGINE = MergeTree ORDER BY name"
     )
     monkeypatch.setattr(sys, "platform", platform)

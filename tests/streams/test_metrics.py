@@ -11,6 +11,7 @@ from rater.rate import Wait
 from rater.reject import Reason
 from rater.tariff import Book
 from streams.base import metrics
+from streams.ingest import counting
 from streams.rows.batch import add_records
 from tests.conftest import LOGGED_MS, Log, Logged, amd, call, number, recording, text
 
@@ -61,7 +62,7 @@ def fill(book: Book) -> None:
     metrics.LAG_MESSAGES.labels("usage.call.v1", "0").set(0)
     metrics.TARIFF_INFO.labels(book.label()).set(1)
     batch = Log([call(), text(), amd(), number(), recording(), call(revision=1)]).batch(book)
-    metrics.count_batch(batch, written_s=LOGGED_MS / 1000 + 1, insert_s=0.01)
+    counting.count_batch(batch, written_s=LOGGED_MS / 1000 + 1, insert_s=0.01)
 
 
 def value(name: str, **labels: str) -> float:
@@ -95,7 +96,7 @@ def test_a_written_batch_is_counted_by_outcome(book: Book) -> None:
     bad = [Logged(8, LOGGED_MS, None, b"{"), Logged(9, LOGGED_MS, None, None)]
     add_records(batch, KINDS["call"], "usage.call.v1", 0, bad, book)
     before = [value(name, **labels) for name, labels, _ in COUNTS]
-    metrics.count_batch(batch, written_s=LOGGED_MS / 1000 + 2.5, insert_s=0.25)
+    counting.count_batch(batch, written_s=LOGGED_MS / 1000 + 2.5, insert_s=0.25)
     added = [value(name, **labels) - b for (name, labels, _), b in zip(COUNTS, before, strict=True)]
     assert added == pytest.approx([count for *_, count in COUNTS])
 

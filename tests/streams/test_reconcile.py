@@ -25,15 +25,15 @@ from streams.base.settings import Settings, load_settings
 from streams.cli import operate
 from streams.cli.console import FAILED, WITH_REJECTS, WRONG_USE, Stop
 from streams.kafka import log
-from streams.kafka.embedded.kafka import EmbeddedKafka
-from streams.kafka.log import Chunk, Reader, Span
-from streams.kafka.topics import (
+from streams.kafka.clients import (
     BrokerErrors,
     admin_client,
     client_options,
     make_producer,
     read_committed,
 )
+from streams.kafka.embedded.kafka import EmbeddedKafka
+from streams.kafka.log import Chunk, Reader, Span
 from streams.operations import reconcile as reconcile_module
 from streams.operations.reconcile import Difference, Report, What
 from streams.rows.batch import Batch, ParkedRow, RejectedRow, add_records

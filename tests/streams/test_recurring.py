@@ -10,10 +10,11 @@ import pytest
 from rater.months import parse_month
 from rater.statement import statement_to_json
 from rater.tariff import Book
+from streams.maintenance import jobs
 from streams.maintenance import recurring as monthly
-from streams.maintenance.recurring import Changed, make_months
+from streams.maintenance.recurring import make_months
 from streams.rows.batch import Batch
-from streams.runtime import worker
+from streams.rows.changed import Changed
 from streams.runtime.worker import Worker
 from streams.store.ledger import Ledger
 from streams.store.statements import read_statement
@@ -187,9 +188,9 @@ async def test_what_changes_while_months_are_made_is_made_next(
     idle_worker: Worker, ledger: Ledger, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A recording is told of just after its month was read, and before it is written."""
-    monkeypatch.setattr(worker, "open_months", lambda now: [AUGUST])
+    monkeypatch.setattr(jobs, "open_months", lambda now: [AUGUST])
     log = Log([number(), recording(), subscription()])
-    await idle_worker._make_months()
+    await idle_worker.maintenance.months.run()
     await idle_worker._writer._write([], log.batch(book, [[0]]))
     query = Ledger.query
 
@@ -197,24 +198,24 @@ async def test_what_changes_while_months_are_made_is_made_next(
         rows = query(self, sql, *parameters)
         if "FROM states" in sql:
             monkeypatch.undo()
-            monkeypatch.setattr(worker, "open_months", lambda now: [AUGUST])
+            monkeypatch.setattr(jobs, "open_months", lambda now: [AUGUST])
             batch = log.batch(book, [[1]])
             asyncio.run_coroutine_threadsafe(idle_worker._writer._write([], batch), loop).result()
         return rows
 
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(Ledger, "query", told_meanwhile)
-    await idle_worker._make_months()
+    await idle_worker.maintenance.months.run()
     assert [row[1] for row in charged(ledger)] == ["phone_numbers"]
-    await idle_worker._make_months()
+    await idle_worker.maintenance.months.run()
     assert [row[1] for row in charged(ledger)] == ["phone_numbers", "recording_storage"]
 
 
 async def test_what_changed_is_made_once_the_store_answers_again(
     idle_worker: Worker, ledger: Ledger, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "open_months", lambda now: [AUGUST])
-    await idle_worker._make_months()
+    monkeypatch.setattr(jobs, "open_months", lambda now: [AUGUST])
+    await idle_worker.maintenance.months.run()
     await idle_worker._writer._write([], Log([number()]).batch(book))
 
     def down(self: Ledger, *_: Any) -> None:
@@ -223,8 +224,8 @@ async def test_what_changed_is_made_once_the_store_answers_again(
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "query", down)
         with pytest.raises(OSError, match="refused"):
-            await idle_worker._make_months()
-    await idle_worker._make_months()
+            await idle_worker.maintenance.months.run()
+    await idle_worker.maintenance.months.run()
     assert [row[1] for row in charged(ledger)] == ["phone_numbers"]
 
 
@@ -237,7 +238,7 @@ OF_OTHERS = [
 
 
 def run(ledger: Ledger, sql: str) -> None:
-    ledger._writer.command(sql)
+    ledger.command(sql)
 
 
 def test_a_month_that_has_not_begun_for_the_account_has_no_lines(
@@ -293,7 +294,7 @@ def test_only_what_changed_is_made(
 
 
 def test_changes_are_told_in_parts_that_fit_in_a_query(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monthly, "NAMES_TOGETHER", 2)
+    monkeypatch.setattr("streams.rows.changed.NAMES_TOGETHER", 2)
     things = {("acme", str(n)) for n in range(5)}
     parts = list(Changed(things, {"globex"}).in_parts())
     assert [(len(part.things), len(part.accounts)) for part in parts] == [(2, 1), (2, 0), (1, 0)]
@@ -315,18 +316,18 @@ async def test_a_worker_that_makes_what_changed_makes_what_stood(
     backwards: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Event by event, in either order of writing, with what housekeeping does between them."""
+    """Event by event, in either order of writing, with what maintenance does between them."""
     months = [parse_month(month) for month in MONTHS]
-    monkeypatch.setattr(worker, "open_months", lambda now: months)
+    monkeypatch.setattr(jobs, "open_months", lambda now: months)
     log = Log([*events, *OF_OTHERS])
     places = range(len(log.events))
     for place in [None, *(reversed(places) if backwards else places)]:
         if place is not None:
             batch = log.batch(book, [[place]])
             await idle_worker._writer._write([], batch)
-        await idle_worker._make_months()
-        await idle_worker._settle_conflicts()
-        await idle_worker._make_months()
+        await idle_worker.maintenance.months.run()
+        await idle_worker.maintenance.conflicts.run()
+        await idle_worker.maintenance.months.run()
     expected = oracle.rate_lines(log.events, oracle_book)
     assert_rows(rows_of(ledger), rows_by_oracle(expected, ["acme"], MONTHS))
 

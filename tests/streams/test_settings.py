@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from streams.base.settings import Settings, SettingsError, is_loopback, load_settings, read_secret
-from streams.kafka.topics import client_options
+from streams.kafka.clients import client_options
 from tests.conftest import ROOT, environment
 
 

@@ -16,7 +16,7 @@ COPY = "CREATE TABLE rated AS away ENGINE = {engine} PARTITION BY {by} ORDER BY 
 
 
 def run(ledger: Ledger, sql: str) -> None:
-    ledger._writer.command(sql)
+    ledger.command(sql)
 
 
 def test_the_tables_of_the_migrations_are_as_expected_and_all_are_looked_at(

@@ -10,8 +10,9 @@ import pytest
 
 from rater.kinds import KINDS
 from rater.tariff import Book
+from streams.base.errors import first_line
 from streams.base.settings import Settings, load_settings
-from streams.ingest.writer import StoreDownError, Stretch, Writer, first_line
+from streams.ingest.writer import StoreDownError, Stretch, Writer
 from streams.rows.batch import Batch, RejectedRow
 
 

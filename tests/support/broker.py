@@ -11,7 +11,8 @@ import aiokafka
 
 from rater.kinds import KINDS
 from streams.base.settings import Settings
-from streams.kafka.topics import INPUTS, read_committed
+from streams.kafka.clients import read_committed
+from streams.kafka.topics import INPUTS
 from tests import oracle
 from tests.support.workers import wait_for
 

@@ -1,0 +1,244 @@
+"""A worker's maintenance jobs: what each does at its turn, and the table of all."""
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from rater.kinds import KINDS
+from rater.tariff import Book
+from streams.base import metrics
+from streams.base.books import BookFile
+from streams.base.errors import first_line
+from streams.base.settings import Settings
+from streams.base.shutdown import STOP_S
+from streams.kafka.clients import BrokerErrors, read_committed
+from streams.maintenance.audit import audit_lately
+from streams.maintenance.audit_metrics import show_audit
+from streams.maintenance.conflicts import settle_conflicts
+from streams.maintenance.parked import count_parked, retry_parked
+from streams.maintenance.recurring import make_months, open_months
+from streams.maintenance.schedule import Job, Lane, Schedule
+from streams.rows.changed import Changed, Thing
+from streams.rows.log_position import Span
+from streams.store.ledger import Ledger, StoreErrors
+
+STORE_PROBE_S = 5.0
+BROKER_TIMEOUT_S = 5.0  # so that an absent broker does not hold up the audit
+# A conflict is told within a minute.
+CONFLICTS_EVERY_S = 20.0
+# What was written in the window, or since the audit before began, is audited again and again: a
+# store that was away meanwhile leaves nothing out, and what was found is told for as long.
+AUDIT_EVERY_S = 300.0
+AUDIT_WINDOW = timedelta(hours=1)
+# What jobs ask the store rests so many times as long as it took: neither a backlog of recordings
+# nor a long history may keep the store.
+MONTHLY_REST = 19
+LOOK_BACK_REST = 9
+# Cycles come from the web, from errors and from Faust's own tasks: few. What has outlived a
+# collection, the book above all, is looked at seldom: it takes 0.1 s, and nothing else goes on.
+GARBAGE_EVERY_S = 30.0
+OLD_GARBAGE_EVERY_S = 600.0
+# Beside each reload of the book: what was parked by the old book just after it.
+PARKED_RETRY_S = 30.0
+
+log = structlog.get_logger()
+
+
+class Changes(Protocol):
+    """Who is told, by the writer and by jobs, whose recurring charges may have changed."""
+
+    def take_changed(self) -> Changed: ...
+    def put_changed(self, changed: Changed) -> None: ...
+
+
+class ConflictsJob:
+    """Settles conflicts: of all events at first, then of those written since the last time."""
+
+    def __init__(self, ledger: Ledger, changes: Changes) -> None:
+        self._ledger = ledger
+        self._changes = changes
+        # Parts of the log. None is all of it: a worker that was killed left no list of what it had
+        # written.
+        self.unsettled: list[Span | None] = [None]
+        self._found: set[tuple[str, str, str]] = set()
+
+    async def run(self) -> bool:
+        of_all = None in self.unsettled
+        self.unsettled += await asyncio.to_thread(self._ledger.take_written)
+        while self.unsettled:
+            span = self.unsettled.pop(0)
+            try:
+                found = await asyncio.to_thread(settle_conflicts, self._ledger, span)
+            except StoreErrors:
+                self.unsettled.append(span)
+                raise
+            self._found.update(one[:3] for one in found)
+            metrics.CONFLICTS.set(len(self._found))
+            # An event that told of one thing may turn out to have told of another one before.
+            accounts = {one.account_id for one in found if KINDS[one.kind].monthly}
+            self._changes.put_changed(Changed(set(), accounts))
+        return not of_all
+
+    async def run_last(self) -> None:
+        """What was written last, within STOP_S: whoever takes over looks at what it writes."""
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_S):
+                    await self.run()
+        except StoreErrors as error:
+            log.warning("store_down", error=first_line(error), job="conflicts")
+
+
+class AuditJob:
+    """Audits what was written recently, and what the group has committed: gauges, log lines."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, conflicts: ConflictsJob) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._conflicts = conflicts
+        self.audited_at = datetime.now(UTC)
+
+    async def run(self) -> bool:
+        try:
+            committed = await read_committed(self._settings, timeout_s=BROKER_TIMEOUT_S)
+        except BrokerErrors as error:
+            log.warning("audit_without_commits", error=first_line(error))
+            committed = {}
+        now = datetime.now(UTC)
+        audit = await asyncio.to_thread(
+            audit_lately,
+            self._ledger,
+            open_months(now),
+            min(now - AUDIT_WINDOW, self.audited_at),
+            topic_prefix=self._settings.topic_prefix,
+            committed=committed,
+        )
+        self.audited_at = now
+        show_audit(audit, at_s=time.time())
+        for finding in audit.findings:
+            log.error("audit", check=finding.check, message=finding.message)
+        if any(finding.check == "unsettled" for finding in audit.findings):
+            # Another worker was killed, and none has started since.
+            self._conflicts.unsettled.append(None)
+        return True
+
+
+class MonthsJob:
+    """Makes the recurring charges of the open months: of all things once, then of what changed."""
+
+    def __init__(
+        self, ledger: Ledger, book: Callable[[], Book], changes: Changes, topic_prefix: str
+    ) -> None:
+        self._ledger = ledger
+        self._book = book
+        self._changes = changes
+        self._topic_prefix = topic_prefix
+        self._made: set[date] = set()  # open months, of all things
+        self._unpriced: set[tuple[date, Thing]] = set()
+
+    def forget_made(self) -> None:
+        """Lets the next run make all things' charges: by a book with other prices."""
+        self._made.clear()
+
+    async def run(self) -> bool:
+        began = bool(self._made)
+        changed = self._changes.take_changed()
+        now = datetime.now(UTC)
+        months = open_months(now)
+        new = [month for month in months if month not in self._made]
+        old = [month for month in months if month in self._made]
+        try:
+            for some in [None, *changed.in_parts()]:
+                made = await asyncio.to_thread(
+                    make_months,
+                    self._ledger,
+                    self._book(),
+                    new if some is None else old,
+                    as_of=now,
+                    topic_prefix=self._topic_prefix,
+                    changed=some,
+                )
+                self._unpriced = made.unpriced | {
+                    (month, thing)
+                    for month, thing in self._unpriced
+                    if month in old and not (some and some.has(thing))
+                }
+        except StoreErrors:
+            self._changes.put_changed(changed)
+            raise
+        self._made = set(months)
+        metrics.UNPRICED_THINGS.set(len(self._unpriced))
+        return began
+
+
+class Maintenance:
+    """A worker's jobs and their schedule."""
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, book_file: BookFile, changes: Changes
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._book_file = book_file
+        self._changes = changes
+        self.conflicts = ConflictsJob(ledger, changes)
+        self.audit = AuditJob(settings, ledger, self.conflicts)
+        self.months = MonthsJob(ledger, lambda: book_file.book, changes, settings.topic_prefix)
+        self.store_answers = False
+        self.schedule = Schedule(self.jobs(), self._store_is_down)
+
+    def jobs(self) -> tuple[Job, ...]:
+        """The table: in a lane, those that are due run in this order."""
+        reload_s, monthly_s = self._settings.tariff_reload_s, self._settings.monthly_every_s
+        return (
+            # name        every (s)            what to do             rests so often as it took
+            Job("garbage", GARBAGE_EVERY_S, collect_garbage),
+            Job("old_garbage", OLD_GARBAGE_EVERY_S, collect_old_garbage),
+            Job("book", reload_s, self._reload_book),
+            Job("parked", PARKED_RETRY_S, self._retry_parked),
+            Job("months", monthly_s, self.months.run, MONTHLY_REST),
+            Job("probe", STORE_PROBE_S, self._probe_store),
+            Job("conflicts", CONFLICTS_EVERY_S, self.conflicts.run, LOOK_BACK_REST, Lane.LONG),
+            Job("audit", AUDIT_EVERY_S, self.audit.run, LOOK_BACK_REST, Lane.LONG),
+        )
+
+    async def _reload_book(self) -> bool:
+        if await asyncio.to_thread(self._book_file.reload):
+            self.schedule.make_due("parked")
+            self.months.forget_made()
+        return True
+
+    async def _retry_parked(self) -> bool:
+        retried, accounts = await asyncio.to_thread(
+            retry_parked, self._ledger, self._book_file.book
+        )
+        self._changes.put_changed(Changed(set(), accounts))
+        if retried:
+            log.info("parked_rated", events=retried)
+        return True
+
+    async def _probe_store(self) -> bool:
+        metrics.PARKED_NOW.set(await asyncio.to_thread(count_parked, self._ledger))
+        self.store_answers = True
+        return True
+
+    def _store_is_down(self) -> None:
+        self.store_answers = False
+
+
+async def collect_garbage() -> bool:
+    """Cycles among what was made lately."""
+    gc.collect(1)
+    return True
+
+
+async def collect_old_garbage() -> bool:
+    """All cycles."""
+    gc.collect()
+    return True
