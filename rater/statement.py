@@ -3,7 +3,7 @@
 Rounded once, to cents, at the total. Every line is always there, in the order of domain.md.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -78,6 +78,42 @@ class Statement(NamedTuple):
     currency: str
     lines: tuple[Line, ...]
     total_cents: int
+    tariffs: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()  # what a reader must know of sums of unlike charges
+
+
+class Basis(NamedTuple):
+    """By what a month's charges were made: of its rows, or of the book where it has none."""
+
+    zone: str
+    currency: str
+    tariffs: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+
+def basis_of(groups: Sequence[tuple[str, str, str]], book: Basis) -> Basis:
+    """By what a month's rows were charged: their (zone, currency, tariff), the latest rows last.
+
+    `book` says it for a month without rows, and the zone of rows that keep none. Where rows differ
+    the latest zone stands, all currencies and tariffs are named, and remarks say so.
+    """
+    if not groups:
+        return book
+    zones, currencies, tariffs = (
+        tuple(dict.fromkeys(filter(None, values))) for values in zip(*groups, strict=True)
+    )
+    remarks = []
+    if len(zones) > 1:
+        remarks.append(f"The time zone changed within the month: {', then '.join(zones)}.")
+    if len(currencies) > 1:
+        remarks.append(
+            f"Charges in {' and '.join(sorted(currencies))} are added up as they stand: the sums "
+            "are amounts of no currency."
+        )
+    if len(tariffs) > 1:
+        remarks.append(f"The plan changed within the month: {', then '.join(tariffs)}.")
+    zone = zones[-1] if zones else book.zone
+    return Basis(zone, " and ".join(sorted(currencies)), tariffs, tuple(remarks))
 
 
 def make_statement(
@@ -89,12 +125,16 @@ def make_statement(
     as_of: str,
     currency: str,
     status: str = "estimate",
+    tariffs: tuple[str, ...] = (),
+    remarks: tuple[str, ...] = (),
 ) -> Statement:
     """The statement of a month from its rows' sums. Source: domain.md, The monthly statement."""
     groups = list(sums)
     lines = tuple(_line(form, groups) for form in FORMS)
     total = sum(line.charge for line in lines)
-    return Statement(account_id, month, zone, as_of, status, currency, lines, to_cents(total))
+    return Statement(
+        account_id, month, zone, as_of, status, currency, lines, to_cents(total), tariffs, remarks
+    )
 
 
 def _line(form: LineForm, groups: list[Sums]) -> Line:
@@ -134,6 +174,8 @@ def statement_to_json(statement: Statement) -> dict[str, Any]:
         "as_of": statement.as_of,
         "status": statement.status,
         "currency": statement.currency,
+        "tariffs": list(statement.tariffs),
+        "remarks": list(statement.remarks),
         "lines": [_line_to_json(line) for line in statement.lines],
         "total": format_cents(statement.total_cents),
     }

@@ -454,7 +454,8 @@ def _month(text: str, book: Book, account: str) -> date:
     if not text:
         from rater.events import to_us
 
-        return month_of(to_us(datetime.now(UTC)), book.account(account).zone)
+        now_us = to_us(datetime.now(UTC))
+        return month_of(now_us, book.account(account, now_us).zone)
     return parse_month_option(text)
 
 
@@ -477,7 +478,8 @@ def _say_reject(path: Path, number: int, reject: Reject) -> None:
 def _print_statement(statement: Statement) -> None:
     table = Table(
         title=f"{statement.account_id}, {statement.month:%B %Y}",
-        caption=f"{statement.status} as of {statement.as_of}, months by {statement.zone}",
+        caption=f"{statement.status} as of {statement.as_of}, months by {statement.zone}"
+        + "".join(f"\n{remark}" for remark in statement.remarks),
     )
     table.add_column("Line")
     for name in ("Quantity", "Unit", "Average price", "Charge"):

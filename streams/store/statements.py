@@ -10,7 +10,7 @@ from typing import Any
 from rater.charge import format_us
 from rater.events import to_us
 from rater.money import format_nanos, parse_nanos
-from rater.statement import Statement, Sums, make_statement
+from rater.statement import Basis, Statement, Sums, basis_of, make_statement
 from rater.tariff import Book
 from streams.store.ledger import Ledger
 
@@ -18,7 +18,10 @@ THROUGHPUT_WINDOW_S = 10
 
 
 def read_statement(ledger: Ledger, book: Book, account_id: str, month: date) -> Statement:
-    """The statement of an account's month as of now. An unknown account has an empty one."""
+    """The statement of an account's month as of now. An unknown account has an empty one.
+
+    Its zone, currency and plan are those of its rows; the book says them where there are none.
+    """
     now = datetime.now(UTC)
     rows = ledger.query(
         "SELECT line, direction, media, registered, row_count, billed, billed_seconds, segments,"
@@ -27,14 +30,23 @@ def read_statement(ledger: Ledger, book: Book, account_id: str, month: date) -> 
         {"account": account_id, "month": month},
     )
     sums = [Sums._make((*row[:8], nanos(row[8]), nanos(row[9]), row[10])) for row in rows]
-    zone = book.account(account_id).zone
+    held = ledger.query(
+        "SELECT zone, currency, tariff FROM rated_rows"
+        " WHERE account_id = {account:String} AND month = {month:Date} AND status != 'voided'"
+        " GROUP BY zone, currency, tariff ORDER BY max(occurred_at)",
+        {"account": account_id, "month": month},
+    )
+    account = book.account(account_id, book.month_bounds_us(account_id, month)[0])
+    basis = basis_of(
+        [(zone, currency, tariff) for zone, currency, tariff in held],
+        Basis(account.zone.key, book.currency, (account.tariff,)),
+    )
     return make_statement(
         sums,
         account_id=account_id,
         month=month,
-        zone=str(zone),
         as_of=format_us(to_us(now) // 1000 * 1000),
-        currency=book.currency,
+        **basis._asdict(),
     )
 
 
@@ -81,7 +93,7 @@ def read_charge(ledger: Ledger, account_id: str, event_id: str) -> list[dict[str
         "line", "event_id", "month", "direction", "occurred_at", "answered_at", "ended_at",
         "event_status", "raw_seconds", "billed_seconds", "billed", "unit", "unit_price", "per",
         "charge", "tax_federal", "tax_state", "tax_local", "tax_rule", "tariff", "tariff_version",
-        "rule", "topic", "partition", "offset",
+        "zone", "rule", "topic", "partition", "offset",
     )  # fmt: skip
     rows = ledger.query(
         f"SELECT {', '.join(names)} FROM rated_rows WHERE account_id = {{account:String}}"

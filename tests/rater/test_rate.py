@@ -7,7 +7,7 @@ import pytest
 from rater.money import format_nanos
 from rater.price import Price
 from rater.rate import Parked, Wait, rate
-from rater.tariff import Account, Book, Tariff, Version
+from rater.tariff import Account, Book, History, Tariff, Version
 from rater.tax import Address
 from tests.rater.make import (
     ABSENT,
@@ -424,7 +424,7 @@ ENDED = make_book(
     versions='[[tariff]]\nname = "t"\nvalid_from = 2026-02-01T00:00:00Z\n'
     "valid_until = 2026-03-01T00:00:00Z\n" + price("calls", "0.02"),
 )
-GONE = Book("USD", {}, {"default": Account("gone", zone("UTC"), Address())}, None)
+GONE = Book("USD", {}, {"default": History((), (Account("gone", zone("UTC"), Address()),))}, None)
 
 WAITING = [
     # event                                    book         | reason              the message names
@@ -537,7 +537,8 @@ def test_a_tariff_of_another_shape_needs_no_other_code() -> None:
     event = decoded(call(61, answered_at="2026-02-10T12:00:05Z"))
     for shape, expected in shapes:
         tariff = Tariff("t", [Version("v", 0, us("2030-01-01T00:00:00Z"), [shape])])
-        book = Book("USD", {"t": tariff}, {"default": Account("t", zone("UTC"), Address())}, None)
+        always = History((), (Account("t", zone("UTC"), Address()),))
+        book = Book("USD", {"t": tariff}, {"default": always}, None)
         result = rate(event, book)
         assert isinstance(result, list)
         assert format_nanos(result[0].cost.charge) == expected

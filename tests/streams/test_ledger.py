@@ -43,7 +43,7 @@ def charge(**more: Any) -> Charge:
         month=AUGUST, line="calls", kind="call", direction="outbound", media="voice", device="web",
         sender="10dlc", carrier="att", registered="true", event_status="completed", unit="minute",
         unit_price=8_500_000, per=1, connection_fee=5_000, currency="USD", tariff="standard",
-        tariff_version="2025-01-01T00:00:00Z", status="rated",
+        tariff_version="2025-01-01T00:00:00Z", zone="America/New_York", status="rated",
     )  # fmt: skip
     cost = Cost(
         segments=3, raw_seconds=61, billed_seconds=120, billed=2, charge=17_000_001,

@@ -272,7 +272,7 @@ def test_a_charge_explains_itself(ledger: Ledger, book: Book) -> None:
         "billed_seconds": 120, "billed": 2, "unit": "minute", "unit_price": "0.013", "per": 1,
         "charge": "0.026", "tax_federal": "0.00607464", "tax_state": "0.00065",
         "tax_local": "0.000767", "tax_rule": row["tax_rule"], "tariff": "standard",
-        "tariff_version": "2012-01-01T00:00:00Z",
+        "tariff_version": "2012-01-01T00:00:00Z", "zone": "America/New_York",
         "rule": "calls outbound +1*: 0.013 per minute, 60/60 s from dial",
         "topic": "usage.call.v1", "partition": 0, "offset": 0,
     }  # fmt: skip

@@ -20,8 +20,17 @@ from streams.rows.batch import Batch, PartitionRecords, add_records, add_togethe
 from streams.rows.log_position import Place, Places, place_of_version
 from streams.store.ledger import _block_columns, _rated_columns
 from tests.conftest import LOGGED_MS, Logged, text
-from tests.rater.drawn import calls, detections, texts
-from tests.rater.make import EVENTS, RECEIVED, SAMPLE, a_price, decoded, modest, us
+from tests.rater.drawn import DrawnBook, books, calls, detections, texts
+from tests.rater.make import (
+    EVENTS,
+    RECEIVED,
+    SAMPLE,
+    a_price,
+    decoded,
+    modest,
+    read_drawn,
+    us,
+)  # fmt: skip
 
 DRAWN = {"call": calls(), "dial": calls(kind="dial"), "text": texts(), "amd": detections()}
 TOO_EARLY = "2009-03-01T00:00:00Z"  # before any tariff of the sample
@@ -92,6 +101,25 @@ def test_rated_together_as_each_alone(kind: str, data: st.DataObject) -> None:
         add_together(together, KINDS[kind], topic, made, SAMPLE)
         assert rows_of(together) == rows_of(alone)
         assert all_else(together) == all_else(alone)
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+@settings(modest, max_examples=12)
+@given(drawn=books(), data=st.data())
+def test_rated_together_as_each_alone_where_accounts_change(
+    kind: str, drawn: DrawnBook, data: st.DataObject
+) -> None:
+    book, _ = read_drawn(drawn)
+    events = data.draw(st.lists(DRAWN[kind], min_size=2, max_size=12))
+    records = [
+        Logged(n, LOGGED_MS + 10**11, None, json.dumps(e).encode()) for n, e in enumerate(events)
+    ]
+    topic, alone, together = KINDS[kind].topic, Batch(), Batch()
+    add_records(alone, KINDS[kind], topic, 0, records, book)
+    add_together(together, KINDS[kind], topic, [(0, records)], book)
+    assert rows_of(together) == rows_of(alone)
+    assert [len(block.facts.ids) for block in together.blocks] == [len(events)]
+    assert all_else(together) == all_else(alone)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

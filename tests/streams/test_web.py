@@ -206,7 +206,7 @@ def charge_of(statement: dict[str, Any], name: str, direction: str) -> str:
 
 
 def test_without_a_month_it_is_the_accounts_current_one(served: Served, filled: Filled) -> None:
-    zone = filled.book.account("acme").zone
+    zone = filled.book.account("acme", to_us(datetime.now(UTC))).zone
     before = month_of(to_us(datetime.now(UTC)), zone)
     month = served.get("/v1/accounts/acme/usage").json()["month"]
     after = month_of(to_us(datetime.now(UTC)), zone)
