@@ -55,8 +55,8 @@ class AccountsReader:
         self._line_of = line_of  # of a TOML header, and its how-manieth
         # A long file has its few words again and again: what was found good is found once.
         self._zones: dict[str, ZoneInfo | None] = {}
-        self._edges: dict[str, tuple[int, bool]] = {}
-        self._histories: dict[tuple[Step, ...], History] = {}
+        self._rows: dict[tuple[str, ...], tuple[int, bool, Said]] = {}
+        self._histories: dict[tuple[int, bool, int], History] = {}
 
     def read(
         self, tables: object, file: str, rows: Iterable[tuple[int, tuple[str, ...]]]
@@ -66,13 +66,14 @@ class AccountsReader:
         for account_id, entry in self._of_tables(tables):
             entries.setdefault(account_id, []).append(entry)
         named = set(entries)
-        for line, (account_id, *cells) in rows:
+        for line, row in rows:
+            account_id = row[0]
             if not account_id:
                 self._say(file, line, "account_id is empty")
             elif account_id in named:
                 self._say(file, line, f"account {account_id!r} stands in {self._file} too")
             else:
-                entry = self._of_row(account_id, file, line, cells)
+                entry = self._of_row(account_id, file, line, row[1:])
                 entries.setdefault(account_id, []).append(entry)
         if "default" not in entries:
             self._say(
@@ -89,7 +90,7 @@ class AccountsReader:
                 f"which is one of {sorted(self._tariffs)}",
             )  # fmt: skip
         return {
-            account_id: self._history(self._steps(account_id, own, default), default)
+            account_id: self._history(account_id, own, default)
             for account_id, own in entries.items()
         }
 
@@ -116,8 +117,11 @@ class AccountsReader:
         )
         return Entry(self._file, line, *self._edge(table, self._file, line, where), said)
 
-    def _of_row(self, account_id: str, file: str, line: int, cells: Sequence[str]) -> Entry:
-        where = f"account {account_id!r}"
+    def _of_row(self, account_id: str, file: str, line: int, cells: tuple[str, ...]) -> Entry:
+        found = self._rows.get(cells)
+        if found is not None:
+            return Entry(file, line, *found)
+        where, before = f"account {account_id!r}", len(self.mistakes)
         valid_from, tariff, zone, *address = cells
         said = Said(
             self._tariff(tariff or None, file, line, where),
@@ -125,7 +129,10 @@ class AccountsReader:
             Address(*address) if any(address) else None,
         )
         since = {"valid_from": valid_from} if valid_from else {}
-        return Entry(file, line, *self._edge(since, file, line, where), said)
+        found = (*self._edge(since, file, line, where), said)
+        if len(self.mistakes) == before:
+            self._rows[cells] = found
+        return Entry(file, line, *found)
 
     # What they say
 
@@ -168,13 +175,11 @@ class AccountsReader:
         value = table.get("valid_from")
         if value is None:
             return -FOREVER_US, False
-        if str(value) not in self._edges:
-            try:
-                self._edges[str(value)] = read_edge(value)
-            except ValueError as error:
-                self._say(file, line, f"{where}: valid_from {error}")
-                return -FOREVER_US, False
-        return self._edges[str(value)]
+        try:
+            return read_edge(value)
+        except ValueError as error:
+            self._say(file, line, f"{where}: valid_from {error}")
+            return -FOREVER_US, False
 
     # What follows from them
 
@@ -186,8 +191,6 @@ class AccountsReader:
         A day begins at midnight in the zone that its entry says, or else in the one that is in
         force at that day's midnight in UTC.
         """
-        if len(entries) == 1 and entries[0].at_us == -FOREVER_US:
-            return (Step(-FOREVER_US, entries[0].said),)
         steps: list[Step] = []
         for entry in sorted(entries, key=lambda entry: entry.at_us):
             zone = entry.said.zone or _account_at(entry.at_us, steps, default).zone
@@ -203,18 +206,23 @@ class AccountsReader:
                 steps.append(Step(from_us, entry.said))
         return tuple(steps)
 
-    def _history(self, steps: tuple[Step, ...], default: tuple[Step, ...]) -> History:
-        history = self._histories.get(steps)
-        if history is None:
-            edges = sorted({-FOREVER_US, *(step.from_us for step in (*steps, *default))})
-            accounts = [_account_at(at_us, steps, default) for at_us in edges]
-            changes = [
-                index for index in range(1, len(accounts)) if accounts[index] != accounts[index - 1]
-            ]
-            history = self._histories[steps] = History(
-                tuple(edges[index] for index in changes),
-                tuple(accounts[index] for index in (0, *changes)),
-            )
+    def _history(
+        self, account_id: str, entries: Sequence[Entry], default: tuple[Step, ...]
+    ) -> History:
+        """All that an account maps to; accounts of one entry each that say the same share it."""
+        first = entries[0]
+        key = (first.at_us, first.is_day, id(first.said))
+        if len(entries) == 1 and key in self._histories:
+            return self._histories[key]
+        steps = self._steps(account_id, entries, default)
+        edges = sorted({-FOREVER_US, *(step.from_us for step in (*steps, *default))})
+        accounts = [_account_at(at_us, steps, default) for at_us in edges]
+        changes = [at for at in range(1, len(accounts)) if accounts[at] != accounts[at - 1]]
+        history = History(
+            tuple(edges[at] for at in changes), tuple(accounts[at] for at in (0, *changes))
+        )
+        if len(entries) == 1:
+            self._histories[key] = history
         return history
 
     # Mistakes

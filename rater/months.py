@@ -50,7 +50,7 @@ def day_start_us(day: date, zone: ZoneInfo) -> int:
 def read_edge(value: object) -> tuple[int, bool]:
     """A `valid_from` or `valid_until` as a file has it, and whether it is a day.
 
-    A day is kept as its midnight in UTC. Raises ValueError for what is neither an instant nor a day.
+    A day is kept as its midnight in UTC. Raises ValueError for what is neither.
     """
     read = value
     try:
@@ -60,13 +60,13 @@ def read_edge(value: object) -> tuple[int, bool]:
             read = datetime.fromisoformat(value)
     except ValueError:
         pass
-    is_day = isinstance(read, date) and not isinstance(read, datetime)
-    if is_day:
-        read = datetime(read.year, read.month, read.day, tzinfo=UTC)
+    is_day = False
+    if isinstance(read, date) and not isinstance(read, datetime):
+        is_day, read = True, datetime(read.year, read.month, read.day, tzinfo=UTC)
     if not isinstance(read, datetime) or read.tzinfo is None:
         raise ValueError(
-            f"{value!r} is no instant and no day; write 2026-01-16T00:00:00Z, or 2026-01-16 for its "
-            "midnight in the account's zone"
+            f"{value!r} is no instant and no day; write 2026-01-16T00:00:00Z, or 2026-01-16 for "
+            "its midnight in the account's zone"
         )
     if not 1970 <= read.year < 9999:
         raise ValueError(f"{value} is not of our time")

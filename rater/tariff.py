@@ -199,9 +199,9 @@ class Book:
 def _share(histories: dict[str, History]) -> dict[str, History]:
     """The same, where accounts that are equal are one object: what is remembered goes by it."""
     accounts: dict[Account, Account] = {}
-    shared: dict[History, History] = {}
+    shared: dict[int, History] = {}
     for history in histories.values():
-        if history not in shared:
+        if id(history) not in shared:
             one = [accounts.setdefault(account, account) for account in history.accounts]
-            shared[history] = history._replace(accounts=tuple(one))
-    return {name: shared[history] for name, history in histories.items()}
+            shared[id(history)] = history._replace(accounts=tuple(one))
+    return {name: shared[id(history)] for name, history in histories.items()}

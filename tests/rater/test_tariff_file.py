@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from rater.mistake import Mistake
 from rater.money import format_nanos
 from rater.tariff import Book
-from rater.tariff_file import Mistake, TariffError, load_book, read_book
+from rater.tariff_file import TariffError, load_book, read_book
 from schemas import SAMPLE_TARIFF
 from tests.rater.make import TAX_HEAD, us
 

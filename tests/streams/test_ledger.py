@@ -129,6 +129,24 @@ def test_migrations_that_were_cut_off_are_run_again_and_lose_nothing(any_ledger:
     assert views(any_ledger) == shown
 
 
+def test_a_ledger_of_the_version_before_keeps_its_rows_and_learns_their_zones(
+    any_ledger: Ledger, book: Book
+) -> None:
+    any_ledger.write(Batch(rated=[rated()]))
+    before = everything(any_ledger)
+    run(any_ledger, "ALTER TABLE rated DROP COLUMN zone")
+    run(any_ledger, "DELETE FROM migrations WHERE name = '0011_accounts.sql'")
+    assert any_ledger.migrate() == ["0011_accounts.sql"]
+    before["rated"][0]["zone"] = ""
+    assert everything(any_ledger) == before
+    # What an old row does not say, the book says.
+    assert read_statement(any_ledger, book, "acme", AUGUST).zone == "America/New_York"
+    newer = {"identity": "id-2", "zone": "Asia/Tokyo"}
+    any_ledger.write(Batch(rated=[rated(8, **newer)]))
+    statement = read_statement(any_ledger, book, "acme", AUGUST)
+    assert (statement.zone, statement.remarks) == ("Asia/Tokyo", ())
+
+
 def run(ledger: Ledger, sql: str) -> None:
     ledger._writer.command(sql)
 
