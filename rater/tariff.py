@@ -4,9 +4,13 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from hashlib import blake2b
 from itertools import pairwise, repeat
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec.structs import replace
 
 from rater.months import FOREVER_US, day_start_us, edge_us, next_month
 from rater.price import Price, Prices
@@ -69,6 +73,12 @@ class Version(NamedTuple):
             or self.until_is_day
             or any(price.from_is_day or price.until_is_day for price in self.prices)
         )
+
+    def fingerprint(self) -> bytes:
+        """Of its prices, in their order, wherever they stand: another one where one was edited."""
+        prices = [replace(price, place="", rule="") for price in self.prices]
+        told = msgspec.msgpack.encode(prices, order="deterministic")
+        return blake2b(told, digest_size=16).digest()
 
 
 class Span(NamedTuple):
@@ -194,6 +204,14 @@ class Book:
         return ",".join(
             f"{tariff.name}@{tariff.versions[-1].label}" for tariff in self.tariffs.values()
         )
+
+    def fingerprints(self) -> dict[str, bytes]:
+        """Of each version's prices, by its tariff's name and its label as rows have them."""
+        return {
+            f"{tariff.name}@{version.label}": version.fingerprint()
+            for tariff in self.tariffs.values()
+            for version in tariff.versions
+        }
 
 
 def _share(histories: dict[str, History]) -> dict[str, History]:
