@@ -33,6 +33,7 @@ class Terms(NamedTuple):
     currency: str
     tariff: str
     tariff_version: str
+    zone: str  # by which the month was told: the account's when it happened
     status: str = "rated"
 
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from rater.charge import Charge
 from rater.money import divide_half_even
-from rater.months import month_bounds_us
 from rater.price import Bill
 from rater.rate import Parked, charge_of, find_price
 from rater.tariff import Book
@@ -68,7 +67,7 @@ def charge_month(
     """The month's charges of the things that stood in it, and those that have no price.
 
     Of an asset without a line, such as a campaign, nothing is charged.
-
+    The plan, zone and address are those of the first instant at which it stood in the month.
     Owned at any time in the month costs the whole month, unless the price says `prorate`. A number
     released and acquired again in one month is charged once. A month that has not begun by `as_of`
     in the account's zone has none. `charged` names (account, line,
@@ -103,7 +102,7 @@ def charge_month(
 
 
 def _bounds(telling: Telling, month: date, book: Book) -> tuple[int, int]:
-    return month_bounds_us(month, book.account(telling.account_id).zone)
+    return book.month_bounds_us(telling.account_id, month)
 
 
 def _within(state: State, bounds: tuple[int, int]) -> tuple[int, int]:
@@ -124,10 +123,10 @@ def _together_us(spans: Iterable[tuple[int, int]]) -> int:
 def _charge(same: list[Telling], month: date, book: Book, *, stood: bool = True) -> Charge | Parked:
     telling = same[0]
     state = telling.state
-    account = book.account(telling.account_id)
     bounds = _bounds(telling, month, book)
     start_us, end_us = bounds
     at_us = min(max(state.from_us, start_us), end_us - 1)
+    account = book.account(telling.account_id, at_us)
     found = find_price(book, account, state.line, state.dims, state.number, at_us)
     if isinstance(found, Parked):
         return found
@@ -143,7 +142,7 @@ def _charge(same: list[Telling], month: date, book: Book, *, stood: bool = True)
     usage = Usage((state.line,), state.dims, state.number, at_us, ended_us=state.until_us)
     facts = RowFacts(to=state.number, call_id=state.call_id)
     charge = charge_of(
-        telling.account_id, telling.event_id, state.billed_as, facts,
+        telling.account_id, telling.event_id, state.billed_as, facts, month,
         telling.kind, usage, book, version, price, bill,
     )  # fmt: skip
     return charge if stood else charge.changed(status="voided")

@@ -1,6 +1,6 @@
 """Months in an account's time zone: the same edges on every statement, page and export."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -8,6 +8,7 @@ from rater.instants import to_us
 
 FOREVER_US = 2**62
 _QUARTER_HOUR_US = 900_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_month(text: str) -> date:
@@ -41,9 +42,46 @@ def previous_month(month: date) -> date:
 
 
 @lru_cache(maxsize=4096)
+def day_start_us(day: date, zone: ZoneInfo) -> int:
+    """The first instant of a day in a zone, also where its clocks leave out midnight."""
+    return to_us(datetime(day.year, day.month, day.day, tzinfo=zone))
+
+
+def read_edge(value: object) -> tuple[int, bool]:
+    """A `valid_from` or `valid_until` as a file has it, and whether it is a day.
+
+    A day is kept as its midnight in UTC. Raises ValueError for what is neither.
+    """
+    read = value
+    try:
+        if isinstance(value, str) and len(value) <= len("2026-01-16"):
+            read = date.fromisoformat(value)
+        elif isinstance(value, str):
+            read = datetime.fromisoformat(value)
+    except ValueError:
+        pass
+    is_day = False
+    if isinstance(read, date) and not isinstance(read, datetime):
+        is_day, read = True, datetime(read.year, read.month, read.day, tzinfo=UTC)
+    if not isinstance(read, datetime) or read.tzinfo is None:
+        raise ValueError(
+            f"{value!r} is no instant and no day; write 2026-01-16T00:00:00Z, or 2026-01-16 for "
+            "its midnight in the account's zone"
+        )
+    if not 1970 <= read.year < 9999:
+        raise ValueError(f"{value} is not of our time")
+    return to_us(read), is_day
+
+
+@lru_cache(maxsize=4096)
+def edge_us(at_us: int, zone: ZoneInfo, *, is_day: bool) -> int:
+    """An edge in time as a zone has it; a day is kept as its midnight in UTC."""
+    if not is_day or abs(at_us) == FOREVER_US:
+        return at_us
+    return day_start_us((_EPOCH + timedelta(microseconds=at_us)).date(), zone)
+
+
+@lru_cache(maxsize=4096)
 def month_bounds_us(month: date, zone: ZoneInfo) -> tuple[int, int]:
     """The instants [from, until) of a month in a zone: 23, 24 or 25 hours a day as it comes."""
-    start, end = (
-        to_us(datetime(day.year, day.month, 1, tzinfo=zone)) for day in (month, next_month(month))
-    )
-    return start, end
+    return day_start_us(month.replace(day=1), zone), day_start_us(next_month(month), zone)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -11,6 +12,7 @@ from rater.billable import billed_seconds
 from rater.instants import NEVER, Instants
 from rater.lines import PRICED
 from rater.money import ROUNDINGS, format_nanos
+from rater.months import edge_us
 from rater.usage import DIMENSIONS, Dims, Usage
 
 SECOND_US = 1_000_000
@@ -72,6 +74,15 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     valid_from_us: int
     valid_until_us: int
     place: str  # file and line, for messages
+    from_is_day: bool = False  # then valid_from_us is that day's midnight in UTC: see `edges`
+    until_is_day: bool = False
+
+    def edges(self, zone: ZoneInfo) -> tuple[int, int]:
+        """The instants [from, until) for accounts of a zone: a day begins at its midnight there."""
+        return (
+            edge_us(self.valid_from_us, zone, is_day=self.from_is_day),
+            edge_us(self.valid_until_us, zone, is_day=self.until_is_day),
+        )
 
     def rank(self) -> tuple[int, int, int]:
         """Which price goes first where several match: forms of numbers, prefix, keys matched."""

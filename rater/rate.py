@@ -54,7 +54,7 @@ def rate(event: Event, book: Book, memo: Memo | None = None) -> list[Charge] | P
     usage = usage_of(event)
     if usage is None:
         return []
-    account = book.account(event.account_id)
+    account = book.account(event.account_id, usage.at_us)
     memo = memo or Memo()
     shape = find_shape(book, memo, account, event.kind, usage)
     if isinstance(shape, Parked):
@@ -218,7 +218,7 @@ def find_span(book: Book, account: Account, at_us: int) -> Span | Parked:
         return Parked(
             Wait.NO_TARIFF, f"tariff {account.tariff!r} is not in the book; add it and reload"
         )
-    return tariff.at(at_us) or Parked(
+    return tariff.at(at_us, account.zone) or Parked(
         Wait.NO_VERSION,
         f"tariff {tariff.name!r} has no version at the event's time; add one valid then",
     )
@@ -249,7 +249,7 @@ def _no_price(account: Account, line: str, dims: Dims, number: str) -> Parked:
 def _tax_rule(book: Book, account: Account, line: str, at_us: int, states: States) -> TaxRule:
     if book.taxes is None:
         return NO_TABLE
-    return book.taxes.rule(line, at_us, account.address, *states)
+    return book.taxes.in_zone(account.zone).rule(line, at_us, account.address, *states)
 
 
 # The parts of a charge
@@ -265,7 +265,7 @@ def terms_of(
         month, line, kind, direction, media, device, sender, carrier, registered, number_type,
         product, recorded, usage.dialed, usage.status,
         price.unit, price.rate, price.per, price.connection_fee,
-        book.currency, account.tariff, version,
+        book.currency, account.tariff, version, account.zone.key,
     )  # fmt: skip
 
 
@@ -278,13 +278,12 @@ def cost_of(segments: int, bill: Bill, tax_rule: TaxRule) -> Cost:
 
 
 def charge_of(
-    account_id: str, event_id: str, identity: str, facts: RowFacts,
+    account_id: str, event_id: str, identity: str, facts: RowFacts, month: date,
     kind: str, usage: Usage, book: Book, version: str, price: Price, bill: Bill,
 ) -> Charge:  # fmt: skip
     """The ledger row of one line's usage billed apart from any event: of what stood in a month."""
-    account = book.account(account_id)
+    account = book.account(account_id, usage.at_us)
     (line,) = usage.lines
-    month = month_of(usage.at_us, account.zone)
     return Charge(
         account_id, identity, 0, event_id, *facts,
         usage.at_us, usage.answered_us, usage.ended_us,

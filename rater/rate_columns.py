@@ -24,10 +24,11 @@ from rater.codes import (
     pick,
 )
 from rater.event_columns import UsageColumns, states_of
+from rater.instants import Instants
 from rater.months import FOREVER_US
 from rater.price import Price, find_by_prefix
 from rater.rate import NO_STATES, Parked, PricedLine, Pricing, Quantity, Shape, find_shape
-from rater.tariff import Account, Book, Memo
+from rater.tariff import Account, Book, History, Memo
 
 
 class RatedLine(NamedTuple):
@@ -78,6 +79,28 @@ def rate_columns(usage: UsageColumns, book: Book, memo: Memo) -> Rated:
     return Rated(lines, np.flatnonzero(is_by_row))
 
 
+def accounts_at(
+    histories: Sequence[History], codes: Codes, at_us: Instants
+) -> tuple[list[Account], Codes]:
+    """Accounts, and which of them each event has: the one of its history that holds at its instant.
+
+    `codes` say which history is an event's. Without dates there is one for each, and no instant is
+    looked at.
+    """
+    in_turn = [account for history in histories for account in history.accounts]
+    firsts = np.cumsum([0, *(len(history.accounts) for history in histories)])
+    turn_of = firsts[codes]
+    for turn in range(max(len(history.starts) for history in histories)):
+        starts = [
+            history.starts[turn] if turn < len(history.starts) else FOREVER_US
+            for history in histories
+        ]
+        turn_of += at_us >= pick(starts, codes)
+    accounts = list({id(account): account for account in in_turn}.values())
+    places = {id(account): place for place, account in enumerate(accounts)}
+    return accounts, pick([places[id(account)] for account in in_turn], turn_of)
+
+
 class _Work:
     """What is found of the events, step by step."""
 
@@ -85,10 +108,8 @@ class _Work:
         self._usage, self._book, self._memo = usage, book, memo
         self._kind = usage.events.kind
         codes, account_ids = codes_of(usage.account_ids)
-        accounts = book.accounts_of(account_ids.to_pylist())
-        self._accounts = list({id(account): account for account in accounts}.values())
-        places = {id(account): place for place, account in enumerate(self._accounts)}
-        self._account_of = pick([places[id(account)] for account in accounts], codes)
+        histories = book.histories_of(account_ids.to_pylist())
+        self._accounts, self._account_of = accounts_at(histories, codes, usage.at_us)
 
     def _account(self, index: int) -> Account:
         return self._accounts[int(self._account_of[index])]

@@ -5,7 +5,7 @@ What cost nothing counts in the amount and stands in no quantity and no average 
 domain.md, The monthly statement.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -120,12 +120,48 @@ class Statement(NamedTuple):
     usage_cents: int
     products_cents: int
     total_cents: int
+    tariffs: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()  # what a reader must know of sums of unlike charges
 
     def is_empty(self) -> bool:
         """Whether the month has no row at all, and nothing waits."""
         return not self.waiting and not any(
             line.whole.amount or line.whole.charge or line.unknown for line in self.lines
         )
+
+
+class Basis(NamedTuple):
+    """By what a month's charges were made: of its rows, or of the book where it has none."""
+
+    zone: str
+    currency: str
+    tariffs: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+
+def basis_of(groups: Sequence[tuple[str, str, str]], book: Basis) -> Basis:
+    """By what a month's rows were charged: their (zone, currency, tariff), the latest rows last.
+
+    `book` says it for a month without rows, and the zone of rows that keep none. Where rows differ
+    the latest zone stands, all currencies and tariffs are named, and remarks say so.
+    """
+    if not groups:
+        return book
+    zones, currencies, tariffs = (
+        tuple(dict.fromkeys(filter(None, values))) for values in zip(*groups, strict=True)
+    )
+    remarks = []
+    if len(zones) > 1:
+        remarks.append(f"The time zone changed within the month: {', then '.join(zones)}.")
+    if len(currencies) > 1:
+        remarks.append(
+            f"Charges in {' and '.join(sorted(currencies))} are added up as they stand: the sums "
+            "are amounts of no currency."
+        )
+    if len(tariffs) > 1:
+        remarks.append(f"The plan changed within the month: {', then '.join(tariffs)}.")
+    zone = zones[-1] if zones else book.zone
+    return Basis(zone, " and ".join(sorted(currencies)), tariffs, tuple(remarks))
 
 
 def make_statement(
@@ -138,6 +174,8 @@ def make_statement(
     currency: str,
     status: str = "estimate",
     waiting: Iterable[Waiting] = (),
+    tariffs: tuple[str, ...] = (),
+    remarks: tuple[str, ...] = (),
 ) -> Statement:
     """The statement of a month from its rows' sums. Source: domain.md, The monthly statement."""
     groups = list(sums)
@@ -148,7 +186,7 @@ def make_statement(
     )
     return Statement(
         account_id, month, zone, as_of, status, currency, lines, tuple(waiting),
-        total - products, products, total,
+        total - products, products, total, tariffs, remarks,
     )  # fmt: skip
 
 
@@ -218,6 +256,8 @@ def statement_to_json(statement: Statement) -> dict[str, Any]:
         "as_of": statement.as_of,
         "status": statement.status,
         "currency": statement.currency,
+        "tariffs": list(statement.tariffs),
+        "remarks": list(statement.remarks),
         "lines": [_line_to_json(line) for line in statement.lines],
         "waiting": {
             "count": sum(one.events for one in statement.waiting),

@@ -3,10 +3,16 @@
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
+from hashlib import blake2b
 from itertools import pairwise, repeat
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+import msgspec
+from msgspec.structs import replace
+
+from rater.months import FOREVER_US, day_start_us, edge_us, next_month
 from rater.price import Price, Prices
 from rater.tax import Address, TaxTable
 
@@ -20,13 +26,59 @@ class Account:
     address: Address
 
 
+class History(NamedTuple):
+    """What an account maps to, one thing after another; `starts` has all but the first's."""
+
+    starts: tuple[int, ...]
+    accounts: tuple[Account, ...]
+
+    def at(self, at_us: int) -> Account:
+        return self.accounts[bisect_right(self.starts, at_us) if self.starts else 0]
+
+    def month_start_us(self, month: date) -> int:
+        """The first instant at which the zone then in force has reached the month."""
+        starts = (-FOREVER_US, *self.starts)
+        ends = (*self.starts, FOREVER_US)
+        reached = (
+            max(start, day_start_us(month, account.zone))
+            for start, account in zip(starts, self.accounts, strict=True)
+        )
+        return next(at_us for at_us, end in zip(reached, ends, strict=True) if at_us < end)
+
+
 class Version(NamedTuple):
-    """A tariff's version, valid [from, until). The label is its valid_from."""
+    """A tariff's version, valid [from, until). The label is its valid_from.
+
+    Where `valid_from` or `valid_until` is a day, the instant here is its midnight in UTC.
+    """
 
     label: str
     from_us: int
     until_us: int
     prices: list[Price]
+    from_is_day: bool = False
+    until_is_day: bool = False
+
+    def edges(self, zone: ZoneInfo) -> tuple[int, int]:
+        """The instants [from, until) for accounts of a zone."""
+        return (
+            edge_us(self.from_us, zone, is_day=self.from_is_day),
+            edge_us(self.until_us, zone, is_day=self.until_is_day),
+        )
+
+    def has_days(self) -> bool:
+        """Whether its own edges, or those of its prices, are other instants in another zone."""
+        return (
+            self.from_is_day
+            or self.until_is_day
+            or any(price.from_is_day or price.until_is_day for price in self.prices)
+        )
+
+    def fingerprint(self) -> bytes:
+        """Of its prices, in their order, wherever they stand: another one where one was edited."""
+        prices = [replace(price, place="") for price in self.prices]
+        told = msgspec.msgpack.encode(prices, order="deterministic")
+        return blake2b(told, digest_size=16).digest()
 
 
 class Span(NamedTuple):
@@ -38,34 +90,60 @@ class Span(NamedTuple):
     prices: Prices
 
 
+_UTC = ZoneInfo("UTC")
+
+
 class Tariff:
     """The versions of one tariff. The event's own time picks, never the clock."""
 
     def __init__(self, name: str, versions: list[Version]) -> None:
         self.name = name
         self.versions = versions
-        self._spans: list[Span] = []
-        for version in sorted(versions, key=lambda version: version.from_us):
-            edges = {version.from_us, version.until_us}
-            edges.update(price.valid_from_us for price in version.prices)
-            edges.update(price.valid_until_us for price in version.prices)
-            starts = sorted(us for us in edges if version.from_us <= us <= version.until_us)
-            for from_us, until_us in pairwise(starts):
-                prices = [
-                    price
-                    for price in version.prices
-                    if price.valid_from_us <= from_us < price.valid_until_us
-                ]
-                self._spans.append(Span(version.label, from_us, until_us, Prices(prices)))
-        self._starts = [span.from_us for span in self._spans]
+        # Prices found by prefix, by the dated ones among them: zones of one deck share them.
+        self._prices: dict[tuple[str, tuple[int, ...]], Prices] = {}
+        self._in_utc = self._spans(_UTC)
+        self._has_days = any(version.has_days() for version in versions)
+        self._by_zone = {_UTC: self._in_utc}
 
-    def at(self, at_us: int) -> Span | None:
-        """The version and prices that hold at an instant, or None outside all versions."""
-        index = bisect_right(self._starts, at_us) - 1
+    def at(self, at_us: int, zone: ZoneInfo = _UTC) -> Span | None:
+        """The version and prices that hold at an instant, or None outside all versions.
+
+        `zone` is the account's: in which days begin.
+        """
+        spans = self._in_utc
+        if self._has_days:
+            found = self._by_zone.get(zone)
+            spans = self._by_zone[zone] = self._spans(zone) if found is None else found
+        index = bisect_right(spans, at_us, key=lambda span: span.from_us) - 1
         if index < 0:
             return None
-        span = self._spans[index]
+        span = spans[index]
         return span if at_us < span.until_us else None
+
+    def _spans(self, zone: ZoneInfo) -> list[Span]:
+        spans = []
+        for version in sorted(self.versions, key=lambda version: version.edges(zone)):
+            first_us, last_us = version.edges(zone)
+            dated = [
+                (price, *price.edges(zone))
+                for price in version.prices
+                if price.valid_from_us > -FOREVER_US or price.valid_until_us < FOREVER_US
+            ]
+            edges = {first_us, last_us}.union(*(edges for _, *edges in dated))
+            starts = sorted(us for us in edges if first_us <= us <= last_us)
+            for from_us, until_us in pairwise(starts):
+                absent = {id(price) for price, of, to in dated if not of <= from_us < to}
+                prices = self._prices_without(version, absent)
+                spans.append(Span(version.label, from_us, until_us, prices))
+        return spans
+
+    def _prices_without(self, version: Version, absent: set[int]) -> Prices:
+        key = (version.label, tuple(sorted(absent)))
+        if key not in self._prices:
+            self._prices[key] = Prices(
+                [price for price in version.prices if id(price) not in absent]
+            )
+        return self._prices[key]
 
 
 class Memo:
@@ -98,25 +176,52 @@ class Book:
         self,
         currency: str,
         tariffs: dict[str, Tariff],
-        accounts: dict[str, Account],
+        accounts: dict[str, History],
         taxes: TaxTable | None,
     ) -> None:
         self.currency = currency
         self.tariffs = tariffs
-        alike = {account: account for account in accounts.values()}
-        self.accounts = {name: alike[account] for name, account in accounts.items()}
+        self.accounts = _share(accounts)
         self.taxes = taxes
         self._default = self.accounts["default"]
 
-    def account(self, account_id: str) -> Account:
-        return self.accounts.get(account_id, self._default)
+    def account(self, account_id: str, at_us: int) -> Account:
+        """What an account maps to at an instant: its plan, zone and service address then."""
+        return self.accounts.get(account_id, self._default).at(at_us)
 
-    def accounts_of(self, account_ids: Iterable[str]) -> list[Account]:
-        """`account` of each."""
+    def histories_of(self, account_ids: Iterable[str]) -> list[History]:
+        """All that each account maps to, in order of time."""
         return list(map(self.accounts.get, account_ids, repeat(self._default)))
+
+    def month_bounds_us(self, account_id: str, month: date) -> tuple[int, int]:
+        """The instants [from, until) of an account's month: one ends where the next begins.
+
+        Where its zone stays the same, these are the month's midnights in it.
+        """
+        history = self.accounts.get(account_id, self._default)
+        return history.month_start_us(month), history.month_start_us(next_month(month))
 
     def label(self) -> str:
         """The newest version of each tariff, for the metric rater_tariff_info."""
         return ",".join(
             f"{tariff.name}@{tariff.versions[-1].label}" for tariff in self.tariffs.values()
         )
+
+    def fingerprints(self) -> dict[str, bytes]:
+        """Of each version's prices, by its tariff's name and its label as rows have them."""
+        return {
+            f"{tariff.name}@{version.label}": version.fingerprint()
+            for tariff in self.tariffs.values()
+            for version in tariff.versions
+        }
+
+
+def _share(histories: dict[str, History]) -> dict[str, History]:
+    """The same, where accounts that are equal are one object: what is remembered goes by it."""
+    accounts: dict[Account, Account] = {}
+    shared: dict[int, History] = {}
+    for history in histories.values():
+        if id(history) not in shared:
+            one = [accounts.setdefault(account, account) for account in history.accounts]
+            shared[id(history)] = history._replace(accounts=tuple(one))
+    return {name: shared[id(history)] for name, history in histories.items()}

@@ -8,37 +8,27 @@ import csv
 import io
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from itertools import combinations, product
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
+from rater.accounts_file import COLUMNS, OPTIONAL_COLUMNS, AccountsReader
 from rater.charge import format_us
 from rater.instants import to_us
 from rater.kinds.text import normal_carrier
+from rater.mistake import Mistake
 from rater.money import NANOS, ROUNDINGS, MoneyError, format_nanos, parse_nanos
-from rater.months import FOREVER_US
+from rater.months import FOREVER_US, read_edge
 from rater.price import LINES, STATUSES, WORDS, Match, Price
-from rater.tariff import Account, Book, Tariff, Version
-from rater.tax import LEVELS, Address, TaxRow, TaxTable
-
-
-class Mistake(NamedTuple):
-    """What is wrong in a tariff file. A book with a fatal mistake does not load."""
-
-    file: str
-    line: int
-    message: str
-    fatal: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message}"
+from rater.tariff import Book, History, Tariff, Version
+from rater.tax import LEVELS, TaxRow, TaxTable
 
 
 class TariffError(ValueError):
@@ -57,6 +47,7 @@ _PRICE_KEYS = {
 # A day's call at this rate still fits the ledger's Decimal(18, 9).
 RATE_MAX = 100_000 * NANOS
 
+_UTC = ZoneInfo("UTC")
 # Of E.164 numbers; or, without the plus, of short numbers such as 911, which begin so.
 _PREFIX = re.compile(r"^(?:\+[0-9]{1,15}|[0-9]{3,8})\Z")
 _NO_PREFIX = "is neither + and digits nor the 3 to 8 digits of a short number"
@@ -86,6 +77,7 @@ class _Reader:
         self.path = path
         self.mistakes: list[Mistake] = []
         self.headers: dict[str, list[int]] = {}
+        self.zones: list[ZoneInfo] = []  # of all accounts: what is a day has an edge in each
         # A deck has its few rates again and again: what was found good is not looked at twice.
         self.amounts: dict[str, int] = {}
 
@@ -103,13 +95,20 @@ class _Reader:
         for number, line in enumerate(text.splitlines(), 1):
             if header := _HEADER.match(line):
                 self.headers.setdefault(header[1], []).append(number)
-        self._unknown_keys(data, {"currency", "tax_table", "accounts", "tariff"}, 1, "the file")
+        known = {"currency", "tax_table", "accounts", "accounts_table", "tariff"}
+        self._unknown_keys(data, known, 1, "the file")
         currency = data.get("currency")
         if not isinstance(currency, str) or not re.fullmatch("[A-Z]{3}", currency):
             self._say(1, f"currency is {currency!r}; say a code of three letters, such as USD")
             currency = "USD"
-        tariffs = self._tariffs(data.get("tariff", []))
-        accounts = self._accounts(data.get("accounts", {}), set(tariffs))
+        tables = self._tables(data.get("tariff", []), self._line_of("tariff"), "tariff")
+        names = {str(table.get("name")) for table in tables}
+        accounts = self._accounts(data.get("accounts", {}), data.get("accounts_table"), names)
+        self.zones = sorted(
+            {account.zone for history in set(accounts.values()) for account in history.accounts},
+            key=str,
+        )
+        tariffs = self._tariffs(tables)
         taxes = self._taxes(data.get("tax_table"))
         if any(mistake.fatal for mistake in self.mistakes):
             return None
@@ -117,43 +116,15 @@ class _Reader:
 
     # Accounts
 
-    def _accounts(self, tables: Any, tariffs: set[str]) -> dict[str, Account]:
-        if not isinstance(tables, dict) or "default" not in tables:
-            self._say(1, "accounts.default is missing; say its tariff, zone and service_address")
-            return {}
-        accounts = {}
-        for account_id, table in tables.items():
-            if isinstance(table, dict) and isinstance(tables["default"], dict):
-                merged = tables["default"] | table
-                accounts[account_id] = self._account(account_id, merged, tariffs)
-            else:
-                line = self._line_of("accounts")
-                self._say(line, f"account {account_id!r} is {table!r}; say a table")
+    def _accounts(self, tables: Any, file: object, tariffs: set[str]) -> dict[str, History]:
+        reader = AccountsReader(self.path.name, tariffs, self._line_of)
+        path = self.path.parent / str(file)
+        rows = (
+            self._csv(path, COLUMNS, 1, OPTIONAL_COLUMNS, closed=True) if file is not None else ()
+        )
+        accounts = reader.read(tables, path.name, rows)
+        self.mistakes += reader.mistakes
         return accounts
-
-    def _account(self, account_id: str, table: dict[str, Any], tariffs: set[str]) -> Account:
-        line = self._line_of(f"accounts.{account_id}")
-        where = f"account {account_id!r}"
-        self._unknown_keys(table, {"tariff", "zone", "service_address"}, line, where)
-        tariff = table.get("tariff")
-        if not isinstance(tariff, str) or tariff not in tariffs:
-            self._say(line, f"{where}: tariff {tariff!r} is none of {sorted(tariffs)}")
-        try:
-            zone = ZoneInfo(table.get("zone", "UTC"))
-        except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-            self._say(line, f"{where}: zone {table.get('zone')!r} is no IANA time zone")
-            zone = ZoneInfo("UTC")
-        address = table.get("service_address", {})
-        if not isinstance(address, dict):
-            self._say(line, f"{where}: service_address is {address!r}; say a table")
-            address = {}
-        self._unknown_keys(address, set(Address._fields), line, f"{where}: service_address")
-        known = {}
-        for key in Address._fields:
-            known[key] = address.get(key, "")
-            if not isinstance(known[key], str):
-                self._say(line, f"{where}: service_address {key} {known[key]!r} is no text")
-        return Account(str(tariff), zone, Address(**known))
 
     # Tariffs, versions and prices
 
@@ -165,8 +136,7 @@ class _Reader:
                 self._say(line, f"{where} is {entry!r}; write it as [[tables]]")
         return [entry for entry in entries if isinstance(entry, dict)]
 
-    def _tariffs(self, value: Any) -> dict[str, Tariff]:
-        tables = self._tables(value, self._line_of("tariff"), "tariff")
+    def _tariffs(self, tables: list[dict[str, Any]]) -> dict[str, Tariff]:
         if not tables:
             self._say(1, "there is no [[tariff]]; add one with a name, valid_from and prices")
         versions: dict[str, list[tuple[int, Version]]] = {}
@@ -179,21 +149,23 @@ class _Reader:
                 name = f"#{index}"
             where = f"tariff {name!r}"
             self._unknown_keys(table, {"name", "valid_from", "valid_until", "price"}, line, where)
-            from_us = self._instant(table, "valid_from", line, where)
-            if from_us is None:
-                self._say(line, f"{where}: valid_from is missing; say the instant it starts")
+            from_us, from_is_day = self._edge(table, "valid_from", line, where, -FOREVER_US)
+            if from_us == -FOREVER_US:
+                self._say(line, f"{where}: valid_from is missing; say the instant or day it starts")
                 from_us = 0
-            until_us = self._instant(table, "valid_until", line, where)
+            until_us, until_is_day = self._edge(table, "valid_until", line, where, FOREVER_US)
             prices: list[Price] = []
             for price in self._tables(table.get("price", []), line, f"{where}: price"):
                 prices += self._price(price, next(lines, line), where)
             version = Version(
-                format_us(from_us),
+                format_us(from_us).removesuffix("T00:00:00Z" if from_is_day else ""),
                 from_us,
-                FOREVER_US if until_us is None else until_us,
+                until_us,
                 prices,
+                from_is_day,
+                until_is_day,
             )
-            if version.until_us <= from_us:
+            if any(until <= since for since, until in self._edges(version)):
                 self._say(line, f"{where}: valid_until is not after valid_from")
             self._check_prices(version, line, where)
             versions.setdefault(name, []).append((line, version))
@@ -208,10 +180,13 @@ class _Reader:
                 line, following = versions[index + 1]
                 where = f"tariff {name!r} from {following.label}"
                 if version.until_us == FOREVER_US:
-                    version = version._replace(until_us=following.from_us)
-                if following.from_us == version.from_us or following.from_us < version.until_us:
+                    version = version._replace(
+                        until_us=following.from_us, until_is_day=following.from_is_day
+                    )
+                edges = list(zip(self._edges(version), self._edges(following), strict=True))
+                if any(since == begun or since < until for (begun, until), (since, _) in edges):
                     self._say(line, f"{where} overlaps the version from {version.label}")
-                elif following.from_us > version.until_us:
+                elif any(since > until for (_, until), (since, _) in edges):
                     self._say(
                         line,
                         f"{where} leaves a gap after the version from {version.label}: what "
@@ -261,10 +236,8 @@ class _Reader:
             if status not in STATUSES:
                 self._say(line, f"{where}: status {status!r} is none of {', '.join(STATUSES)}")
         match = self._match(table.get("match", {}), rule.dims, line, where)
-        from_us = self._instant(table, "valid_from", line, where)
-        until_us = self._instant(table, "valid_until", line, where)
-        if from_us is not None and until_us is not None and until_us <= from_us:
-            self._say(line, f"{where}: valid_until is not after valid_from")
+        from_us, from_is_day = self._edge(table, "valid_from", line, where, -FOREVER_US)
+        until_us, until_is_day = self._edge(table, "valid_until", line, where, FOREVER_US)
         rates = self._rates(table, line, where)
         if len(self.mistakes) > before:
             for _ in rates:  # for the mistakes among them
@@ -275,11 +248,13 @@ class _Reader:
             start=table.get("start", "dial"), fraction=table.get("fraction", "drop"),
             free=frozenset(free), rounding=table.get("rounding", "half-even"),
             prorate=table.get("prorate", False),
-            valid_from_us=-FOREVER_US if from_us is None else from_us,
-            valid_until_us=FOREVER_US if until_us is None else until_us,
+            valid_from_us=from_us, valid_until_us=until_us,
+            from_is_day=from_is_day, until_is_day=until_is_day,
             place="", per=number["per"], first=number["first"],
             following=number["following"], minimum=number["minimum"],
         )  # fmt: skip
+        if any(until <= since for since, until in self._edges(same)):
+            self._say(line, f"{where}: valid_until is not after valid_from")
         of_short = _match_of_short_numbers(match, rule.dims)
         prices = [
             replace(
@@ -385,7 +360,8 @@ class _Reader:
                     self._overlap(one, other, where)
 
     def _overlap(self, one: Price, other: Price, where: str) -> None:
-        if one.valid_from_us < other.valid_until_us and other.valid_from_us < one.valid_until_us:
+        both = zip(self._edges(one), self._edges(other), strict=True)
+        if any(since < ended and began < until for (since, until), (began, ended) in both):
             file, _, number = other.place.rpartition(":")
             self._say(
                 int(number),
@@ -409,15 +385,17 @@ class _Reader:
         for key in keys:
             wanted = [one | {key: value} for one in wanted for value in values[key]]
         bare = [price for price in prices if not price.prefix]
-        bare.sort(key=lambda price: price.valid_from_us)
         for facts in wanted:
-            reached_us = version.from_us
-            for price in bare:
-                if price.valid_from_us <= reached_us and all(
-                    key in facts and facts[key] == value for key, value in price.match
-                ):
-                    reached_us = max(reached_us, price.valid_until_us)
-            if reached_us < version.until_us:
+            falling = [
+                price
+                for price in bare
+                if all(key in facts and facts[key] == value for key, value in price.match)
+            ]
+            if any(
+                _reach(start_us, sorted(price.edges(zone) for price in falling)) < end_us
+                for zone in (self.zones if version.has_days() else [_UTC])
+                for start_us, end_us in [version.edges(zone)]
+            ):
                 named = " ".join(str(value) for value in facts.values())
                 self._say(
                     line,
@@ -487,10 +465,17 @@ class _Reader:
     # Values
 
     def _csv(
-        self, path: Path, columns: tuple[str, ...], line: int, optional: tuple[str, ...] = ()
+        self,
+        path: Path,
+        columns: tuple[str, ...],
+        line: int,
+        optional: tuple[str, ...] = (),
+        *,
+        closed: bool = False,
     ) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Each row's line and its cells of the columns, "" for an optional one that is not there.
 
+        Where the file is `closed` a column that is neither is a mistake.
         By place, not by name: a deck has 200,000 rows, and a dictionary for each takes longest. The
         file is read at once: a thread that lets go of the interpreter at each small read takes it
         again before another one is awake (measured: the worker's loop stood still for 0.5 s).
@@ -502,6 +487,10 @@ class _Reader:
             if missing:
                 self._say(1, f"columns {', '.join(sorted(missing))} are missing", path.name)
                 return
+            if closed:
+                self._unknown_keys(
+                    dict.fromkeys(names), {*columns, *optional}, 1, "column", path.name
+                )
             places = {name: place for place, name in enumerate(names)}
             pick = itemgetter(*(places.get(name, len(names)) for name in columns + optional))
             for cells in rows:
@@ -542,17 +531,20 @@ class _Reader:
             return default
         return value
 
-    def _instant(self, table: dict[str, Any], key: str, line: int, where: str) -> int | None:
-        value = table.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, datetime) or value.tzinfo is None:
-            self._say(line, f"{where}: {key} {value!r} is no instant; write 2026-01-16T00:00:00Z")
-            return None
-        if not 1970 <= value.year < 9999:
-            self._say(line, f"{where}: {key} {value} is not of our time")
-            return None
-        return to_us(value)
+    def _edge(
+        self, table: dict[str, Any], key: str, line: int, where: str, absent: int
+    ) -> tuple[int, bool]:
+        """An instant, and whether it is a day, kept as its midnight in UTC."""
+        if key in table:
+            try:
+                return read_edge(table[key])
+            except ValueError as error:
+                self._say(line, f"{where}: {key} {error}")
+        return absent, False
+
+    def _edges(self, dated: Price | Version) -> list[tuple[int, int]]:
+        """The instants [from, until) in each zone that an account has."""
+        return [dated.edges(zone) for zone in self.zones or [_UTC]]
 
     def _day(self, text: str, file: str, line: int) -> int | None:
         """A day of a CSV file as its first instant in UTC; empty is open."""
@@ -564,9 +556,11 @@ class _Reader:
             self._say(line, f"{text!r} is no day; write 2026-01-16", file)
             return None
 
-    def _unknown_keys(self, table: Any, known: set[str], line: int, where: str) -> None:
+    def _unknown_keys(
+        self, table: Any, known: set[str], line: int, where: str, file: str | None = None
+    ) -> None:
         for key in sorted(set(table) - known) if isinstance(table, dict) else []:
-            self._say(line, f"{where}: {key!r} is none of {', '.join(sorted(known))}")
+            self._say(line, f"{where}: {key!r} is none of {', '.join(sorted(known))}", file)
 
     def _line_of(self, header: str, index: int = 0) -> int:
         lines = self.headers.get(header, [])
@@ -574,6 +568,14 @@ class _Reader:
 
     def _say(self, line: int, message: str, file: str | None = None, *, fatal: bool = True) -> None:
         self.mistakes.append(Mistake(file or self.path.name, line, message, fatal))
+
+
+def _reach(from_us: int, spans: Iterable[tuple[int, int]]) -> int:
+    """How far spans, ordered by their start, reach from an instant on without a gap."""
+    for since_us, until_us in spans:
+        if since_us <= from_us:
+            from_us = max(from_us, until_us)
+    return from_us
 
 
 def _match_of_short_numbers(match: Match, dims: tuple[str, ...]) -> Match:

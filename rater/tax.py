@@ -9,10 +9,11 @@ import re
 from bisect import bisect_right
 from functools import cache
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from rater.lines import CALL_LINES
 from rater.money import NANOS, divide_half_even, format_nanos
-from rater.months import FOREVER_US
+from rater.months import FOREVER_US, edge_us
 
 LEVELS = ("federal", "state", "local")
 
@@ -26,7 +27,10 @@ class Address(NamedTuple):
 
 
 class TaxRow(NamedTuple):
-    """One authority's tax on some lines, for [valid_from, valid_until). Rates are nanos of 1."""
+    """One authority's tax on some lines, for [valid_from, valid_until). Rates are nanos of 1.
+
+    Its dates are days, kept as their midnights in UTC: `TaxTable.in_zone` has them in another.
+    """
 
     level: str
     country: str
@@ -85,13 +89,24 @@ NO_TABLE = TaxRule(None, "", -FOREVER_US, FOREVER_US)
 
 
 class TaxTable:
-    """Rows by date and place. `rule` is a pure function of its arguments."""
+    """Rows by date and place, as of one zone. `rule` is a pure function of its arguments."""
 
     def __init__(self, rows: list[TaxRow]) -> None:
         self._rows = rows
+        self._by_zone: dict[ZoneInfo, TaxTable] = {}
         edges = {row.valid_from_us for row in rows} | {row.valid_until_us for row in rows}
         self._edges = sorted(edges)
         self._applicable = cache(self._find)
+
+    def in_zone(self, zone: ZoneInfo) -> "TaxTable":
+        """The table for accounts of a zone, where its days begin at midnight."""
+        table = self._by_zone.get(zone)
+        if table is None:
+            # What another thread found meanwhile stands: what is remembered goes by its rules.
+            table = self._by_zone.setdefault(
+                zone, TaxTable([_dated(row, zone) for row in self._rows])
+            )
+        return table
 
     def rule(
         self, line: str, at_us: int, address: Address, origin: str, termination: str
@@ -129,6 +144,13 @@ class TaxTable:
         return TaxRule(
             rows, f"{address.country}, {place}: {rule or 'not taxed'}", from_us, until_us
         )
+
+
+def _dated(row: TaxRow, zone: ZoneInfo) -> TaxRow:
+    return row._replace(
+        valid_from_us=edge_us(row.valid_from_us, zone, is_day=True),
+        valid_until_us=edge_us(row.valid_until_us, zone, is_day=True),
+    )
 
 
 def two_of_three(origin: str, termination: str, service: str) -> str:

@@ -24,6 +24,7 @@ from phonenumbers import geocoder
 Event = Mapping[str, Any]
 
 ZERO = Decimal(0)
+LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 TIME_UNITS = ("minute", "second")
 
 # ------------------------------------------------------------------ exact arithmetic and time
@@ -55,9 +56,28 @@ def instant_or_none(value: Any) -> datetime | None:
     return None if value is None or value == "" else instant(value)
 
 
-def holds(start: datetime | None, end: datetime | None, at: datetime) -> bool:
+Edge = date | None  # an instant is a datetime, which is a date too; a bare date is a day
+
+
+def edge(value: Any) -> Edge:
+    """Where something starts or ends: an instant, or a day that stays one."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and len(value) == 10:
+        return date.fromisoformat(value)
+    return value if type(value) is date else instant(value)
+
+
+def begins(day: date, zone: str) -> datetime:
+    """ "a day without an hour is a day in the account's zone": it begins at its midnight there."""
+    if isinstance(day, datetime):
+        return day
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+
+
+def holds(start: Edge, end: Edge, at: datetime, zone: str) -> bool:
     """ "each valid `[from, until)` to the instant" """
-    return (start is None or start <= at) and (end is None or at < end)
+    return (start is None or begins(start, zone) <= at) and (end is None or at < begins(end, zone))
 
 
 def seconds_between(start: datetime, end: datetime) -> Fraction:
@@ -226,14 +246,14 @@ class Price:
     fraction: str = "drop"
     free: tuple[str, ...] = ()
     prorate: bool = False
-    valid_from: datetime | None = None
-    valid_until: datetime | None = None
+    valid_from: Edge = None
+    valid_until: Edge = None
 
 
 @dataclass(frozen=True)
 class Version:
-    valid_from: datetime | None
-    valid_until: datetime | None
+    valid_from: Edge
+    valid_until: Edge
     prices: list[Price]
 
 
@@ -247,8 +267,8 @@ class TaxRow:
     lines: tuple[str, ...]
     rate: Decimal
     taxed_share: Decimal
-    valid_from: datetime | None
-    valid_until: datetime | None
+    valid_from: Edge
+    valid_until: Edge
 
 
 @dataclass(frozen=True)
@@ -262,15 +282,55 @@ class Account:
 class Book:
     currency: str
     versions: Mapping[str, list[Version]]  # by the tariff's name, oldest first
-    accounts: Mapping[str, Mapping[str, Any]]
+    accounts: Mapping[str, list[Mapping[str, Any]]]  # entries of each, in any order
     taxes: list[TaxRow]
 
-    def account(self, account_id: str) -> Account:
-        """The defaults, overridden key by key by the account's own entry."""
-        entry = {**self.accounts.get("default", {}), **self.accounts.get(account_id, {})}
-        return Account(
-            entry.get("tariff"), entry.get("zone", "UTC"), entry.get("service_address", {})
-        )
+    def account(self, account_id: str, at: datetime) -> Account:
+        """The defaults, overridden key by key by the account's own entries, the latest last."""
+        said: dict[str, Any] = {}
+        for name in ("default", account_id):
+            for since, entry in self._begun(name):
+                if since is None or since <= at:
+                    said |= entry
+        return Account(said.get("tariff"), said.get("zone", "UTC"), said.get("service_address", {}))
+
+    def _begun(self, name: str) -> list[tuple[datetime | None, Mapping[str, Any]]]:
+        """An account's entries and when each begins: a day in the zone that the entry says, or
+        else in the one in force when the day begins in UTC."""
+        begun: list[tuple[datetime | None, Mapping[str, Any]]] = []
+        entries = [(edge(entry.get("valid_from")), entry) for entry in self.accounts.get(name, [])]
+        for since, entry in sorted(
+            entries, key=lambda one: (one[0] and begins(one[0], "UTC")) or LONG_AGO
+        ):
+            if since is None or isinstance(since, datetime):
+                begun.append((since, entry))
+                continue
+            midnight = begins(since, "UTC")
+            before = [one for then, one in begun if then is None or then <= midnight]
+            zones = [one["zone"] for one in before if "zone" in one]
+            if "zone" in entry:
+                zone = entry["zone"]
+            elif zones:
+                zone = zones[-1]
+            else:
+                zone = "UTC" if name == "default" else self.account("default", midnight).zone
+            begun.append((begins(since, zone), entry))
+        return begun
+
+    def month_window(self, account_id: str, month: str) -> tuple[datetime, datetime]:
+        """The first instant at which the account's calendar, in the zone then in force, shows the
+        month or a later one; and the same of the month after it."""
+        year, number = int(month[:4]), int(month[5:])
+        after = f"{year + number // 12}-{number % 12 + 1:02d}"
+        return self._first_instant(account_id, month), self._first_instant(account_id, after)
+
+    def _first_instant(self, account_id: str, month: str) -> datetime:
+        changes = [
+            since for name in ("default", account_id) for since, _ in self._begun(name) if since
+        ]
+        zones = {self.account(account_id, at).zone for at in (LONG_AGO, *changes)}
+        edges = sorted([*changes, *(month_window(month, zone)[0] for zone in zones)])
+        return next(at for at in edges if month_of(at, self.account(account_id, at).zone) >= month)
 
     def price(
         self, account_id: str, line: str, facts: Mapping[str, Any], number: str | None, at: datetime
@@ -280,10 +340,11 @@ class Book:
         first in the file."""
         is_dialed = number and (E164.fullmatch(number) or SHORT_CODE.fullmatch(number))
         dialed = number if number and is_dialed else ""
+        zone = self.account(account_id, at).zone
         best: Price | None = None
         best_rank = (-1, -1, -1)
         for price in self._prices_at(account_id, at):
-            if price.line != line or not holds(price.valid_from, price.valid_until, at):
+            if price.line != line or not holds(price.valid_from, price.valid_until, at, zone):
                 continue
             if not matches(price, facts, dialed):
                 continue
@@ -295,9 +356,11 @@ class Book:
 
     def _prices_at(self, account_id: str, at: datetime) -> list[Price]:
         """The latest version that has begun, unless it has ended."""
-        name = self.account(account_id).tariff
-        begun = [v for v in self.versions.get(name or "", []) if holds(v.valid_from, None, at)]
-        return begun[-1].prices if begun and holds(None, begun[-1].valid_until, at) else []
+        account = self.account(account_id, at)
+        zone = account.zone
+        versions = self.versions.get(account.tariff or "", [])
+        begun = [v for v in versions if holds(v.valid_from, None, at, zone)]
+        return begun[-1].prices if begun and holds(None, begun[-1].valid_until, at, zone) else []
 
 
 FACTS = {  # what a price can match on, by kind of event
@@ -355,15 +418,35 @@ def load_book(path: str | Path) -> Book:
         for row in entry.get("price", []):
             prices += read_price(row, path.parent)
         version = Version(
-            instant_or_none(entry.get("valid_from")),
-            instant_or_none(entry.get("valid_until")),
+            edge(entry.get("valid_from")),
+            edge(entry.get("valid_until")),
             prices,
         )
         versions.setdefault(entry["name"], []).append(version)
     for same_name in versions.values():
-        same_name.sort(key=lambda v: v.valid_from or datetime.min.replace(tzinfo=UTC))
+        same_name.sort(key=lambda v: begins(v.valid_from, "UTC") if v.valid_from else LONG_AGO)
     taxes = read_taxes(path.parent / file["tax_table"]) if file.get("tax_table") else []
-    return Book(file["currency"], versions, file.get("accounts", {}), taxes)
+    accounts = {
+        name: entry if isinstance(entry, list) else [entry]
+        for name, entry in file.get("accounts", {}).items()
+    }
+    if "accounts_table" in file:
+        for name, entry in read_accounts(path.parent / file["accounts_table"]):
+            accounts.setdefault(name, []).append(entry)
+    return Book(file["currency"], versions, accounts, taxes)
+
+
+def read_accounts(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
+    """What each row says of its account; an empty cell says nothing."""
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        for line in csv.DictReader(lines):
+            entry: dict[str, Any] = {
+                key: line[key] for key in ("tariff", "zone", "valid_from") if line.get(key)
+            }
+            address = {key: line.get(key) or "" for key in ("country", "state", "locality")}
+            if any(address.values()):
+                entry["service_address"] = address
+            yield line["account_id"], entry
 
 
 def read_price(row: Mapping[str, Any], folder: Path) -> list[Price]:
@@ -374,7 +457,7 @@ def read_price(row: Mapping[str, Any], folder: Path) -> list[Price]:
     values["match"] = row.get("match", {})
     values["free"] = tuple(row.get("free", ()))
     for key in ("valid_from", "valid_until"):
-        values[key] = instant_or_none(row.get(key))
+        values[key] = edge(row.get(key))
     for key in ("rate", "per", "connection_fee"):
         if key in row:
             values[key] = Decimal(row[key])
@@ -404,8 +487,8 @@ def read_taxes(path: Path) -> list[TaxRow]:
                 lines=tuple(line["lines"].split("|")),
                 rate=Decimal(line["rate"]),
                 taxed_share=Decimal(line["taxed_share"]),
-                valid_from=instant_or_none(line["valid_from"]),
-                valid_until=instant_or_none(line["valid_until"]),
+                valid_from=edge(line["valid_from"]),
+                valid_until=edge(line["valid_until"]),
             )
             for line in csv.DictReader(lines)
         ]
@@ -442,6 +525,8 @@ class Row:
     tax_known: bool = True
     media: str | None = None
     registered: bool | None = None
+    zone: str = ""  # whose calendar told the month
+    at: datetime = LONG_AGO
 
     @property
     def tax(self) -> Decimal:
@@ -508,7 +593,8 @@ def taxes_on(
     """Federal, state, local, whose they are, and whether there was a table. "US calls: two out of
     three of origin, termination and service address decide the state." Every other line is taxed
     where the service is."""
-    address = book.account(account_id).service_address
+    account = book.account(account_id, at)
+    address = account.service_address
     home = address.get("state")
     decided = home
     if line in ("calls", "video_calls", "campaign_calls"):
@@ -519,7 +605,9 @@ def taxes_on(
     authorities = set()
     known = False
     for row in book.taxes:
-        if row.country != address.get("country") or not holds(row.valid_from, row.valid_until, at):
+        if row.country != address.get("country"):
+            continue
+        if not holds(row.valid_from, row.valid_until, at, account.zone):
             continue
         known = True
         if line not in row.lines:
@@ -641,9 +729,10 @@ class Ledger:
         account_id = event["account_id"]
         charge = half_even(amount.charge)
         numbers = (event["from"], event["to"]) if "from" in event else None
+        zone = self.book.account(account_id, at).zone
         return Row(
             account_id,
-            month_of(at, self.book.account(account_id).zone),
+            month_of(at, zone),
             line,
             event.get("direction"),
             amount.billed,
@@ -652,6 +741,8 @@ class Ledger:
             segments_of(event) if event["kind"] == "text" else 0,
             charge,
             *taxes_on(self.book, account_id, line, charge, at, numbers),
+            zone=zone,
+            at=at,
             media=event.get("media"),
             registered=event.get("registered"),
         )
@@ -675,7 +766,7 @@ class Ledger:
 
     def _stood(self, account_id: str, month: str) -> dict[tuple[str, str], list[Stood]]:
         """What stood in the month, by kind and name; a number may have stood more than once."""
-        first, after = month_window(month, self.book.account(account_id).zone)
+        first, after = self.book.month_window(account_id, month)
         stood: dict[tuple[str, str], list[Stood]] = {}
         for (kind, owner, _), tellings in self.things.items():
             if owner != account_id:
@@ -709,13 +800,13 @@ class Ledger:
             amount = amount_by_count(price, 1)
         exact = amount.charge
         if price.prorate:
-            first, after = month_window(month, self.book.account(account_id).zone)
+            first, after = self.book.month_window(account_id, month)
             exact = exact * stood_seconds(spells) / seconds_between(first, after)
         charge = half_even(exact)
         taxes = taxes_on(self.book, account_id, line, charge, at, None)
         return Row(
             account_id, month, line, None, amount.billed, price.unit, amount.billed_seconds, 0,
-            charge, *taxes,
+            charge, *taxes, zone=self.book.account(account_id, at).zone, at=at,
         )  # fmt: skip
 
     # -------------------------------------------------------------- the statement
@@ -733,13 +824,20 @@ class Ledger:
         return {
             "account_id": account_id,
             "month": month,
-            "zone": self.book.account(account_id).zone,
+            "zone": self._zone(account_id, month, rows),
             "currency": self.book.currency,
             "lines": lines,
             "usage_total": format(total - products, ".2f"),
             "products_total": format(products, ".2f"),
             "total": format(total, ".2f"),
         }
+
+    def _zone(self, account_id: str, month: str, rows: list[Row]) -> str:
+        """ "What an old month shows (currency, zone, plan) comes from its rows", of several zones
+        the latest; without rows it is the one in force when the month began."""
+        if rows:
+            return max(rows, key=lambda row: row.at).zone
+        return self.book.account(account_id, self.book.month_window(account_id, month)[0]).zone
 
 
 def last_word(tellings: list[Event], end_key: str) -> Event:

@@ -1,7 +1,7 @@
 """The oracle against sums made by hand from the rules. Nothing of the product runs here."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -362,10 +362,10 @@ def test_a_missing_price_parks_the_whole_event(make_book: MakeBook) -> None:
 
 def test_an_account_overrides_the_defaults_key_by_key(make_book: MakeBook) -> None:
     book = make_book(price("calls", "0.01"), accounts='[accounts.acme]\nzone = "Asia/Tokyo"')
-    assert book.account("acme").zone == "Asia/Tokyo"
-    assert book.account("acme").tariff == "t"
-    assert book.account("acme").service_address["state"] == "NY"
-    assert book.account("other").zone == "UTC"
+    assert book.account("acme", datetime(2026, 2, 1, tzinfo=UTC)).zone == "Asia/Tokyo"
+    assert book.account("acme", datetime(2026, 2, 1, tzinfo=UTC)).tariff == "t"
+    assert book.account("acme", datetime(2026, 2, 1, tzinfo=UTC)).service_address["state"] == "NY"
+    assert book.account("other", datetime(2026, 2, 1, tzinfo=UTC)).zone == "UTC"
 
 
 MONTH_EDGES = [
@@ -540,11 +540,11 @@ def test_two_of_three_decide_the_state(
 
 
 FEDERAL = [
-    # an inbound minute at 0.0085, dialed at   | 0.0085 * 0.649 * rate, to 9 places
-    ("2025-12-31T23:59:59Z",                     "0.001996973"),
-    ("2026-01-01T00:00:00Z",                     "0.00198594"),
-    ("2026-09-30T23:59:59Z",                     "0.00198594"),
-    ("2026-10-01T00:00:00Z",                     "0.002046622"),  # a tie: 0.0020466215
+    # an inbound minute at 0.0085, dialed at   | 0.0085 * 0.649 * rate, to 9 places; by New York
+    ("2026-01-01T04:59:59Z",                     "0.001996973"),
+    ("2026-01-01T05:00:00Z",                     "0.00198594"),
+    ("2026-10-01T03:59:59Z",                     "0.00198594"),
+    ("2026-10-01T04:00:00Z",                     "0.002046622"),  # a tie: 0.0020466215
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ class BookFile:
         self._path = path
         self._seen = self._stamp()
         self.book = load_book(path)
+        self._fingerprints = self.book.fingerprints()
         self._show()
 
     def reload(self) -> bool:
@@ -39,6 +40,20 @@ class BookFile:
             )
             return False
         self._show()
+        before, self._fingerprints = self._fingerprints, self.book.fingerprints()
+        edited = [
+            version
+            for version, prices in self._fingerprints.items()
+            if before.get(version, prices) != prices
+        ]
+        if edited:
+            log.warning(
+                "tariff_edited_in_place",
+                file=str(self._path),
+                versions=edited,
+                action="rows from now on have other prices under the same version; "
+                "change prices by a new [[tariff]] with its valid_from",
+            )
         log.info("tariff_loaded", file=str(self._path), version=self.book.label())
         return True
 

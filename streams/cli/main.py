@@ -501,7 +501,8 @@ def _month(text: str, book: Book, account: str) -> date:
     if not text:
         from rater.instants import to_us
 
-        return month_of(to_us(datetime.now(UTC)), book.account(account).zone)
+        now_us = to_us(datetime.now(UTC))
+        return month_of(now_us, book.account(account, now_us).zone)
     return parse_month_option(text)
 
 
@@ -525,7 +526,8 @@ def _print_statement(statement: dict[str, Any]) -> None:
     """Lines and their parts, with exact charges; a dash is no use, or no average price."""
     table = Table(
         title=f"{statement['account_id']}, {statement['month']}",
-        caption=f"{statement['status']} as of {statement['as_of']}, months by {statement['zone']}",
+        caption=f"{statement['status']} as of {statement['as_of']}, months by {statement['zone']}"
+        + "".join(f"\n{remark}" for remark in statement["remarks"]),
         box=SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1, 0, 0),

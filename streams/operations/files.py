@@ -76,10 +76,11 @@ def months_touched(batch: Batch, book: Book, now: datetime) -> list[date]:
     """The months whose monthly lines the batch's states can change, up to now."""
     months = {row.charge.terms.month for row in batch.rated}
     for row in batch.states:
-        zone = book.account(row.telling.account_id).zone
-        state = row.telling.state
-        month = month_of(state.from_us, zone)
-        last = month_of(min(state.until_us or to_us(now), to_us(now)), zone)
+        account_id, state = row.telling.account_id, row.telling.state
+        month, last = (
+            month_of(at_us, book.account(account_id, at_us).zone)
+            for at_us in (state.from_us, min(state.until_us or to_us(now), to_us(now)))
+        )
         while month <= last:
             months.add(month)
             month = next_month(month)

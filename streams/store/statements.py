@@ -11,8 +11,8 @@ from rater.charge import format_us
 from rater.instants import to_us
 from rater.lines import LINES, Tab
 from rater.money import format_nanos, parse_nanos
-from rater.months import month_bounds_us, month_of
-from rater.statement import Statement, Sums, TaxSums, Waiting, make_statement
+from rater.months import month_of
+from rater.statement import Basis, Statement, Sums, TaxSums, Waiting, basis_of, make_statement
 from rater.tariff import Book
 from streams.store.ledger import Ledger
 
@@ -64,21 +64,31 @@ SELECT minOrNull(at) FROM (
 def read_statement(ledger: Ledger, book: Book, account_id: str, month: date) -> Statement:
     """The statement of an account's month as of now; of nothing where there is nothing.
 
+    Its zone, currency and plan are those of its rows; the book says them where there are none.
     `why_no_statement` says whether such a month is one at all.
     """
     now = datetime.now(UTC)
-    zone = book.account(account_id).zone
     rows = ledger.query(_SUMS, {"account": account_id, "month": month})
-    from_us, until_us = month_bounds_us(month, zone)
+    from_us, until_us = book.month_bounds_us(account_id, month)
     waiting = ledger.query(_WAITING, {"account": account_id, "from": from_us, "until": until_us})
+    held = ledger.query(
+        "SELECT zone, currency, tariff FROM rated_rows"
+        " WHERE account_id = {account:String} AND month = {month:Date} AND status != 'voided'"
+        " GROUP BY zone, currency, tariff ORDER BY max(occurred_at)",
+        {"account": account_id, "month": month},
+    )
+    account = book.account(account_id, from_us)
+    basis = basis_of(
+        [(zone, currency, tariff) for zone, currency, tariff in held],
+        Basis(account.zone.key, book.currency, (account.tariff,)),
+    )
     return make_statement(
         [_sums(*row) for row in rows],
         account_id=account_id,
         month=month,
-        zone=str(zone),
         as_of=format_us(to_us(now) // 1000 * 1000),
-        currency=book.currency,
         waiting=[Waiting(reason, count, _json(since)) for reason, count, since in waiting],
+        **basis._asdict(),
     )
 
 
@@ -97,7 +107,8 @@ def why_no_statement(ledger: Ledger, book: Book, statement: Statement) -> str:
     if not statement.is_empty():
         return ""
     ((first,),) = ledger.query(_FIRST_TOLD, {"account": account_id})
-    now = month_of(to_us(datetime.now(UTC)), book.account(account_id).zone)
+    now_us = to_us(datetime.now(UTC))
+    now = month_of(now_us, book.account(account_id, now_us).zone)
     if first is None and (account_id not in book.accounts or account_id == "default"):
         return f"no account {account_id!r}: it has no usage, and the price book does not name it"
     if first is None or month < first:
@@ -152,7 +163,7 @@ def read_charge(ledger: Ledger, account_id: str, event_id: str) -> list[dict[str
         "line", "event_id", "month", "direction", "occurred_at", "answered_at", "ended_at",
         "event_status", "raw_seconds", "billed_seconds", "billed", "unit", "unit_price", "per",
         "charge", "tax_federal", "tax_state", "tax_local", "tax_rule", "tariff", "tariff_version",
-        "rule", "topic", "partition", "offset",
+        "zone", "rule", "topic", "partition", "offset",
     )  # fmt: skip
     rows = ledger.query(
         f"SELECT {', '.join(names)} FROM rated_rows WHERE account_id = {{account:String}}"

@@ -102,6 +102,7 @@ def usage_page(
       <p class="note">{_e(statement["status"].capitalize())}, as of
         <time data-as-of datetime="{_e(statement["as_of"])}">{clock:%H:%M:%S}</time>,
         months by {_e(zone)}</p>
+      {"".join(f'<p class="note">{_e(remark)}</p>' for remark in statement["remarks"])}
     </div>
     <div class="pulse">
       <p class="badge" data-badge data-state="loaded"><span data-badge-text>As loaded</span></p>

@@ -47,7 +47,8 @@ class Reads:
 
     def this_month(self, account: str) -> date:
         """The current month by the account's own calendar."""
-        return month_of(to_us(datetime.now(UTC)), self._book().account(account).zone)
+        now_us = to_us(datetime.now(UTC))
+        return month_of(now_us, self._book().account(account, now_us).zone)
 
     def first_account(self) -> str:
         """The first account that the tariff book names, for a visitor who named none."""

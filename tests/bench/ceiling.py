@@ -31,7 +31,7 @@ INSERT INTO ceiling SELECT
     1 AS per, 0 AS connection_fee, unit_price * billed AS charge,
     charge * toDecimal64(0.03, 9) AS tax_federal, charge * toDecimal64(0.025, 9) AS tax_state,
     0 AS tax_local, 'taxed' AS tax_status, 'US' AS tax_rule, 'USD' AS currency,
-    'standard' AS tariff, '2025-01-01T00:00:00Z' AS tariff_version, line AS rule,
+    'standard' AS tariff, '2025-01-01T00:00:00Z' AS tariff_version, 'UTC' AS zone, line AS rule,
     'rated' AS rated_status, xxHash64(id, account_id, status, at) AS content_hash,
     concat('usage.', kind, '.v1') AS topic, 0 AS partition, rowNumberInAllBlocks() AS offset,
     toDateTime64(at, 3, 'UTC') AS logged_at, toUInt128(0) - offset AS version

@@ -152,6 +152,6 @@ def test_find_price(benchmark: Benchmark, tmp_path: Path, count: int) -> None:
     chance = random.Random(1)
     known = [f"{prefix}{'5' * (15 - len(prefix))}" for prefix in chance.choices(prefixes, k=500)]
     numbers = cycle([*known, *(f"+9{chance.randrange(10**10)}" for _ in range(500))])
-    account = book.account("acme")
+    account = book.account("acme", AT_US)
     found = benchmark(lambda: find_price(book, account, "calls", OUTBOUND, next(numbers), AT_US))
     assert isinstance(found, tuple)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -23,7 +23,7 @@ PARTIES = st.sampled_from(
     ]
 )  # fmt: skip
 NUMBERS = st.sampled_from(["+12125550100", "+13105550100", "+18005550100", "87121"])
-ACCOUNTS = st.sampled_from(["acme", "someone"])
+ACCOUNTS = st.sampled_from(["acme", "someone", "other"])
 
 # Where something changes: versions, fees, tax quarters, months in UTC and in New York, clocks.
 EDGES = [
@@ -33,6 +33,7 @@ EDGES = [
     datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, 4, tzinfo=UTC),
     datetime(2026, 11, 1, 6, tzinfo=UTC), datetime(2028, 2, 29, tzinfo=UTC),
 ]  # fmt: skip
+BOOLEANS = st.sampled_from(["true", "false"])
 AROUND = st.integers(-3, 3).map(lambda steps: timedelta(microseconds=steps))
 INSTANTS = st.one_of(
     st.builds(lambda edge, around: edge + around, st.sampled_from(EDGES), AROUND),
@@ -234,3 +235,85 @@ def _values(name: str, hint: Any, meta: msgspec.Meta) -> st.SearchStrategy[Any]:
         least, most = int(meta.ge or 0), int(meta.le or 2**31)
         return st.integers(least, most) | st.integers(least, min(most, 9))
     return SHORT_TEXTS if meta.max_length else st.text(alphabet="aé€ж😀^ ", max_size=200)
+
+
+# Where accounts of drawn books change, and days that begin at other instants in each zone.
+DAYS = ("2025-01-01", "2026-01-16", "2026-02-01", "2026-02-28", "2026-10-01", "2026-11-01")
+SINCE = st.one_of(
+    st.sampled_from(DAYS),
+    st.builds(
+        lambda edge, around: (edge + around).isoformat(), st.sampled_from(EDGES[:-1]), AROUND
+    ),
+)
+ZONES = (
+    "UTC",
+    "America/New_York",
+    "Asia/Tokyo",
+    "Pacific/Kiritimati",
+    "Etc/GMT+12",
+    "Africa/Cairo",
+)
+STATES = ("NY", "CA")
+PRICED = {
+    "phone_numbers": "number", "calls": "minute", "video_calls": "minute", "texts": "text",
+    "campaign_calls": "minute", "recording_storage": "minute", "carrier_fees": "message",
+    "ai_voice_detection": "call", "subscriptions": "item",
+}  # fmt: skip
+
+
+class DrawnBook(NamedTuple):
+    """The files of a book: its TOML, its accounts' rows, its taxes' rows."""
+
+    toml: str
+    accounts: str
+    taxes: str
+
+
+def _entry(draw: st.DrawFn, *, first: bool) -> dict[str, str]:
+    """What an account's entry says: something of it."""
+    said = {
+        "tariff": draw(st.sampled_from("tu")),
+        "zone": draw(st.sampled_from(ZONES)),
+        "state": draw(st.sampled_from(STATES)),
+    }
+    return said if first else {key: value for key, value in said.items() if draw(st.booleans())}
+
+
+@st.composite
+def books(draw: st.DrawFn) -> DrawnBook:
+    """Books whose accounts change, with prices, versions and taxes that change by the day."""
+    toml = ['currency = "USD"', 'tax_table = "tax.csv"', 'accounts_table = "accounts.csv"']
+    rows = ["account_id,valid_from,tariff,zone,country,state,locality"]
+    for name in ("default", "acme", "other"):
+        has_first = name == "default" or draw(st.booleans())
+        dates = [""] * has_first + draw(st.lists(SINCE, max_size=3, unique=True))
+        in_csv = draw(st.booleans())
+        for date in dates:
+            said = _entry(draw, first=name == "default" and not date)
+            state = said.pop("state", "")
+            if in_csv:
+                country = "US" if state else ""
+                cells = [name, date, said.get("tariff", ""), said.get("zone", ""), country, state]
+                rows.append(",".join([*cells, ""]))
+                continue
+            toml.append(f"[[accounts.{name}]]")
+            toml += [f'{key} = "{value}"' for key, value in said.items()]
+            toml += [f"valid_from = {date}"] if date else []
+            toml += [f'service_address = {{ country = "US", state = "{state}" }}'] if state else []
+    cents = 0
+    for name in "tu":
+        for start in ("2024-01-01", draw(st.sampled_from(DAYS))):
+            toml += ["[[tariff]]", f'name = "{name}"', f"valid_from = {start}"]
+            for line, unit in PRICED.items():
+                day = draw(st.sampled_from(DAYS))
+                for edge in (f"valid_until = {day}", f"valid_from = {day}"):
+                    cents += 1  # each price is told from the others by its rate
+                    toml += ["[[tariff.price]]", f'line = "{line}"', f'unit = "{unit}"', edge]
+                    toml.append(f"rate = {cents / 100:.2f}\nprorate = {draw(BOOLEANS)}")
+    lines = "|".join(PRICED)
+    taxes = []
+    for level, state in (("federal", ""), *(("state", state) for state in STATES)):
+        day, rate = draw(st.sampled_from(DAYS)), draw(st.integers(1, 9))
+        taxes += [f"{level},US,{state},,A,{lines},0.0{rate},1,,{day}",
+                  f"{level},US,{state},,A,{lines},0.1{rate},1,{day},"]  # fmt: skip
+    return DrawnBook("\n".join(toml), "\n".join(rows) + "\n", "\n".join(taxes) + "\n")

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, assume, settings
 
 from rater.charge import Charge
 from rater.decode import Decoded, decode
@@ -24,9 +24,11 @@ from rater.rate import rate
 from rater.reject import Reject
 from rater.statement import Sums, TaxSums
 from rater.tariff import Book
-from rater.tariff_file import load_book
+from rater.tariff_file import load_book, read_book
 from rater.usage import DIMENSIONS, Dims, Usage
 from schemas import SAMPLE_TARIFF
+from tests import oracle
+from tests.rater.drawn import DrawnBook
 
 NEW_YORK, MANHATTAN, LOS_ANGELES = "+16465550111", "+12125550100", "+13105550100"
 HOUSTON, TOLL_FREE, LONDON = "+17135550100", "+18005550100", "+442079460000"
@@ -281,6 +283,22 @@ def make_book(
         path.write_text(f"{head}{accounts}\n{tariff}", encoding="utf-8")
         path.with_name("tax.csv").write_text(TAX_HEAD + (taxes or ""), encoding="utf-8")
         return load_book(path)
+
+
+def read_drawn(drawn: DrawnBook) -> tuple[Book, oracle.Book]:
+    """A drawn book as the product and as the oracle read it. One with a mistake is drawn again."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "book.toml"
+        path.write_text(drawn.toml, encoding="utf-8")
+        path.with_name("accounts.csv").write_text(drawn.accounts, encoding="utf-8")
+        path.with_name("tax.csv").write_text(TAX_HEAD + drawn.taxes, encoding="utf-8")
+        book, mistakes = read_book(path)
+        # Two entries from one instant, written differently, or two versions from one day.
+        assert all("same time" in one.message or "overlaps" in one.message
+                   or "not after" in one.message for one in mistakes if one.fatal)  # fmt: skip
+        assume(book is not None)
+        assert book is not None
+        return book, oracle.load_book(path)
 
 
 def zone(name: str) -> ZoneInfo:

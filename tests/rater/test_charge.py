@@ -40,5 +40,6 @@ def test_a_row_shows_all_that_explains_it() -> None:
         "tax_rule": "US, NY: state New York (SAMPLE) 0.025 of 1; local MTA district (SAMPLE) "
         "0.006 of 1",
         "currency": "USD", "tariff": "standard", "tariff_version": "2012-01-01T00:00:00Z",
+        "zone": "America/New_York",
         "rule": "texts sms: 0.0079 per segment", "status": "rated",
     }  # fmt: skip

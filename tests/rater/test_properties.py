@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from rater.charge import Charge
 from rater.monthly import charge_month
+from rater.months import next_month
 from rater.price import Price
 from rater.rate import Parked, rate
 from rater.statement import make_statement, statement_to_json
 from rater.tariff import Memo
 from schemas import SAMPLE_TARIFF
 from tests import oracle
-from tests.rater.drawn import ACCOUNTS, EVENTS, LENGTHS, calls, things
+from tests.rater.drawn import ACCOUNTS, EVENTS, LENGTHS, DrawnBook, books, calls, things
 from tests.rater.make import (
     RECEIVED,
     SAMPLE,
@@ -25,6 +26,7 @@ from tests.rater.make import (
     charges,
     decoded,
     modest,
+    read_drawn,
     sums,
     tax,
     telling,
@@ -82,6 +84,20 @@ def test_the_product_and_the_oracle_agree_on_every_event(event: dict[str, Any]) 
         assert product_rows(rated) == oracle_rows(ledger.rows)
 
 
+@settings(modest, max_examples=50)
+@given(books(), st.lists(EVENTS, min_size=1, max_size=8))
+def test_the_product_and_the_oracle_agree_where_accounts_and_days_change(
+    drawn: DrawnBook, events: list[dict[str, Any]]
+) -> None:
+    book, oracle_book = read_drawn(drawn)
+    for event in events:
+        rated = rate(decoded(event), book)
+        ledger = oracle.rate_lines([event], oracle_book)
+        assert isinstance(rated, list)
+        assert product_rows(rated) == oracle_rows(ledger.rows)
+        assert [row.terms.zone for row in rated] == [row.zone for row in ledger.rows.values()]
+
+
 MONTHS = st.builds(date, st.integers(2025, 2026), st.integers(1, 12), st.just(1))
 
 
@@ -97,6 +113,33 @@ def test_the_product_and_the_oracle_agree_on_what_stood_in_a_month(
     rows, parked = ledger.monthly(account, f"{month:%Y-%m}")
     assert product_rows([one.charge for one in made]) == oracle_rows(rows)
     assert len(unpriced) == len(parked) == 0
+
+
+@settings(modest, max_examples=50)
+@given(books(), things(), ACCOUNTS)
+def test_the_product_and_the_oracle_agree_on_what_stood_where_accounts_change(
+    drawn: DrawnBook, told: list[dict[str, Any]], account: str
+) -> None:
+    book, oracle_book = read_drawn(drawn)
+    tellings = [telling(event, place) for place, event in enumerate(told)]
+    own = [one for one in tellings if one.account_id == account]
+    ledger = oracle.rate_lines(told, oracle_book)
+    for month in (date(2026, 1, 1), date(2026, 2, 1), date(2026, 10, 1), date(2026, 11, 1)):
+        made, unpriced = charge_month(own, month, book, as_of_us=us(RECEIVED))
+        rows, parked = ledger.monthly(account, f"{month:%Y-%m}")
+        assert product_rows([one.charge for one in made]) == oracle_rows(rows)
+        assert len(unpriced) == len(parked) == 0
+
+
+@settings(modest, max_examples=40)
+@given(books(), ACCOUNTS)
+def test_an_accounts_months_lie_end_to_end(drawn: DrawnBook, account: str) -> None:
+    book, _ = read_drawn(drawn)
+    month = date(2025, 12, 1)
+    while month < date(2027, 1, 1):
+        start_us, end_us = book.month_bounds_us(account, month)
+        month = next_month(month)
+        assert start_us < end_us == book.month_bounds_us(account, month)[0]
 
 
 @settings(modest, max_examples=60)

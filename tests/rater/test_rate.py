@@ -1,5 +1,6 @@
 """Rating: what an event costs under a tariff, from end to end, and what must wait for a price."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from rater.money import format_nanos
 from rater.price import Price
 from rater.rate import Parked, Wait, rate
-from rater.tariff import Account, Book, Tariff, Version
+from rater.tariff import Account, Book, History, Tariff, Version
 from rater.tax import Address
 from tests.rater.make import (
     ABSENT,
@@ -429,7 +430,7 @@ ENDED = make_book(
     versions='[[tariff]]\nname = "t"\nvalid_from = 2026-02-01T00:00:00Z\n'
     "valid_until = 2026-03-01T00:00:00Z\n" + price("calls", "0.02"),
 )
-GONE = Book("USD", {}, {"default": Account("gone", zone("UTC"), Address())}, None)
+GONE = Book("USD", {}, {"default": History((), (Account("gone", zone("UTC"), Address()),))}, None)
 
 WAITING = [
     # event                                    book         | reason              the message names
@@ -542,7 +543,8 @@ def test_a_tariff_of_another_shape_needs_no_other_code() -> None:
     event = decoded(call(61, answered_at="2026-02-10T12:00:05Z"))
     for shape, expected in shapes:
         tariff = Tariff("t", [Version("v", 0, us("2030-01-01T00:00:00Z"), [shape])])
-        book = Book("USD", {"t": tariff}, {"default": Account("t", zone("UTC"), Address())}, None)
+        always = History((), (Account("t", zone("UTC"), Address()),))
+        book = Book("USD", {"t": tariff}, {"default": always}, None)
         result = rate(event, book)
         assert isinstance(result, list)
         assert format_nanos(result[0].cost.charge) == expected
@@ -554,3 +556,74 @@ def test_from_answer_a_call_that_nobody_took_is_free_whatever_others_of_its_shap
         taken, missed = charge(call(answered_at="2026-02-10T12:00:05Z"), book), charge(call(), book)
         assert (format_nanos(taken.cost.charge), missed.cost.charge) == ("0.006", 0)
         assert missed.cost.rule.endswith("; not answered: $0")
+
+
+# ------------------------------------------------------------------ days, and accounts that change
+
+DAY = "2026-10-01"
+TAXED_BY_DAY = (
+    f"federal,US,,,USF,calls|video_calls,0.1,1,2025-01-01,{DAY}\n"
+    f"federal,US,,,USF,calls|video_calls,0.2,1,{DAY},\n"
+)
+DAY_BEGINS = [
+    # account's zone        the day begins
+    ("UTC",                 "2026-10-01T00:00:00Z"),
+    ("America/New_York",    "2026-10-01T04:00:00Z"),
+    ("Asia/Tokyo",          "2026-09-30T15:00:00Z"),
+    ("Pacific/Kiritimati",  "2026-09-30T10:00:00Z"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("media", ["voice", "video"])
+@pytest.mark.parametrize(("name", "midnight"), DAY_BEGINS)
+def test_a_day_begins_at_midnight_in_the_accounts_zone(
+    name: str, midnight: str, media: str
+) -> None:
+    prices = price("calls", "0.01", more=f"valid_until = {DAY}")
+    prices += price("calls", "0.02", more=f"valid_from = {DAY}") + price("video_calls", "0.01")
+    version = f'[[tariff]]\nname = "t"\nvalid_from = {DAY}\n' + price("video_calls", "0.02")
+    book = make_book(
+        prices, zone=name, taxes=TAXED_BY_DAY, versions=version if media == "video" else ""
+    )
+    begins = datetime.fromisoformat(midnight)
+    charged = []
+    for around in (-1, 0):
+        at = (begins + timedelta(microseconds=around)).isoformat()
+        row = charge(call(at=at, media=media), book)
+        charged.append((format_nanos(row.cost.charge), format_nanos(row.cost.tax_federal)))
+    assert charged == [("0.01", "0.001"), ("0.02", "0.004")]
+
+
+def test_a_call_of_30_september_20_00_in_new_york_has_septembers_factor() -> None:
+    """In the sample it is 0.36 until the day of 1 October: by UTC that call was in October."""
+    for local, factor in (("2026-09-30T20:00", "0.36 "), ("2026-10-01T00:00", "0.371 ")):
+        at = f"{local}:00-04:00"
+        rule = charge(call(account_id="acme", at=at), SAMPLE).cost.tax_rule
+        assert f"USF (SAMPLE) {factor}" in rule
+
+
+CHANGING = make_book(
+    price("calls", "0.01"),
+    versions='[[tariff]]\nname = "u"\nvalid_from = 2025-01-01T00:00:00Z\n' + price("calls", "0.05"),
+    accounts='[[accounts.acme]]\nzone = "America/New_York"\n'
+    '[[accounts.acme]]\nvalid_from = 2026-11-10\ntariff = "u"\n'
+    '[[accounts.acme]]\nvalid_from = 2026-12-01T04:00:00Z\nzone = "UTC"\n',
+)
+ACCOUNT_TIMES = [
+    # dialed                      | tariff charge  zone                month
+    ("2026-11-01T03:59:59Z",        "t",   "0.01", "America/New_York", "2026-10"),
+    ("2026-11-10T04:59:59.999999Z", "t",   "0.01", "America/New_York", "2026-11"),
+    ("2026-11-10T05:00:00Z",        "u",   "0.05", "America/New_York", "2026-11"),
+    # the zone of the instant tells the month: New York's until 04:00, an hour before its midnight
+    ("2026-12-01T03:59:59Z",        "u",   "0.05", "America/New_York", "2026-11"),
+    ("2026-12-01T04:00:00Z",        "u",   "0.05", "UTC",              "2026-12"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("at", "tariff", "charged", "name", "month"), ACCOUNT_TIMES)
+def test_the_events_time_picks_the_accounts_plan_and_zone(
+    at: str, tariff: str, charged: str, name: str, month: str
+) -> None:
+    row = charge(call(account_id="acme", at=at), CHANGING)
+    assert (row.terms.tariff, format_nanos(row.cost.charge)) == (tariff, charged)
+    assert (row.terms.zone, f"{row.terms.month:%Y-%m}") == (name, month)

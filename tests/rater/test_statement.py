@@ -220,6 +220,7 @@ def test_a_statement_is_exact_to_the_letter_in_json() -> None:
     assert statement_to_json(made) == {
         "account_id": "acme", "month": "2026-02", "zone": "America/New_York",
         "as_of": "2026-02-10T12:00:00Z", "status": "final", "currency": "USD",
+        "tariffs": [], "remarks": [],
         "lines": [
             {"line": "phone_numbers", "unit": "number", **nothing},
             {"line": "calls", "direction": "inbound", "quantity": "2", "unit": "minute",

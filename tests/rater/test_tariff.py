@@ -74,7 +74,7 @@ ACCOUNTS = [
 def test_an_account_that_the_book_does_not_name_is_the_default(
     account_id: str, zone: str, locality: str
 ) -> None:
-    account = SAMPLE.account(account_id)
+    account = SAMPLE.account(account_id, JANUARY)
     assert (account.tariff, account.zone.key, account.address.locality) == (
         "standard",
         zone,
@@ -85,9 +85,9 @@ def test_an_account_that_the_book_does_not_name_is_the_default(
 def test_an_account_takes_what_it_does_not_say_from_the_default() -> None:
     accounts = '[accounts.tokyo]\nzone = "Asia/Tokyo"\n[accounts.plain]\n'
     book = make_book(price("calls", "1"), zone="Europe/Paris", accounts=accounts)
-    tokyo, plain = book.account("tokyo"), book.account("plain")
+    tokyo, plain = book.account("tokyo", JANUARY), book.account("plain", JANUARY)
     assert (tokyo.zone.key, tokyo.tariff, tokyo.address.state) == ("Asia/Tokyo", "t", "NY")
-    assert plain == book.account("default")
+    assert plain == book.account("default", JANUARY)
 
 
 def test_a_book_says_the_newest_version_of_each_tariff() -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from rater.mistake import Mistake
 from rater.money import format_nanos
 from rater.tariff import Book
-from rater.tariff_file import Mistake, TariffError, load_book, read_book
+from rater.tariff_file import TariffError, load_book, read_book
 from schemas import SAMPLE_TARIFF
 from tests.rater.make import TAX_HEAD, us
 
@@ -158,7 +159,7 @@ BROKEN = [
     ("rate = 0.01",        'rate = 0.01\nprefix = "+1416\\n"',        PRICE,   "prefix"),
     ('"calls.csv"',        '"calls.csv"\nrate = 0.02',                LISTED,  "prefixes"),
     ('"calls.csv"',        '"missing.csv"',                           LISTED,  "missing.csv"),
-    ("rate = 0.01",        "rate = 0.01\nvalid_from = 2026-01-16",    PRICE,   "2026-01-16T00:"),
+    ("rate = 0.01",        "rate = 0.01\nvalid_from = 20260116",      PRICE,   "2026-01-16T00:"),
     ("rate = 0.01",        "rate = 0.01\nvalid_until = 2026-01-16T00:00:00", PRICE, "no instant"),
     ("rate = 0.01",
      "rate = 0.01\nvalid_from = 2026-01-16T00:00:00Z\nvalid_until = 2026-01-16T00:00:00Z",

@@ -214,7 +214,7 @@ def test_a_tax_is_rounded_half_even_once(
 def test_the_sample_taxes_no_line_it_does_not_name() -> None:
     table = SAMPLE.taxes
     assert table is not None
-    address = SAMPLE.account("someone").address
+    address = SAMPLE.account("someone", 0).address
     for line in ("carrier_fees", "recording_storage", "ai_voice_detection", "subscriptions"):
         taxes = table.rule(line, us("2026-06-01T00:00:00Z"), address, "", "").on(10**9)
         assert (taxes.status, taxes[:3]) == ("exempt", (0, 0, 0))

@@ -93,6 +93,21 @@ def test_a_broken_book_keeps_the_one_in_force_loudly_and_a_mended_one_is_taken(
     assert book_file.book is not first
 
 
+def test_prices_edited_under_the_label_they_had_are_told_of(file: Path) -> None:
+    """Rows of one version would then be charged by two prices, and nothing on them says which."""
+    book_file = BookFile(file)
+    for old, new, told in (
+        ("rate = 0.0085", "rate = 0.0095", ["standard@2012-01-01T00:00:00Z"]),
+        ("# FACT", "\n# FACT", None),  # the same prices on other lines
+        ("2012-01-01T00:00:00Z", "2025-02-01T00:00:00Z", None),  # the same prices by another label
+    ):
+        edit(file, old, new)
+        with capture_logs() as logs:
+            assert book_file.reload()
+        said = [log["versions"] for log in logs if log["event"] == "tariff_edited_in_place"]
+        assert said == ([told] if told else [])
+
+
 def test_a_file_that_was_taken_away_keeps_the_book_in_force(file: Path) -> None:
     book_file = BookFile(file)
     first = book_file.book

@@ -29,8 +29,18 @@ from streams.rows.batch import Batch, PartitionRecords, add_columns, add_records
 from streams.rows.log_position import Place, Places, place_of_version
 from streams.store.columns import _block_columns, _rated_columns
 from tests.conftest import LOGGED_MS, Logged, text
-from tests.rater.drawn import INSTANTS, calls, declared, instants_written
-from tests.rater.make import EVENTS, RECEIVED, SAMPLE, a_price, all_of, decoded, modest, us
+from tests.rater.drawn import INSTANTS, DrawnBook, books, calls, declared, instants_written
+from tests.rater.make import (
+    EVENTS,
+    RECEIVED,
+    SAMPLE,
+    a_price,
+    all_of,
+    decoded,
+    modest,
+    read_drawn,
+    us,
+)
 
 BY_EVENT = sorted(name for name, kind in KINDS.items() if kind.usage is not None)
 TOO_EARLY = "2009-03-01T00:00:00Z"  # before any tariff of the sample
@@ -132,6 +142,24 @@ def test_rated_by_column_as_row_by_row(kind: str, data: st.DataObject) -> None:
         add_columns(by_column, KINDS[kind], topic, made, SAMPLE, memo)
         assert rows_of(by_column) == rows_of(by_row)
         assert all_else(by_column) == all_else(by_row)
+
+
+@pytest.mark.parametrize("kind", BY_EVENT)
+@settings(modest, max_examples=12)
+@given(drawn=books(), data=st.data())
+def test_rated_by_column_as_row_by_row_where_accounts_change(
+    kind: str, drawn: DrawnBook, data: st.DataObject
+) -> None:
+    book, _ = read_drawn(drawn)
+    events = data.draw(st.lists(declared(KINDS[kind]), min_size=2, max_size=12))
+    records = [
+        Logged(n, LOGGED_MS + 10**11, None, json.dumps(e).encode()) for n, e in enumerate(events)
+    ]
+    topic, by_row, by_column = KINDS[kind].topic, Batch(), Batch()
+    add_records(by_row, KINDS[kind], topic, 0, records, book)
+    add_columns(by_column, KINDS[kind], topic, [(0, records)], book)
+    assert rows_of(by_column) == rows_of(by_row)
+    assert all_else(by_column) == all_else(by_row)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

@@ -46,7 +46,7 @@ def charge(**more: Any) -> Charge:
         product="power-dialer", recorded="false", dialed=False, event_status="completed",
         unit="minute", unit_price=8_500_000, per=1, connection_fee=5_000, currency="USD",
         tariff="standard",
-        tariff_version="2025-01-01T00:00:00Z", status="rated",
+        tariff_version="2025-01-01T00:00:00Z", zone="America/New_York", status="rated",
     )  # fmt: skip
     cost = Cost(
         segments=3, raw_seconds=61, billed_seconds=120, billed=2, charge=17_000_001,
@@ -131,6 +131,24 @@ def test_migrations_that_were_cut_off_are_run_again_and_lose_nothing(any_ledger:
     assert any_ledger.migrate() == any_ledger.applied
     assert everything(any_ledger) == before
     assert views(any_ledger) == shown
+
+
+def test_a_ledger_of_the_version_before_keeps_its_rows_and_learns_their_zones(
+    any_ledger: Ledger, book: Book
+) -> None:
+    any_ledger.write(Batch(rated=[rated()]))
+    before = everything(any_ledger)
+    run(any_ledger, "ALTER TABLE rated DROP COLUMN zone")
+    run(any_ledger, "DELETE FROM migrations WHERE name = '0011_accounts.sql'")
+    assert any_ledger.migrate() == ["0011_accounts.sql"]
+    before["rated"][0]["zone"] = ""
+    assert everything(any_ledger) == before
+    # What an old row does not say, the book says.
+    assert read_statement(any_ledger, book, "acme", AUGUST).zone == "America/New_York"
+    newer = {"identity": "id-2", "zone": "Asia/Tokyo"}
+    any_ledger.write(Batch(rated=[rated(8, **newer)]))
+    statement = read_statement(any_ledger, book, "acme", AUGUST)
+    assert (statement.zone, statement.remarks) == ("Asia/Tokyo", ())
 
 
 def run(ledger: Ledger, sql: str) -> None:

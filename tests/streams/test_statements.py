@@ -5,6 +5,8 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +17,8 @@ from rater.instants import to_us
 from rater.months import parse_month
 from rater.statement import statement_to_json
 from rater.tariff import Book
+from rater.tariff_file import load_book
+from schemas import SAMPLE_TARIFF
 from streams.base.settings import load_settings
 from streams.kafka.simulate import Simulator
 from streams.maintenance.recurring import make_months
@@ -349,7 +353,7 @@ def test_a_charge_explains_itself(ledger: Ledger, book: Book) -> None:
         "billed_seconds": 120, "billed": 2, "unit": "minute", "unit_price": "0.013", "per": 1,
         "charge": "0.026", "tax_federal": "0.00607464", "tax_state": "0.00065",
         "tax_local": "0.000767", "tax_rule": row["tax_rule"], "tariff": "standard",
-        "tariff_version": "2012-01-01T00:00:00Z",
+        "tariff_version": "2012-01-01T00:00:00Z", "zone": "America/New_York",
         "rule": "calls outbound +1*: 0.013 per minute, 60/60 s from dial",
         "topic": "usage.call.v1", "partition": 0, "offset": 0,
     }  # fmt: skip
@@ -362,3 +366,52 @@ def test_the_throughput_is_of_the_last_ten_seconds_and_of_every_worker(ledger: L
     receipts = [Receipt("usage.call.v1", n, 0, 29, 30, 30, 30, 0, 0, 0, 0) for n in range(2)]
     ledger.write(Batch(receipts=receipts))
     assert read_throughput(ledger) == 6
+
+
+def test_an_old_month_shows_what_its_rows_say_whatever_the_book_says_today(
+    ledger: Ledger, book: Book, tmp_path: Path
+) -> None:
+    ledger.write(Log([call()]).batch(book))
+    file = tmp_path / "book.toml"
+    edited = SAMPLE_TARIFF.read_text("utf-8")
+    for old, new in (
+        ("USD", "EUR"),
+        ("America/New_York", "America/Chicago"),
+        ("standard", "other"),
+    ):
+        edited = edited.replace(f'"{old}"', f'"{new}"')
+    file.write_text(edited, "utf-8")
+    for path in SAMPLE_TARIFF.parent.glob("*.csv"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    today = load_book(file)
+    shown = [
+        (made.zone, made.currency, made.tariffs, made.remarks)
+        for month in ("2026-08", "2026-09")  # with rows, and without
+        for made in [read_statement(ledger, today, "acme", parse_month(month))]
+    ]
+    assert shown == [
+        ("America/New_York", "USD", ("standard",), ()),
+        ("Asia/Tokyo", "EUR", ("other",), ()),
+    ]
+
+
+def test_a_month_of_several_currencies_zones_and_plans_says_so(ledger: Ledger, book: Book) -> None:
+    later = call(
+        id="call-2", dialed_at="2026-08-20T12:00:00Z", answered_at=None,
+        ended_at="2026-08-20T12:01:01Z",
+    )  # fmt: skip
+    rows = Log([call(), later]).batch(book).rated
+    other = rows[1].charge.changed(zone="Asia/Tokyo", currency="EUR", tariff="gold")
+    ledger.write(Batch(rated=[rows[0], rows[1]._replace(charge=other)]))
+    made = read_statement(ledger, book, "acme", date(2026, 8, 1))
+    assert (made.zone, made.currency, made.tariffs) == (
+        "Asia/Tokyo", "EUR and USD", ("standard", "gold"),
+    )  # fmt: skip
+    assert [remark.partition(":")[0] for remark in made.remarks] == [
+        "The time zone changed within the month",
+        "Charges in EUR and USD are added up as they stand",
+        "The plan changed within the month",
+    ]
+    totals = ledger.query("SELECT currency, charge FROM statement_totals ORDER BY currency")
+    assert [currency for currency, _ in totals] == ["EUR", "USD"]  # no sum of both
+    assert sum(charge for _, charge in totals) == Decimal("0.052")

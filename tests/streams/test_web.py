@@ -217,7 +217,7 @@ def charge_of(statement: dict[str, Any], name: str, direction: str) -> str:
 
 
 def test_without_a_month_it_is_the_accounts_current_one(served: Served, filled: Filled) -> None:
-    zone = filled.book.account("acme").zone
+    zone = filled.book.account("acme", to_us(datetime.now(UTC))).zone
     before = month_of(to_us(datetime.now(UTC)), zone)
     month = served.get("/v1/accounts/acme/usage").json()["month"]
     after = month_of(to_us(datetime.now(UTC)), zone)
@@ -265,7 +265,7 @@ def test_a_month_that_never_was_is_no_bill(
     filled: Filled, monkeypatch: pytest.MonkeyPatch, account: str, month: str | None,
     status: int, says: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setitem(filled.book.accounts, "unused", filled.book.account("default"))
+    monkeypatch.setitem(filled.book.accounts, "unused", filled.book.accounts["default"])
     query = f"?month={month}" if month else ""
     with Served(filled) as served:
         answer = served.get(f"/v1/accounts/{account}/usage{query}")
