@@ -30,7 +30,7 @@ from streams.kafka.topics import (
     send_dead_letters,
 )
 from streams.maintenance.audit import audit_lately
-from streams.maintenance.conflicts import settle_conflicts
+from streams.maintenance.conflicts import resolve_conflicts
 from streams.maintenance.parked import count_parked, retry_parked
 from streams.maintenance.recurring import Changed, Thing, make_months
 from streams.rows.batch import RejectedRow
@@ -260,7 +260,7 @@ class Worker:
         while self._unsettled:
             span = self._unsettled.pop(0)
             try:
-                found = await asyncio.to_thread(settle_conflicts, self._ledger, span)
+                found = await asyncio.to_thread(resolve_conflicts, self._ledger, span)
             except StoreErrors:
                 self._unsettled.append(span)
                 raise

@@ -17,7 +17,7 @@ from rater.events import KINDS
 from rater.tariff import Book
 from rater.tariff_file import load_book
 from streams.base.settings import load_settings
-from streams.maintenance.conflicts import settle_conflicts
+from streams.maintenance.conflicts import resolve_conflicts
 from streams.rows.batch import Batch, add_records
 from streams.rows.log_position import Span
 from streams.store.ledger import Ledger, open_ledger
@@ -103,7 +103,7 @@ def rate_seed(book: Book, received_ms: int) -> Batch:
 def look_s(ledger: Ledger, lately: Span | None) -> float:
     """Seconds of a look for conflicts, of which there are none."""
     began = time.perf_counter()
-    assert settle_conflicts(ledger, lately) == []
+    assert resolve_conflicts(ledger, lately) == []
     return time.perf_counter() - began
 
 

@@ -547,7 +547,7 @@ class World:
         for worker in self.workers:
             worker.unsettled += worker.ledger.take_written() + self.keeper.take_written()
             while worker.unsettled:
-                conflicts.settle_conflicts(self.keeper, worker.unsettled[0])
+                conflicts.resolve_conflicts(self.keeper, worker.unsettled[0])
                 worker.unsettled.pop(0)
 
     def _meanwhile(self) -> None:
