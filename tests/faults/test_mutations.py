@@ -25,6 +25,7 @@ from streams.ingest.agents import _agent
 from streams.ingest.app import make_app
 from streams.ingest.transport import BatchConsumer
 from streams.ingest.writer import StoreDownError, Stretch, Writer
+from streams.maintenance import conflicts
 from streams.rows import batch as pipeline
 from streams.rows.batch import Batch
 from streams.store import ledger
@@ -93,7 +94,22 @@ def a_row_named_by_its_offset(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pipeline, "_block", by_offset)
 
 
+def rows_that_no_view_has_seen_are_not_looked_for(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(conflicts, "read_rows_of_records", lambda ledger, where: [])
+
+
+def of_one_version_all_months_stand(patch: pytest.MonkeyPatch) -> None:
+    superseded = conflicts._superseded
+
+    def only_of_other_versions(rows: Any, standing: Any) -> Any:
+        return [row for row in superseded(rows, standing) if row.version != standing.version]
+
+    patch.setattr(conflicts, "_superseded", only_of_other_versions)
+
+
 SIMULATED: list[Mutate] = [
+    rows_that_no_view_has_seen_are_not_looked_for,
+    of_one_version_all_months_stand,
     ack_before_insert,
     a_swallowed_store_error,
     an_agent_that_acknowledges,
