@@ -96,7 +96,8 @@ def find_conflicts(
     superseded: set[SupersededRow] = set()
     for group in groups:
         standing = _standing(group)
-        conflicts.setdefault(_event(standing), _of_rows(standing))
+        if any(not _stands(row, standing) for row in group):
+            conflicts.setdefault(_event(standing), _of_rows(standing))
         superseded.update(_superseded(group, standing))
     if superseded:
         superseded -= read_superseded(ledger)
@@ -169,9 +170,15 @@ def _standing(rows: Sequence[IdentityRow]) -> IdentityRow:
     return min([row for row in rows if row.line not in BESIDE] or rows, key=_first)
 
 
-def _superseded(
-    rows: Sequence[IdentityRow], standing: IdentityRow
-) -> Iterable[SupersededRow]:
+def _stands(row: IdentityRow, standing: IdentityRow) -> bool:
+    return (
+        row.version == standing.version
+        and row.month == standing.month
+        and (row.line == standing.line or row.line in BESIDE)
+    )
+
+
+def _superseded(rows: Sequence[IdentityRow], standing: IdentityRow) -> Iterable[SupersededRow]:
     """The rows of an identity that are read as charged, though another one stands.
 
     Of one key the highest version alone is read as charged.
@@ -181,19 +188,12 @@ def _superseded(
         key = _key(row, 0)
         charged[key] = max(charged.get(key, 0), row.version)
     for row in rows:
-        stands = (
-            row.version == standing.version
-            and row.month == standing.month
-            and (row.line == standing.line or row.line in BESIDE)
-        )
-        if not stands and row.version == charged[_key(row, 0)]:
+        if not _stands(row, standing) and row.version == charged[_key(row, 0)]:
             yield _key(row, row.version)
 
 
 def _key(row: IdentityRow, version: int) -> SupersededRow:
-    return SupersededRow(
-        row.account_id, row.month, row.line, row.identity, row.revision, version
-    )
+    return SupersededRow(row.account_id, row.month, row.line, row.identity, row.revision, version)
 
 
 def _of_records(records: Sequence[AcceptedRecord]) -> Conflict:

@@ -71,6 +71,9 @@ class SupersededRow(NamedTuple):
 
 _RECENT = """(version BETWEEN {low:UInt128} AND {high:UInt128}
     OR version BETWEEN {low_preferred:UInt128} AND {high_preferred:UInt128})"""
+# The same of `rated`, which keeps the broker's clock; a recurring charge has that of its telling.
+_LOGGED = """logged_at BETWEEN fromUnixTimestamp64Milli({first_ms:Int64}, 'UTC')
+    AND fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC')"""
 # The other row may have any month: what came in these months is looked at in all of them.
 _OF_MONTHS = "(empty({months:Array(Date)}) OR max(month IN {months:Array(Date)}))"
 # Groups of all of history are more than memory should hold.
@@ -95,13 +98,14 @@ GROUP BY event HAVING {_DIFFERS}"""
 _CHARGED_ONCE = "line NOT IN ('phone_numbers', 'recording_storage', 'subscriptions')"
 _MOVED = """(min(month) != max(month)
     OR minIf(line, line != 'carrier_fees') != maxIf(line, line != 'carrier_fees'))"""
+_RECORD = "cityHash64(topic, version)"
 _RECORDS = f"""
-SELECT topic, version FROM rated WHERE {_CHARGED_ONCE}
-GROUP BY topic, version HAVING {_MOVED} AND {_OF_MONTHS}
+SELECT {_RECORD} AS record FROM rated WHERE {_CHARGED_ONCE}
+GROUP BY record HAVING {_MOVED} AND {_OF_MONTHS}
 {_ON_DISK}"""
 _RECORDS_RECENT = f"""
-SELECT topic, version FROM rated WHERE {_RECENT}
-GROUP BY topic, version HAVING {_MOVED}"""
+SELECT {_RECORD} AS record FROM rated WHERE {_CHARGED_ONCE} AND {_LOGGED}
+GROUP BY record HAVING {_MOVED}"""
 
 # A detection is its call's, whichever event told of it.
 _DETECTED = "line = 'ai_voice_detection'"
@@ -114,7 +118,7 @@ _CALLS_RECENT = f"""
 SELECT {_CALL} AS call FROM rated
 WHERE {_DETECTED}
   AND cityHash64(identity) IN (
-    SELECT cityHash64(identity) FROM rated WHERE {_DETECTED} AND {_RECENT})
+    SELECT cityHash64(identity) FROM rated WHERE {_DETECTED} AND {_LOGGED})
 GROUP BY call HAVING min(month) != max(month)"""
 
 # ------------------------------------------------------------------ what is read of them
@@ -133,7 +137,7 @@ WHERE {_CHARGED_ONCE} AND {_EVENT} IN ({{suspects}})
 _ROWS_OF_RECORDS = f"""
 SELECT {_ROW} FROM rated
 WHERE {_CHARGED_ONCE} AND {_EVENT} IN (
-    SELECT {_EVENT} FROM rated WHERE (topic, version) IN ({{suspects}}))
+    SELECT {_EVENT} FROM rated WHERE {_RECORD} IN ({{suspects}}))
 """
 _ROWS_OF_CALLS = f"""
 SELECT {_ROW} FROM rated
@@ -188,13 +192,15 @@ def read_conflict_letters(ledger: Ledger) -> set[tuple[str, int, int]]:
 
 
 def recent_parameters(recent: Span) -> dict[str, Any]:
-    """A part of the log as queries take it: versions, and those of preferred records."""
+    """A part of the log as queries take it: by the broker's clock, and by its records' versions."""
     low, high = recent.versions()
     return {
         "low": low,
         "high": high,
         "low_preferred": low + PREFERRED,
         "high_preferred": high + PREFERRED,
+        "first_ms": recent.first_ms,
+        "last_ms": recent.last_ms,
     }
 
 

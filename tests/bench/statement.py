@@ -37,7 +37,8 @@ ROWS_AT_ONCE = 1_000_000
 MERGES_PATIENCE_S = 120
 
 MAKE_SEED = "CREATE TABLE seed ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM rated"
-# One copy after the other goes to the next month, then to the next account.
+# One copy after the other goes to the next month, then to the next account; and each lies in the log
+# where no other does.
 COPY = f"""
 INSERT INTO rated SELECT seed.* REPLACE (
     concat(seed.account_id, '-', toString(intDiv(number, {MONTHS}) % {ACCOUNT_COPIES}))
@@ -46,7 +47,7 @@ INSERT INTO rated SELECT seed.* REPLACE (
     addMonths(seed.occurred_at, -toInt32(number % {MONTHS})) AS occurred_at,
     concat(seed.identity, '-', toString(number)) AS identity,
     concat(seed.event_id, '-', toString(number)) AS event_id,
-    seed.version - number AS version)
+    seed.version - bitShiftLeft(toUInt128(number), 40) AS version)
 FROM seed CROSS JOIN numbers({{first:UInt64}}, {{count:UInt64}}) AS copies
 """
 SIZES = """

@@ -39,6 +39,7 @@ from tests.faults.world import (
     Group,
     batch_cut_anew,
     run_schedule,
+    zone_changed_anew,
 )
 from tests.streams import test_ledger, test_transport
 
@@ -94,10 +95,6 @@ def a_row_named_by_its_offset(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pipeline, "_block", by_offset)
 
 
-def rows_that_no_view_has_seen_are_not_looked_for(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(conflicts, "read_rows_of_records", lambda ledger, where: [])
-
-
 def of_one_version_all_months_stand(patch: pytest.MonkeyPatch) -> None:
     superseded = conflicts._superseded
 
@@ -108,7 +105,6 @@ def of_one_version_all_months_stand(patch: pytest.MonkeyPatch) -> None:
 
 
 SIMULATED: list[Mutate] = [
-    rows_that_no_view_has_seen_are_not_looked_for,
     of_one_version_all_months_stand,
     ack_before_insert,
     a_swallowed_store_error,
@@ -126,6 +122,14 @@ def test_the_simulation_sees(mutate: Mutate) -> None:
         seed = next((seed for seed in range(SEEDS) if breaks_a_law(seed)), None)
     assert seed is not None, f"{SEEDS} schedules passed with the mistake in the product"
     run_schedule(seed)  # and it is the mistake that the schedule shows
+
+
+def test_a_search_among_accepted_records_alone_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an insert that broke in the middle they know nothing."""
+    zone_changed_anew()
+    monkeypatch.setattr(conflicts, "read_rows_of_records", lambda ledger, where: [])
+    with pytest.raises(BrokenLawError):
+        zone_changed_anew()
 
 
 def breaks_a_law(seed: int) -> bool:

@@ -642,7 +642,6 @@ class World:
         audit = audit_ledger(self.keeper, [], committed=committed)
         law(not audit.findings, f"the audit finds {audit.findings}")
 
-
     def _expected(self, accepted: Sequence[Event]) -> Rows:
         """What the oracle charges. Recurring charges are those of the zone now; of a row of an event
         the oracle says all but the month, which has to be the first of those that the record that
