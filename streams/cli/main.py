@@ -170,11 +170,11 @@ def rate(
                     )
                 sys.stdout.buffer.flush()
             if ledger is not None:
-                from streams.maintenance.conflicts import settle_written
+                from streams.maintenance.conflicts import resolve_written
                 from streams.maintenance.recurring import make_months
 
                 ledger.write(batch)
-                settle_written(ledger)
+                resolve_written(ledger)
                 make_months(ledger, book, list(months_touched(batch, book, now)), as_of=now)
             charged = sum(row.charge.cost.charge for row in batch.rated)
             tax = sum(

@@ -269,7 +269,7 @@ def parked_list(
 @parked_app.command("retry")
 def parked_retry(store: Store = None, tariff: TariffFile = None) -> None:
     """Rate every parked event that has its price now, and make the open months' lines of theirs."""
-    from streams.maintenance.conflicts import settle_written
+    from streams.maintenance.conflicts import resolve_written
     from streams.maintenance.parked import retry_parked
     from streams.maintenance.recurring import make_months, open_months
     from streams.operations.letters import count_waiting
@@ -281,7 +281,7 @@ def parked_retry(store: Store = None, tariff: TariffFile = None) -> None:
     with store_of(settings) as ledger:
         with err.status("rating what was parked"):
             rated, accounts = retry_parked(ledger, book)
-            settle_written(ledger)
+            resolve_written(ledger)
         made = unpriced = 0
         parts = list(Changed(set(), accounts).in_parts())
         with progress("monthly lines", len(parts)) as advance:

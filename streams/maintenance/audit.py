@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from streams.maintenance.conflicts import Conflict, Loser, find_conflicts, find_unsettled, in_parts
+from streams.maintenance.conflicts import Conflict, find_conflicts, in_parts
 from streams.maintenance.parked import count_parked
 from streams.rows.log_position import Span
+from streams.store.conflicts import SupersededRow
 from streams.store.ledger import Ledger
 
 # Where an audit of each partition begins: with the receipt before the first one that was written
@@ -92,8 +93,8 @@ def audit_lately(
     Outcomes are looked for in these months, the open ones; in all of them only where some are
     missing there. Raises one of StoreErrors.
     """
-    findings, figures, lately = _audit(ledger, since, months, topic_prefix, committed)
-    figures["conflicts"] = _check_conflicts(ledger, findings, (), lately) if lately else 0
+    findings, figures, recent = _audit(ledger, since, months, topic_prefix, committed)
+    figures["conflicts"] = _check_conflicts(ledger, findings, (), recent) if recent else 0
     return Audit(findings, figures)
 
 
@@ -110,9 +111,9 @@ def _audit(
     what = {"prefix": topic_prefix + "usage.", "since": since}
     records = _covered(ledger.search(_RECEIPTS, what), findings)
     _check_committed(ledger, findings, what, committed or {})
-    missing, lately = _missing(ledger, what, records, outcome_months)
+    missing, recent = _missing(ledger, what, records, outcome_months)
     if missing and outcome_months:
-        missing, lately = _missing(ledger, what, records, [])
+        missing, recent = _missing(ledger, what, records, [])
     for (topic, partition), (expected, got) in missing.items():
         findings.append(
             Finding(
@@ -126,27 +127,27 @@ def _audit(
         "records": sum(records.values()),
         "gaps": sum(finding.check == "gap" for finding in findings),
     }
-    return findings, figures, lately
+    return findings, figures, recent
 
 
 def _check_conflicts(
-    ledger: Ledger, findings: list[Finding], months: Collection[date], lately: Span | None = None
+    ledger: Ledger, findings: list[Finding], months: Collection[date], recent: Span | None = None
 ) -> int:
-    """How many there are; a finding where rows are still charged that lose."""
+    """How many identities stand more than once; a finding where one is charged more than once."""
     found: set[Conflict] = set()  # one has records of two parts
-    unsettled: set[Loser] = set()
-    for part in in_parts(ledger, lately):
-        conflicts = find_conflicts(ledger, months, part)
-        unsettled.update(find_unsettled(ledger, conflicts, months, part))
+    superseded: set[SupersededRow] = set()
+    for part in in_parts(ledger, recent):
+        conflicts, rows = find_conflicts(ledger, months, part)
         found.update(conflicts)
-    if unsettled:
-        row = min(unsettled)
+        superseded.update(rows)
+    if superseded:
+        row = min(superseded)
         findings.append(
             Finding(
                 "unsettled",
                 f"{row.account_id} {row.month:%Y-%m} {row.line} {row.identity}",
-                f"{len(unsettled)} rows lose against another record of their event and are still "
-                "charged, this one first: a running worker settles them within a minute",
+                f"{len(superseded)} rows are charged beside another row of their identity that "
+                "stands, this one first: a running worker takes them out within a minute",
             )
         )
     return len(found)

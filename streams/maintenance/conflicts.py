@@ -1,246 +1,233 @@
-"""Conflicts: one event id, two contents. The first in the log stands, the others are dead letters.
+"""Conflicts: an identity that stands more than once. One of its records stands; the rows of the
+others are superseded, and left out of every reading of money.
 
-Found from a set of records that no replay can disturb, never by a look-up on the hot path. Within a
-month and line the ledger's own key keeps the first; where the other content has another month or
-line, its row is named a loser and left out of every reading of money. So are the rows of a call's
-other detections that have another month.
+An identity is an event by its id, whichever of the kinds that tell of one thing it is told as; or a
+detection's call. It stands more than once where its records have two contents (those that lose are
+dead letters), or where they, or one record read twice, were rated to two months or lines: under two
+books, of which one had another zone for the account.
 
-A worker looks for the events of which it has written a record lately: a conflict has a record that
-came last. What is looked for are suspects, by a hash of their names: of history one column is read,
-and nothing of it is kept in memory.
+What stands, in this order:
+1. The record of the highest version: the first in the log, but of a call's detections one that was
+   answered.
+2. Of that record's rows, those of the least month, then of the least line. Which of two books was
+   the right one no row can tell, and which row was written first no row keeps; the least is the
+   same in every order of writing and resolving. A text's carrier fee stands where its text does.
+
+This is a total order of an identity's rows, so a row that another one stands before is superseded
+for ever: it may be named so at once, again, or by several workers, and the end is the same.
+
+Found from sets of records and rows that no replay can disturb, never by a look-up on the hot
+path. A worker looks for the identities of which it has written a record recently: a conflict has a record
+that came last.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from rater.reject import Reason, Reject
 from streams.rows.batch import Batch, RejectedRow
-from streams.rows.log_position import PREFERRED, Place, Span, place_of_version
+from streams.rows.log_position import Place, Span, place_of_version
+from streams.store.conflicts import (
+    BESIDE,
+    SAME_KIND,
+    AcceptedRecord,
+    IdentityRow,
+    SupersededRow,
+    Where,
+    count_recent,
+    read_accepted_of_events,
+    read_conflict_letters,
+    read_rows_of_calls,
+    read_rows_of_events,
+    read_rows_of_records,
+    read_superseded,
+)
 from streams.store.ledger import Ledger
-from streams.store.lines import MONTHLY_LINES_SQL
 
-_LATELY = """(version BETWEEN {low:UInt128} AND {high:UInt128}
-    OR version BETWEEN {low_preferred:UInt128} AND {high_preferred:UInt128})"""
-_LATE = f"SELECT count() FROM accepted WHERE {_LATELY}"
-# Of what came lately, ids and hashes are in memory: so many take 1 GB.
-LATE_TOGETHER = 10_000_000
-# The other content may have any month: what came in these months is looked at in all of them.
-_OF_MONTHS = "(empty({months:Array(Date)}) OR max(month IN {months:Array(Date)}))"
-# Groups of all of history are more than memory should hold.
-_ON_DISK = "SETTINGS max_bytes_before_external_group_by = 268435456"
+# Of what is recent, ids and hashes are in memory: so many take 1 GB.
+RECENT_TOGETHER = 10_000_000
 
-_EVENT = "cityHash64(account_id, kind, event_id, revision)"
-EVENTS = f"""
-SELECT {_EVENT} AS event FROM accepted
-GROUP BY event HAVING min(content_hash) != max(content_hash) AND {_OF_MONTHS}
-{_ON_DISK}"""
-EVENTS_LATELY = f"""
-SELECT {_EVENT} AS event FROM accepted
-WHERE cityHash64(event_id) IN (SELECT cityHash64(event_id) FROM accepted WHERE {_LATELY})
-GROUP BY event HAVING min(content_hash) != max(content_hash)"""
-# A detection is its call's: events of one call that disagree on its month are no conflict, and are
-# charged once all the same.
-_DETECTED = "line = 'ai_voice_detection'"
-_CALL = "cityHash64(account_id, identity)"
-CALLS = f"""
-SELECT {_CALL} AS call FROM rated WHERE {_DETECTED}
-GROUP BY call HAVING min(month) != max(month) AND {_OF_MONTHS}
-{_ON_DISK}"""
-CALLS_LATELY = f"""
-SELECT {_CALL} AS call FROM rated
-WHERE {_DETECTED}
-  AND cityHash64(identity) IN (
-    SELECT cityHash64(identity) FROM rated WHERE {_DETECTED} AND {_LATELY})
-GROUP BY call HAVING min(month) != max(month)"""
+One = TypeVar("One", AcceptedRecord, IdentityRow)
+Identity = tuple[str, str, str, int]  # account, kind, event id or call, revision
 
-# Of suspects, of which there seldom is one. To look for what none of them has takes as long.
-_IS_ONE = "SELECT 1 FROM ({suspects}) LIMIT 1"
-_CONFLICTS = f"""
-SELECT account_id, kind, event_id, max(version), groupUniqArray((topic, content_hash, version))
-FROM accepted
-WHERE {_EVENT} IN ({{suspects}})
-GROUP BY account_id, kind, event_id, revision
-HAVING min(content_hash) != max(content_hash)
-"""
-_ROWS = f"""
-SELECT account_id, kind, event_id, revision, month, line, identity, version
-FROM rated
-WHERE line NOT IN ({MONTHLY_LINES_SQL})
-  AND {_EVENT} IN ({{suspects}})
-"""
-_CALLS = f"""
-SELECT account_id, kind, identity, revision, month, line, identity, version
-FROM rated
-WHERE {_DETECTED} AND {_CALL} IN ({{suspects}})
-"""
-_KNOWN = """
-SELECT account_id, month, line, identity, revision, version FROM losers FINAL WHERE loses
-"""
+
+class LostRecord(NamedTuple):
+    """A record of other content than the one that stands: a dead letter."""
+
+    kind: str
+    place: Place
 
 
 class Conflict(NamedTuple):
-    """An event id with more than one content; `lost` are the places of those that do not stand."""
+    """An identity that stands more than once, by the event that stands; `lost` is empty where all
+    of its records have one content."""
 
     account_id: str
     kind: str
     event_id: str
     stands: Place
-    lost: tuple[Place, ...]
+    lost: tuple[LostRecord, ...] = ()
 
 
-class Loser(NamedTuple):
-    """A row of `rated` that loses against its conflict's winner. It does for ever: whoever comes
-    later stands before the winner or does not."""
+class Found(NamedTuple):
+    """The conflicts of a search, and their rows that are charged and should not be."""
 
-    account_id: str
-    month: date
-    line: str
-    identity: str
-    revision: int
-    version: int
+    conflicts: list[Conflict]
+    superseded: list[SupersededRow]
 
 
 def find_conflicts(
-    ledger: Ledger, months: Collection[date] = (), lately: Span | None = None
-) -> list[Conflict]:
-    """The conflicts with a record of one of these months or of a part of the log, or all.
+    ledger: Ledger, months: Collection[date] = (), recent: Span | None = None
+) -> Found:
+    """The conflicts with a record of one of these months or of a part of the log, or all; and which
+    of their rows are not yet named superseded.
 
     Raises one of StoreErrors.
     """
-    conflicts = []
-    look = _look(months, lately)
-    for account_id, kind, event_id, stands, records in _search(
-        ledger, _CONFLICTS, look.events, look.parameters
-    ):
-        content_at = {
-            place_of_version(topic, version): (content, version)
-            for topic, content, version in records
-        }
-        stood, (winner, _) = next(item for item in content_at.items() if item[1][1] == stands)
-        lost = tuple(
-            sorted(place for place, (content, _) in content_at.items() if content != winner)
-        )
-        conflicts.append(Conflict(account_id, kind, event_id, stood, lost))
-    return sorted(conflicts, key=lambda one: (one.stands.position(), one[:3]))
+    where = Where(months, recent)
+    accepted = _by_event(read_accepted_of_events(ledger, where))
+    rows = set(read_rows_of_records(ledger, where))
+    if accepted:
+        rows.update(read_rows_of_events(ledger, where))
+    groups = [*_by_event(rows).values(), *_by_call(read_rows_of_calls(ledger, where)).values()]
+    conflicts = {_event(group[0]): _of_records(group) for group in accepted.values()}
+    superseded: set[SupersededRow] = set()
+    for group in groups:
+        standing = _standing(group)
+        if any(not _stands(row, standing) for row in group):
+            conflicts.setdefault(_event(standing), _of_rows(standing))
+        superseded.update(_superseded(group, standing))
+    if superseded:
+        superseded -= read_superseded(ledger)
+    return Found(
+        sorted(conflicts.values(), key=lambda one: (one.stands.position(), one[:3])),
+        sorted(superseded),
+    )
 
 
-def settle_conflicts(ledger: Ledger, lately: Span | None = None) -> list[Conflict]:
-    """Dead-letters the losers and takes their rows out of every reading; returns the conflicts.
+def resolve_conflicts(ledger: Ledger, recent: Span | None = None) -> list[Conflict]:
+    """Dead-letters the records that lose and takes superseded rows out of every reading; returns
+    the conflicts.
 
     All of them, or those with a record of a part of the log. Idempotent, so any worker may do it.
     Raises one of StoreErrors when the store does not answer.
     """
-    settled: dict[Conflict, None] = {}  # one has records of two parts
-    for part in in_parts(ledger, lately):
-        conflicts = find_conflicts(ledger, lately=part)
-        losers = find_unsettled(ledger, conflicts, lately=part)
-        if losers:
-            ledger.write_losers(losers)
-        letters = [_letter(conflict, place) for conflict in conflicts for place in conflict.lost]
+    resolved: dict[Conflict, None] = {}  # one has records of two parts
+    for part in in_parts(ledger, recent):
+        conflicts, superseded = find_conflicts(ledger, recent=part)
+        if superseded:
+            ledger.write_superseded(superseded)
+        letters = [_letter(conflict, lost) for conflict in conflicts for lost in conflict.lost]
         new = _not_yet(ledger, letters)
         if new:
             ledger.write(Batch(rejected=new))
-        settled |= dict.fromkeys(conflicts)
-    return list(settled)
+        resolved |= dict.fromkeys(conflicts)
+    return list(resolved)
 
 
-def in_parts(ledger: Ledger, lately: Span | None) -> Sequence[Span | None]:
-    """A part of the log in parts of its own, each of some LATE_TOGETHER records; None stays one."""
-    if lately is None:
+def in_parts(ledger: Ledger, recent: Span | None) -> Sequence[Span | None]:
+    """A part of the log in parts of some RECENT_TOGETHER records; None stays one."""
+    if recent is None:
         return [None]
-    ((count,),) = ledger.search(_LATE, late(lately))
-    return lately.cut(-(-count // LATE_TOGETHER))
+    return recent.cut(-(-count_recent(ledger, recent) // RECENT_TOGETHER))
 
 
-def settle_written(ledger: Ledger) -> None:
-    """Settles what the ledger wrote since this was asked last, as a worker does by the clock."""
+def resolve_written(ledger: Ledger) -> None:
+    """Resolves what the ledger wrote since this was asked last, as a worker does by the clock."""
     for span in ledger.take_written():
-        settle_conflicts(ledger, span)
+        resolve_conflicts(ledger, span)
 
 
-def find_unsettled(
-    ledger: Ledger,
-    conflicts: Collection[Conflict],
-    months: Collection[date] = (),
-    lately: Span | None = None,
-) -> list[Loser]:
-    """Charged rows that lose and are not named so yet.
+# ------------------------------------------------------------------ which one stands
 
-    Of the conflicts that were found, and of calls as `find_conflicts` looks for events.
+
+def _event(one: AcceptedRecord | IdentityRow) -> Identity:
+    return one.account_id, SAME_KIND.get(one.kind, one.kind), one.event_id, one.revision
+
+
+def _by_event(some: Iterable[One]) -> dict[Identity, list[One]]:
+    groups: dict[Identity, list[One]] = defaultdict(list)
+    for one in some:
+        groups[_event(one)].append(one)
+    return groups
+
+
+def _by_call(rows: Iterable[IdentityRow]) -> dict[Identity, list[IdentityRow]]:
+    groups: dict[Identity, list[IdentityRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.account_id, row.kind, row.identity, row.revision].append(row)
+    return groups
+
+
+def _first(one: AcceptedRecord | IdentityRow) -> tuple[int, date, str]:
+    """The order in which records and rows of one identity stand: the least of all does."""
+    return -one.version, one.month, one.line
+
+
+def _standing(rows: Sequence[IdentityRow]) -> IdentityRow:
+    return min([row for row in rows if row.line not in BESIDE] or rows, key=_first)
+
+
+def _stands(row: IdentityRow, standing: IdentityRow) -> bool:
+    return (
+        row.version == standing.version
+        and row.month == standing.month
+        and (row.line == standing.line or row.line in BESIDE)
+    )
+
+
+def _superseded(rows: Sequence[IdentityRow], standing: IdentityRow) -> Iterable[SupersededRow]:
+    """The rows of an identity that are read as charged, though another one stands.
+
+    Of one key the highest version alone is read as charged.
     """
-    look = _look(months, lately)
-    of_events = _ROWS.replace("{suspects}", look.events)
-    losers: set[Loser] = set()
-    for rows in (
-        (ledger.search(of_events, look.parameters) if conflicts else []),
-        _search(ledger, _CALLS, look.calls, look.parameters),
-    ):
-        stands: dict[tuple[Any, ...], int] = {}
-        charged: dict[tuple[Any, ...], int] = {}  # what FINAL leaves of each key
-        for *once, month, line, identity, version in rows:
-            key = (once[0], month, line, identity, once[-1])
-            stands[tuple(once)] = max(stands.get(tuple(once), 0), version)
-            charged[key] = max(charged.get(key, 0), version)
-        for *once, month, line, identity, version in rows:
-            key = (once[0], month, line, identity, once[-1])
-            if version == charged[key] != stands[tuple(once)]:
-                losers.add(Loser(*key, version))
-    if losers:
-        losers.difference_update(map(Loser._make, ledger.search(_KNOWN)))
-    return sorted(losers)
+    charged: dict[SupersededRow, int] = {}
+    for row in rows:
+        key = _key(row, 0)
+        charged[key] = max(charged.get(key, 0), row.version)
+    for row in rows:
+        if not _stands(row, standing) and row.version == charged[_key(row, 0)]:
+            yield _key(row, row.version)
 
 
-class _Look(NamedTuple):
-    """The suspects among events and among calls, as queries with parameters."""
-
-    events: str
-    calls: str
-    parameters: Mapping[str, Any]
+def _key(row: IdentityRow, version: int) -> SupersededRow:
+    return SupersededRow(row.account_id, row.month, row.line, row.identity, row.revision, version)
 
 
-def _look(months: Collection[date], lately: Span | None) -> _Look:
-    if lately is None:
-        return _Look(EVENTS, CALLS, {"months": sorted(months)})
-    return _Look(EVENTS_LATELY, CALLS_LATELY, late(lately))
-
-
-def _search(
-    ledger: Ledger, sql: str, suspects: str, parameters: Mapping[str, Any]
-) -> list[tuple[Any, ...]]:
-    if not ledger.search(_IS_ONE.replace("{suspects}", suspects), parameters):
-        return []
-    return ledger.search(sql.replace("{suspects}", suspects), parameters)
-
-
-def late(span: Span) -> Mapping[str, Any]:
-    """A part of the log as queries take it."""
-    low, high = span.versions()
-    return {
-        "low": low,
-        "high": high,
-        "low_preferred": low + PREFERRED,
-        "high_preferred": high + PREFERRED,
+def _of_records(records: Sequence[AcceptedRecord]) -> Conflict:
+    first = min(records, key=_first)
+    lost = {
+        LostRecord(one.kind, place_of_version(one.topic, one.version))
+        for one in records
+        if one.content_hash != first.content_hash
     }
+    stands = place_of_version(first.topic, first.version)
+    ordered = tuple(sorted(lost, key=lambda one: one.place))
+    return Conflict(first.account_id, first.kind, first.event_id, stands, ordered)
 
 
-def _letter(conflict: Conflict, place: Place) -> RejectedRow:
+def _of_rows(row: IdentityRow) -> Conflict:
+    stands = place_of_version(row.topic, row.version)
+    return Conflict(row.account_id, row.kind, row.event_id, stands)
+
+
+# ------------------------------------------------------------------ dead letters
+
+
+def _letter(conflict: Conflict, lost: LostRecord) -> RejectedRow:
     message = (
         f"event {conflict.event_id!r} came with other content before, at "
         f"{conflict.stands.topic} {conflict.stands.partition} {conflict.stands.offset}: that one "
         "stands; send a correction with a higher revision"
     )
     key = conflict.account_id.encode()
-    return RejectedRow(place, conflict.kind, Reject(Reason.CONFLICT, message), key, b"", ())
+    return RejectedRow(lost.place, lost.kind, Reject(Reason.CONFLICT, message), key, b"", ())
 
 
 def _not_yet(ledger: Ledger, letters: list[RejectedRow]) -> list[RejectedRow]:
     if not letters:
         return []
-    written = set(
-        ledger.search(
-            "SELECT topic, partition, offset FROM rejected WHERE reason = {reason:String}",
-            {"reason": Reason.CONFLICT.value},
-        )
-    )
+    written = read_conflict_letters(ledger)
     return [row for row in letters if tuple(row.place[:3]) not in written]

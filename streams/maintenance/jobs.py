@@ -20,7 +20,7 @@ from streams.base.shutdown import STOP_S
 from streams.kafka.clients import BrokerErrors, read_committed
 from streams.maintenance.audit import audit_lately
 from streams.maintenance.audit_metrics import show_audit
-from streams.maintenance.conflicts import settle_conflicts
+from streams.maintenance.conflicts import resolve_conflicts
 from streams.maintenance.parked import count_parked, retry_parked
 from streams.maintenance.recurring import make_months, open_months
 from streams.maintenance.schedule import Job, Lane, Schedule
@@ -74,7 +74,7 @@ class ConflictsJob:
         while self.unsettled:
             span = self.unsettled.pop(0)
             try:
-                found = await asyncio.to_thread(settle_conflicts, self._ledger, span)
+                found = await asyncio.to_thread(resolve_conflicts, self._ledger, span)
             except StoreErrors:
                 self.unsettled.append(span)
                 raise

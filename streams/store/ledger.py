@@ -183,8 +183,8 @@ class Ledger:
             taken, self._written = self._written, []
         return taken
 
-    def write_losers(self, rows: Sequence[tuple[object, ...]]) -> None:
-        """Names rows that lose against a conflict's winner."""
+    def write_superseded(self, rows: Sequence[tuple[object, ...]]) -> None:
+        """Names rows that another row of their identity supersedes."""
         now = datetime.now(UTC)
         names = [
             "account_id", "month", "line", "identity", "revision", "version", "loses", "found_at",

@@ -17,7 +17,7 @@ from rater.kinds import KINDS
 from rater.tariff import Book
 from rater.tariff_file import load_book
 from streams.base.settings import load_settings
-from streams.maintenance.conflicts import settle_conflicts
+from streams.maintenance.conflicts import resolve_conflicts
 from streams.rows.batch import Batch, add_records
 from streams.rows.log_position import Span
 from streams.store.ledger import Ledger, open_ledger
@@ -37,7 +37,8 @@ ROWS_AT_ONCE = 1_000_000
 MERGES_PATIENCE_S = 120
 
 MAKE_SEED = "CREATE TABLE seed ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM rated"
-# One copy after the other goes to the next month, then to the next account.
+# One copy after the other goes to the next month, then to the next account; and each lies in the
+# log where no other does.
 COPY = f"""
 INSERT INTO rated SELECT seed.* REPLACE (
     concat(seed.account_id, '-', toString(intDiv(number, {MONTHS}) % {ACCOUNT_COPIES}))
@@ -46,7 +47,7 @@ INSERT INTO rated SELECT seed.* REPLACE (
     addMonths(seed.occurred_at, -toInt32(number % {MONTHS})) AS occurred_at,
     concat(seed.identity, '-', toString(number)) AS identity,
     concat(seed.event_id, '-', toString(number)) AS event_id,
-    seed.version - number AS version)
+    seed.version - bitShiftLeft(toUInt128(number), 40) AS version)
 FROM seed CROSS JOIN numbers({{first:UInt64}}, {{count:UInt64}}) AS copies
 """
 SIZES = """
@@ -103,7 +104,7 @@ def rate_seed(book: Book, received_ms: int) -> Batch:
 def look_s(ledger: Ledger, lately: Span | None) -> float:
     """Seconds of a look for conflicts, of which there are none."""
     began = time.perf_counter()
-    assert settle_conflicts(ledger, lately) == []
+    assert resolve_conflicts(ledger, lately) == []
     return time.perf_counter() - began
 
 

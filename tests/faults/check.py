@@ -11,7 +11,7 @@ from rater.tariff_file import load_book
 from streams.base.settings import Settings
 from streams.kafka.topics import REJECTED
 from streams.maintenance.audit import audit_ledger
-from streams.maintenance.conflicts import settle_conflicts
+from streams.maintenance.conflicts import resolve_conflicts
 from streams.maintenance.recurring import make_months
 from streams.store.ledger import Ledger
 from streams.store.statements import read_statement
@@ -62,7 +62,7 @@ def rest_differences(
     """At rest: outcomes, rows, statements, rejects, parked; `get` asks a worker's web."""
     book = load_book(settings.tariff)
     make_months(ledger, book, MONTHS, as_of=datetime.now(UTC))
-    settle_conflicts(ledger)
+    resolve_conflicts(ledger)
     expected = oracle_of(settings, logged)
     accounts = sorted({name.account_id for name in expected.rows})
     found = []

@@ -8,7 +8,7 @@ import pyarrow.compute
 
 from streams.rows.log_position import place_of_version
 from streams.store.ledger import Ledger
-from tests.faults.store import Breakable
+from tests.faults.store import Breakable, Months
 
 # What became of a record, as long as the ledger lives: copies merge, a conflict's loser goes.
 _OUTCOMES = """
@@ -19,6 +19,11 @@ _OTHERS = """
 SELECT topic, partition, offset, 'parked' FROM parked
 UNION DISTINCT
 SELECT topic, partition, offset, 'rejected' FROM rejected WHERE reason != 'conflict'
+"""
+
+_MONTHS = """
+SELECT account_id, line, identity, revision, version, formatDateTime(month, '%Y-%m') FROM rated
+WHERE line NOT IN ('phone_numbers', 'recording_storage', 'subscriptions')
 """
 
 
@@ -45,6 +50,12 @@ class EngineStore(Breakable):
         for place, outcome in places:
             found.setdefault(place, set()).add(outcome)
         return found
+
+    def months_of_rows(self) -> Months:
+        months: Months = {}
+        for *name, version, month in self.ledger.query(_MONTHS):
+            months.setdefault(tuple(name), {}).setdefault(version, set()).add(month)
+        return months
 
     def merge(self, table: str) -> None:
         self.ledger.command(f"OPTIMIZE TABLE {table} FINAL")

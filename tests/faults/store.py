@@ -18,14 +18,15 @@ from xxhash import xxh3_64_intdigest
 
 import schemas
 from rater.instants import to_us
-from streams.maintenance import audit, conflicts, parked
+from streams.maintenance import audit, parked
 from streams.rows.log_position import PREFERRED, Place, place_of_version
-from streams.store import ledger
+from streams.store import conflicts, ledger
 from streams.store import recurring as monthly
 from tests import conftest
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
+Months = dict[Key, dict[int, set[str]]]  # by account, line, identity, revision; then by version
 
 MONTHLY_LINES = ("phone_numbers", "recording_storage", "subscriptions")
 NOT_ACCEPTED_AGAIN = ("carrier_fees", *MONTHLY_LINES)
@@ -117,7 +118,7 @@ class Store(Breakable):
     def __init__(self) -> None:
         super().__init__()
         self.copies: dict[str, dict[Key, list[Row]]] = {name: {} for name in SHAPES}
-        self.accepted: dict[Key, set[tuple[int, int]]] = {}
+        self.accepted: dict[Key, set[tuple[int, int, str]]] = {}  # content, version, line
         self.outcomes: dict[tuple[str, int, int], set[str]] = {}
         self.inserts: list[tuple[str, list[Row]]] = []  # what was written, in order
         self._clock_us = conftest.LOGGED_MS * 1000
@@ -155,7 +156,8 @@ class Store(Breakable):
             else:
                 continue
             key = (*_event(row), month, row["topic"])
-            self.accepted.setdefault(key, set()).add((row["content_hash"], row["version"]))
+            line = row["line"] if table == "rated" else ""
+            self.accepted.setdefault(key, set()).add((row["content_hash"], row["version"], line))
             self._note(table, row["topic"], row["partition"], row["offset"])
 
     def _note(self, outcome: str, *place: Any) -> None:
@@ -203,6 +205,16 @@ class Store(Breakable):
     def all_copies(self, table: str) -> list[Row]:
         return [row for copies in self.copies[table].values() for row in copies]
 
+    def months_of_rows(self) -> Months:
+        """The months of all rows of events that were ever written, by their name."""
+        months: Months = {}
+        for row in self.all_copies("rated"):
+            if row["line"] not in MONTHLY_LINES:
+                name = tuple(row[key] for key in ("account_id", "line", "identity", "revision"))
+                versions = months.setdefault(name, {})
+                versions.setdefault(row["version"], set()).add(f"{row['month']:%Y-%m}")
+        return months
+
     def read_clock_us(self) -> int:
         return self._clock_us
 
@@ -236,8 +248,9 @@ Answer = Callable[[Store, Mapping[str, Any]], list[tuple[Any, ...]]]
 
 def _answers() -> dict[str, Answer]:
     known: dict[str, Answer] = {
-        conflicts._KNOWN: _known_losers,
-        conflicts._LATE: _count_late,
+        conflicts._SUPERSEDED: _known_losers,
+        conflicts._COUNT_RECENT: _count_recent,
+        conflicts._LETTERS: _letters,
         parked._WAITING: _waiting,
         "SELECT count() FROM parked FINAL WHERE resolved = 0": _count_parked,
         audit._RECEIPTS: _receipts,
@@ -245,16 +258,22 @@ def _answers() -> dict[str, Answer]:
         audit._UNMERGED: _unmerged,
         audit._OUTCOMES: _outcomes,
         "SELECT count() FROM rejected FINAL": _count_rejected,
-        "SELECT topic, partition, offset FROM rejected WHERE reason = {reason:String}": _letters,
         conftest._ROWS: _rated_rows,
     }
-    for suspects in (conflicts.EVENTS, conflicts.EVENTS_LATELY):
-        known[conflicts._IS_ONE.replace("{suspects}", suspects)] = _exists(_conflicts)
-        known[conflicts._CONFLICTS.replace("{suspects}", suspects)] = _conflicts
-        known[conflicts._ROWS.replace("{suspects}", suspects)] = _conflicting_rows
-    for suspects in (conflicts.CALLS, conflicts.CALLS_LATELY):
-        known[conflicts._IS_ONE.replace("{suspects}", suspects)] = _exists(_calls_in_two_months)
-        known[conflicts._CALLS.replace("{suspects}", suspects)] = _calls_in_two_months
+    for sql, answer, suspects in (
+        (conflicts._ACCEPTED, _accepted, (conflicts._EVENTS, conflicts._EVENTS_RECENT)),
+        (conflicts._ROWS_OF_EVENTS, _rows_of_events, (conflicts._EVENTS, conflicts._EVENTS_RECENT)),
+        (
+            conflicts._ROWS_OF_RECORDS,
+            _rows_of_records,
+            (conflicts._RECORDS, conflicts._RECORDS_RECENT),
+        ),
+        (conflicts._ROWS_OF_CALLS, _rows_of_calls, (conflicts._CALLS, conflicts._CALLS_RECENT)),
+    ):
+        for one in suspects:
+            known[sql.replace("{suspects}", one)] = answer
+            if answer is not _rows_of_events:  # their events are asked for before
+                known[conflicts._IS_ONE.replace("{suspects}", one)] = _exists(answer)
     for told, tellings, charged in (
         (monthly.BEGUN, _tellings_begun, ""),
         (monthly.TOLD, _tellings, monthly.CHARGED),
@@ -272,8 +291,8 @@ def _is_looked_at(parameters: Mapping[str, Any], month: date, *versions: int) ->
     return not parameters["months"] or month in parameters["months"]
 
 
-def _count_late(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    versions = [version for records in store.accepted.values() for _, version in records]
+def _count_recent(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    versions = [version for records in store.accepted.values() for _, version, _ in records]
     return [(sum(_is_looked_at(parameters, date.min, version) for version in versions),)]
 
 
@@ -281,45 +300,69 @@ def _exists(answer: Answer) -> Answer:
     return lambda store, parameters: [(1,)] if answer(store, parameters) else []
 
 
-def _in_conflict(
-    store: Store, parameters: Mapping[str, Any]
-) -> dict[Key, list[tuple[str, int, int]]]:
-    """The records of each event with two contents of which one is looked at."""
-    events: dict[Key, list[tuple[str, int, int]]] = {}
-    # What came lately is looked for by the id alone.
-    id_of = operator.itemgetter(2) if "low" in parameters else tuple
+def _same_event(event: Sequence[Any]) -> Key:
+    """An event, whichever of two kinds it is told as."""
+    account, kind, event_id, revision = event
+    return account, "call" if kind == "dial" else kind, event_id, revision
+
+
+def _accepted(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """The records of each event with two contents, months or lines, of which one is looked at."""
+    events: dict[Key, list[tuple[Any, ...]]] = {}
+    # What was written recently is looked for by the id alone.
+    id_of = operator.itemgetter(2) if "low" in parameters else _same_event
     touched = {
         id_of(event)
         for (*event, month, _), records in store.accepted.items()
-        if _is_looked_at(parameters, month, *(version for _, version in records))
+        if _is_looked_at(parameters, month, *(version for _, version, _ in records))
     }
-    for (*event, _, topic), records in store.accepted.items():
+    for (*event, month, topic), records in store.accepted.items():
         if id_of(event) in touched:
-            events.setdefault(tuple(event), []).extend((topic, *record) for record in records)
-    return {
-        event: records
-        for event, records in events.items()
-        if len({content for _, content, _ in records}) > 1
+            events.setdefault(_same_event(event), []).extend(
+                (*event, topic, content, version, month, line) for content, version, line in records
+            )
+    return [
+        record
+        for records in events.values()
+        if any(len({record[n] for record in records}) > 1 for n in (5, 7, 8))
+        for record in records
+    ]
+
+
+def _charged_once(store: Store) -> list[Row]:
+    return [row for row in store.all_copies("rated") if row["line"] not in MONTHLY_LINES]
+
+
+def _identity_rows(rows: Iterable[Row]) -> list[tuple[Any, ...]]:
+    return [
+        (*_event(row), row["month"], row["line"], row["identity"], row["topic"], row["version"])
+        for row in rows
+    ]
+
+
+def _rows_of_events(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    found = {_same_event(record[:4]) for record in _accepted(store, parameters)}
+    return _identity_rows(row for row in _charged_once(store) if _same_event(_event(row)) in found)
+
+
+def _rows_of_records(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    records: dict[tuple[str, int], list[Row]] = {}
+    for row in _charged_once(store):
+        records.setdefault((row["topic"], row["version"]), []).append(row)
+    found = {
+        _same_event(_event(row))
+        for rows in records.values()
+        if any(_is_looked_at(parameters, row["month"], row["version"]) for row in rows)
+        and (
+            len({row["month"] for row in rows}) > 1
+            or len({row["line"] for row in rows} - {"carrier_fees"}) > 1
+        )
+        for row in rows
     }
+    return _identity_rows(row for row in _charged_once(store) if _same_event(_event(row)) in found)
 
 
-def _conflicts(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    return [
-        (*event[:3], max(version for _, _, version in records), records)
-        for event, records in _in_conflict(store, parameters).items()
-    ]
-
-
-def _conflicting_rows(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    found = _in_conflict(store, parameters)
-    return [
-        (*_event(row), row["month"], row["line"], row["identity"], row["version"])
-        for row in store.all_copies("rated")
-        if row["line"] not in MONTHLY_LINES and _event(row) in found
-    ]
-
-
-def _calls_in_two_months(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+def _rows_of_calls(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     months: dict[Key, set[date]] = {}
     rows = [row for row in store.all_copies("rated") if row["line"] == "ai_voice_detection"]
     id_of = operator.itemgetter(1) if "low" in parameters else tuple
@@ -329,18 +372,11 @@ def _calls_in_two_months(store: Store, parameters: Mapping[str, Any]) -> list[tu
     for row in rows:
         if id_of(_call(row)) in touched:
             months.setdefault(_call(row), set()).add(row["month"])
-    return [
-        (
-            row["account_id"], row["kind"], row["identity"], row["revision"],
-            row["month"], row["line"], row["identity"], row["version"],
-        )
-        for row in rows
-        if len(months.get(_call(row), ())) > 1
-    ]  # fmt: skip
+    return _identity_rows(row for row in rows if len(months.get(_call(row), ())) > 1)
 
 
 def _call(row: Row) -> Key:
-    return row["account_id"], row["identity"]
+    return row["account_id"], row["identity"], row["revision"]
 
 
 def _known_losers(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -421,7 +457,7 @@ def _outcomes(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ..
     places: set[Place] = set()
     for (*_event, month, topic), records in store.accepted.items():
         if not parameters["months"] or month in parameters["months"]:
-            places |= {place_of_version(topic, version) for _, version in records}
+            places |= {place_of_version(topic, version) for _, version, _ in records}
     places |= {
         Place(*_place(row), round(row["logged_at"].timestamp() * 1000))
         for name in ("parked", "rejected")

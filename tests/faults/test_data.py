@@ -419,7 +419,7 @@ def everything(ledger: Ledger) -> list[object]:
     shown = ("rated_rows", "statement_lines", "statement_totals")
     kept = ("states", "parked", "rejected", "receipts", "losers")
     return [
-        find_conflicts(ledger, []),
+        find_conflicts(ledger).conflicts,
         *(ledger.query(f"SELECT * FROM {name} ORDER BY ALL") for name in shown),
         *(ledger.query(f"SELECT * FROM {name} FINAL ORDER BY ALL") for name in kept),
     ]

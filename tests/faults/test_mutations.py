@@ -26,6 +26,7 @@ from streams.ingest.agents import _agent
 from streams.ingest.app import make_app
 from streams.ingest.transport import BatchConsumer
 from streams.ingest.writer import StoreDownError, Stretch, Writer
+from streams.maintenance import conflicts
 from streams.rows import batch as pipeline
 from streams.rows.batch import Batch
 from streams.store import ledger
@@ -39,6 +40,7 @@ from tests.faults.world import (
     Group,
     batch_cut_anew,
     run_schedule,
+    zone_changed_anew,
 )
 from tests.streams import test_ledger, test_transport
 
@@ -94,7 +96,17 @@ def a_row_named_by_its_offset(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pipeline, "_block", by_offset)
 
 
+def of_one_version_all_months_stand(patch: pytest.MonkeyPatch) -> None:
+    superseded = conflicts._superseded
+
+    def only_of_other_versions(rows: Any, standing: Any) -> Any:
+        return [row for row in superseded(rows, standing) if row.version != standing.version]
+
+    patch.setattr(conflicts, "_superseded", only_of_other_versions)
+
+
 SIMULATED: list[Mutate] = [
+    of_one_version_all_months_stand,
     ack_before_insert,
     a_swallowed_store_error,
     an_agent_that_acknowledges,
@@ -111,6 +123,14 @@ def test_the_simulation_sees(mutate: Mutate) -> None:
         seed = next((seed for seed in range(SEEDS) if breaks_a_law(seed)), None)
     assert seed is not None, f"{SEEDS} schedules passed with the mistake in the product"
     run_schedule(seed)  # and it is the mistake that the schedule shows
+
+
+def test_a_search_among_accepted_records_alone_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an insert that broke in the middle they know nothing."""
+    zone_changed_anew()
+    monkeypatch.setattr(conflicts, "read_rows_of_records", lambda ledger, where: [])
+    with pytest.raises(BrokenLawError):
+        zone_changed_anew()
 
 
 def breaks_a_law(seed: int) -> bool:

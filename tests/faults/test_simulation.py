@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from streams.maintenance.conflicts import late
 from streams.rows.changed import Changed
 from streams.rows.log_position import Span
+from streams.store.conflicts import recent_parameters
 from streams.store.ledger import Ledger
 from tests.conftest import LOGGED_MS
 from tests.faults.engine import EngineStore
@@ -36,6 +36,7 @@ from tests.faults.world import (
     batch_cut_anew,
     choose,
     run_schedule,
+    zone_changed_anew,
 )
 
 SCHEDULES = 1_000
@@ -61,9 +62,14 @@ def test_a_thousand_schedules_lose_nothing_and_charge_nothing_twice() -> None:
     assert steps > 20 * SCHEDULES
 
 
+def test_a_zone_that_changes_between_a_crash_and_the_second_reading_charges_nothing_twice() -> None:
+    zone_changed_anew()
+
+
 def test_some_schedules_on_the_engine(ledger: Ledger) -> None:
     """The same laws where the store is the engine itself."""
     batch_cut_anew(EngineStore(ledger))
+    zone_changed_anew(EngineStore(ledger))
     run_schedules(ON_THE_ENGINE, lambda: EngineStore(ledger))
 
 
@@ -73,7 +79,7 @@ PARAMETERS: list[dict[str, Any]] = [
     {
         "months": months, "before": datetime(2026, 9, 2, tzinfo=UTC),
         "prefix": "usage.", "topic": "", "partition": -1, "offset": -1, "most": 1_000,
-        "reason": "conflict", "since": since, **late(span),
+        "reason": "conflict", "since": since, **recent_parameters(span),
         **Changed(set(things), set(accounts)).parameters(),
     }
     for months, things, accounts, since, span in (
@@ -202,6 +208,10 @@ class Schedules(RuleBasedStateMachine):
     @rule()
     def arrive(self) -> None:
         self.world.arrive()
+
+    @rule()
+    def move(self) -> None:
+        self.world.move()
 
     @rule(table=st.sampled_from(["rated", "states", "parked"]))
     def merge(self, table: str) -> None:

@@ -13,7 +13,7 @@ from streams.cli.console import FAILED
 from streams.cli.main import app
 from streams.maintenance.audit import CHECKS, Audit, audit_lately, audit_ledger
 from streams.maintenance.audit_metrics import show_audit
-from streams.maintenance.conflicts import settle_conflicts
+from streams.maintenance.conflicts import resolve_conflicts
 from streams.store.ledger import Ledger
 from tests.conftest import Log, amd, call, environment, number, text
 
@@ -140,7 +140,7 @@ def test_a_conflict_that_is_charged_twice_is_a_finding_until_it_is_settled(
     ledger.write(Log([call(), call(**moved, answered_at=None)]).batch(book))
     for audit in every_way(ledger)[:2]:
         assert found(audit) == [("unsettled", "acme 2026-07 calls call-1")]
-    settle_conflicts(ledger)
+    resolve_conflicts(ledger)
     for audit in every_way(ledger)[:2]:
         assert audit.findings == []
         assert audit.figures["conflicts"] == 1

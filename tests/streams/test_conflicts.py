@@ -1,21 +1,24 @@
-"""Conflicts across months: the first in the log stands, whatever month the others tell of."""
+"""Conflicts: one identity stands once, whatever month, line or kind its other rows have."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from random import Random
 from shutil import copy
 from typing import Any, NoReturn
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
 
 import schemas
 from rater.kinds import KINDS
-from rater.tariff import Book
+from rater.tariff import Book, History
 from streams.ingest.startup import check_tables
 from streams.maintenance import conflicts
 from streams.maintenance.audit import Audit, audit_lately, audit_ledger
-from streams.maintenance.conflicts import find_conflicts, in_parts, settle_conflicts
+from streams.maintenance.conflicts import find_conflicts, in_parts, resolve_conflicts
 from streams.maintenance.jobs import AUDIT_WINDOW
 from streams.maintenance.recurring import make_months
 from streams.rows.batch import Batch, add_columns
@@ -31,6 +34,7 @@ from tests.conftest import (
     amd,
     assert_rows,
     call,
+    dial,
     number,
     recording,
     rows_by_oracle,
@@ -71,6 +75,144 @@ CASES: list[tuple[str, list[Event], list[tuple[str, str]]]] = [
 ]  # fmt: skip
 
 
+# ------------------------------------------------------------------ one record, two books
+
+EDGE = "2026-10-01T02:00:00Z"  # September in New York, October in UTC
+EDGE_CALL = {"dialed_at": EDGE, "answered_at": None, "ended_at": "2026-10-01T02:00:30Z"}
+EDGE_AMD = {"dialed_at": EDGE, "answered_at": EDGE}
+IN_SEPTEMBER, IN_OCTOBER = "America/New_York", "UTC"
+
+
+def in_zone(book: Book, zone: str) -> Book:
+    """The same book, but for the zone of the account of the tests."""
+    account = replace(book.account("acme", 0), zone=ZoneInfo(zone))
+    accounts = book.accounts | {"acme": History((), (account,))}
+    return Book(book.currency, book.tariffs, accounts, book.taxes)
+
+
+TWO_BOOKS: list[tuple[str, list[Event], list[tuple[int, str]], list[tuple[str, str]]]] = [
+    # what                          | the log  | record read, and the zone then  | charged
+    ("read again under another zone",
+     [call(**EDGE_CALL)], [(0, IN_SEPTEMBER), (0, IN_OCTOBER)],
+     [("2026-09", "calls")]),
+    ("the other way round: no row tells which was first",
+     [call(**EDGE_CALL)], [(0, IN_OCTOBER), (0, IN_SEPTEMBER)],
+     [("2026-09", "calls")]),
+    ("both parts of a text",
+     [text(sent_at=EDGE)], [(0, IN_SEPTEMBER), (0, IN_OCTOBER)],
+     [("2026-09", "carrier_fees"), ("2026-09", "texts")]),
+    ("a detection",
+     [amd(**EDGE_AMD)], [(0, IN_OCTOBER), (0, IN_SEPTEMBER)],
+     [("2026-09", "ai_voice_detection")]),
+    ("a campaign's call",
+     [dial(**EDGE_CALL)], [(0, IN_OCTOBER), (0, IN_SEPTEMBER)],
+     [("2026-09", "campaign_calls")]),
+    ("sent again: the first in the log, though its month is later",
+     [call(**EDGE_CALL), call(**EDGE_CALL)], [(1, IN_SEPTEMBER), (0, IN_OCTOBER)],
+     [("2026-10", "calls")]),
+    ("a detection of the same call",
+     [amd(**EDGE_AMD), amd(id="amd-2", **EDGE_AMD)], [(0, IN_OCTOBER), (1, IN_SEPTEMBER)],
+     [("2026-10", "ai_voice_detection")]),
+    ("two contents, and the first of them in two months",
+     [call(**EDGE_CALL), call(**LONG_AGO, ended_at=ONCE)],
+     [(0, IN_OCTOBER), (1, IN_SEPTEMBER), (0, IN_SEPTEMBER)],
+     [("2026-09", "calls")]),
+    ("a campaign's call that is told as a call too",
+     [dial(id="call-1"), call()], [(0, IN_SEPTEMBER), (1, IN_SEPTEMBER)],
+     [("2026-08", "campaign_calls")]),
+    ("a call that is told as a campaign's call a year later",
+     [call(), dial(id="call-1", **LONG_AGO, ended_at=ONCE)], [(0, IN_SEPTEMBER), (1, IN_SEPTEMBER)],
+     [("2026-08", "calls")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("log", "reads", "expected"), [case[1:] for case in TWO_BOOKS], ids=[c[0] for c in TWO_BOOKS]
+)
+def test_one_identity_is_charged_once_whatever_books_it_was_rated_under(
+    ledger: Ledger,
+    book: Book,
+    log: list[Event],
+    reads: list[tuple[int, str]],
+    expected: list[tuple[str, str]],
+) -> None:
+    """In either order of reading; in the second one all copies are merged."""
+
+    def unsettled() -> tuple[int, int]:
+        """Findings and conflicts of an audit."""
+        audit = audit_ledger(ledger, [])
+        checks = [finding.check for finding in audit.findings]
+        return checks.count("unsettled"), audit.figures["conflicts"]
+
+    for merged in (False, True):
+        for record, zone in reads[::-1] if merged else reads:
+            ledger.write(Log(log).batch(in_zone(book, zone), [[record]]))
+        if merged:
+            ledger._writer.command("OPTIMIZE TABLE rated FINAL")
+        assert len(charged(ledger)) > len(expected)
+        assert unsettled() == (1, 1)
+        resolve_conflicts(ledger, *ledger.take_written())
+        assert charged(ledger) == expected
+        assert unsettled() == (0, 1)
+        for table in ("rated", "accepted", "losers"):
+            ledger._writer.command(f"TRUNCATE TABLE {table}")
+
+
+@pytest.mark.parametrize("again", range(3), ids=str)
+def test_in_whatever_order_one_is_read_and_resolved_the_end_is_the_same(
+    ledger: Ledger, book: Book, again: int
+) -> None:
+    """Each step is one more read, under a book drawn by chance, and now and then a resolving."""
+    chance = Random(again)
+    log = Log([call(**EDGE_CALL), text(sent_at=EDGE), amd(**EDGE_AMD), call(**EDGE_CALL)])
+    reads = [(record, zone) for record in range(4) for zone in (IN_SEPTEMBER, IN_OCTOBER)]
+    for record, zone in chance.sample(reads, len(reads)) + chance.choices(reads, k=4):
+        ledger.write(log.batch(in_zone(book, zone), [[record]]))
+        if chance.random() < 0.4:
+            resolve_conflicts(ledger, *ledger.take_written()[:1])
+    resolve_conflicts(ledger)
+    assert charged(ledger) == [
+        ("2026-09", line) for line in ("ai_voice_detection", "calls", "carrier_fees", "texts")
+    ]
+
+
+def test_what_only_seems_to_be_one_identity_is_charged_as_what_it_is(
+    ledger: Ledger, book: Book
+) -> None:
+    """A text may have a call's id, and so may a detection of that call and its recording."""
+    log = [call(), text(id="call-1"), amd(id="call-1", call_id="call-1"), recording(id="call-1")]
+    ledger.write(Log(log).batch(book))
+    before = charged(ledger)
+    assert resolve_conflicts(ledger) == resolve_conflicts(ledger, *ledger.take_written()) == []
+    assert charged(ledger) == before
+    assert [line for _, line in before] == ["ai_voice_detection", "calls", "carrier_fees", "texts"]
+
+
+def test_rows_that_no_view_has_seen_are_found_all_the_same(ledger: Ledger, book: Book) -> None:
+    """An insert that broke midway wrote `rated` and not `accepted`; then the zone changed."""
+    log = Log([call(**EDGE_CALL)])
+    ledger.write(log.batch(in_zone(book, IN_SEPTEMBER)))
+    ledger._writer.command("TRUNCATE TABLE accepted")
+    ledger.write(log.batch(in_zone(book, IN_OCTOBER)))
+    (found,) = resolve_conflicts(ledger, *ledger.take_written())
+    assert (found.event_id, found.lost, charged(ledger)) == ("call-1", (), [("2026-09", "calls")])
+
+
+@pytest.mark.parametrize("version", ["version", "version - 1"], ids=["one record", "sent again"])
+def test_one_content_on_two_lines_is_charged_on_the_first(
+    ledger: Ledger, book: Book, version: str
+) -> None:
+    """As an engine would leave it that has come to price its kind on another line."""
+    ledger.write(Log([call()]).batch(book))
+    ledger._writer.command(
+        f"INSERT INTO rated SELECT * REPLACE ('video_calls' AS line, {version} AS version)"
+        " FROM rated"
+    )
+    assert len(charged(ledger)) == 2
+    (found,) = resolve_conflicts(ledger, *ledger.take_written())
+    assert (found.event_id, charged(ledger)) == ("call-1", [("2026-08", "calls")])
+
+
 @pytest.mark.parametrize(("log", "expected"), [case[1:] for case in CASES],
                          ids=[case[0] for case in CASES])  # fmt: skip
 @pytest.mark.parametrize("looked_at", [0, 1], ids=["the first", "the last"])
@@ -81,12 +223,12 @@ def test_either_record_is_enough_to_settle_what_was_told_of_two(
     at_ms = LOGGED_MS + looked_at
     before = charged(ledger)
     for elsewhere in (Span(0, LOGGED_MS - 1), Span(LOGGED_MS + 2, 2 * LOGGED_MS)):
-        assert settle_conflicts(ledger, elsewhere) == []
+        assert resolve_conflicts(ledger, elsewhere) == []
     assert charged(ledger) == before
-    settle_conflicts(ledger, Span(at_ms, at_ms))
+    resolve_conflicts(ledger, Span(at_ms, at_ms))
     assert charged(ledger) == expected
-    settle_conflicts(ledger, Span(at_ms, at_ms))
-    settle_conflicts(ledger)
+    resolve_conflicts(ledger, Span(at_ms, at_ms))
+    resolve_conflicts(ledger)
     assert charged(ledger) == expected
 
 
@@ -103,8 +245,8 @@ def test_a_long_part_of_the_log_is_settled_in_parts(
     span = Span(LOGGED_MS - 5, LOGGED_MS + 5)
     (whole,) = in_parts(ledger, span)
     assert whole == span
-    told = find_conflicts(ledger, lately=span)
-    monkeypatch.setattr(conflicts, "LATE_TOGETHER", 1)
+    told = find_conflicts(ledger, recent=span).conflicts
+    monkeypatch.setattr(conflicts, "RECENT_TOGETHER", 1)
     parts = in_parts(ledger, span)
     assert len(parts) == 2  # as many as records; one of each
     audit = audit_lately(ledger, [], datetime(1970, 1, 1, tzinfo=UTC))
@@ -112,9 +254,10 @@ def test_a_long_part_of_the_log_is_settled_in_parts(
     assert [finding.check for finding in audit.findings] == ["unsettled"] * (
         expected != charged(ledger)
     )
-    assert settle_conflicts(ledger, span) == told
+    assert resolve_conflicts(ledger, span) == told
     assert charged(ledger) == expected
-    assert ledger.query("SELECT count() FROM rejected") == [(len(told),)]
+    lost = [one.place[:3] for conflict in told for one in conflict.lost]
+    assert ledger.query("SELECT topic, partition, offset FROM rejected") == lost
 
 
 def test_a_part_of_the_log_is_cut_without_a_gap() -> None:
@@ -128,8 +271,8 @@ def test_an_audit_of_either_month_finds_what_was_told_of_two(
     ledger: Ledger, book: Book, month: date
 ) -> None:
     ledger.write(Log([call(), call(**LONG_AGO, ended_at=ONCE)]).batch(book))
-    assert [one.event_id for one in find_conflicts(ledger, [month])] == ["call-1"]
-    assert find_conflicts(ledger, [OCTOBER]) == []
+    assert [one.event_id for one in find_conflicts(ledger, [month]).conflicts] == ["call-1"]
+    assert find_conflicts(ledger, [OCTOBER]) == ([], [])
 
 
 def test_a_ledger_tells_once_which_parts_of_the_log_were_written(
@@ -279,8 +422,8 @@ def test_what_was_accepted_before_a_migration_is_in_conflict_after_it(
     migrations = [path.name for path in sorted(schemas.MIGRATIONS.glob("*.sql"))]
     assert old_ledger.migrate() == migrations[4:]
     check_tables(old_ledger)
-    (conflict,) = settle_conflicts(old_ledger)
-    assert (conflict.event_id, [place.offset for place in conflict.lost]) == ("call-1", [1])
+    (conflict,) = resolve_conflicts(old_ledger)
+    assert (conflict.event_id, [one.place.offset for one in conflict.lost]) == ("call-1", [1])
     assert charged(old_ledger) == [("2026-08", "calls")]
     assert audit_ledger(old_ledger, []).findings == []
 
@@ -335,7 +478,7 @@ def test_one_is_charged_in_either_order_of_writing(
             ledger.write(log.batch(book, [[place]]))
             if merged:
                 ledger.command("OPTIMIZE TABLE rated FINAL")
-            settle_conflicts(ledger, *ledger.take_written())
+            resolve_conflicts(ledger, *ledger.take_written())
         assert_rows(rows_of(ledger), expected)
         for table in ("rated", "accepted", "losers"):
             ledger.command(f"TRUNCATE TABLE {table}")

@@ -31,7 +31,7 @@ from streams.kafka.embedded.kafka import EmbeddedKafka
 from streams.kafka.simulate import Simulated, Simulator
 from streams.kafka.topics import INPUTS, REJECTED
 from streams.maintenance.audit import audit_ledger
-from streams.maintenance.conflicts import settle_conflicts
+from streams.maintenance.conflicts import resolve_conflicts
 from streams.maintenance.recurring import make_months
 from streams.runtime.worker import Worker
 from streams.store.ledger import Ledger, open_ledger
@@ -160,7 +160,7 @@ def assert_equal_to_oracle(site: Site, logged: list[Logged]) -> None:
     ledger = site.ledger()
     try:
         make_months(ledger, book, MONTHS, as_of=datetime.now(UTC))
-        settle_conflicts(ledger)
+        resolve_conflicts(ledger)
         accounts = sorted({event["account_id"] for event in good_events(site.settings, logged)})
         assert len(accounts) > 1
         for account in accounts:

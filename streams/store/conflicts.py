@@ -1,0 +1,218 @@
+"""What the ledger holds of identities that stand more than once: one reader a question.
+
+A search looks for suspects first, by a hash of their names, for there seldom is one; only of these
+whole rows are read. What was written recently (`Where.recent`) is found by its version: nothing of
+history is kept in memory, and of it one column is read.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+from typing import Any, NamedTuple
+
+from rater.reject import Reason
+from streams.rows.log_position import PREFERRED, Span
+from streams.store.ledger import Ledger
+
+# A record's other line, which stands beside the first one and never in its stead.
+BESIDE = ("carrier_fees",)
+# Kinds that tell of one thing: a campaign's call is a call, whichever of the two it is told as.
+# No others are: a text may have the id of a call, and a detection has its call's very often.
+SAME_KIND: Mapping[str, str] = {"dial": "call"}
+
+
+class Where(NamedTuple):
+    """Which records make their identity one to look at: those of some months or of all, or those
+    of a part of the log, which were written recently."""
+
+    months: Collection[date] = ()
+    recent: Span | None = None
+
+
+class AcceptedRecord(NamedTuple):
+    """A record of an event that stands more than once or has more than one content."""
+
+    account_id: str
+    kind: str
+    event_id: str
+    revision: int
+    topic: str
+    content_hash: int
+    version: int
+    month: date
+    line: str
+
+
+class IdentityRow(NamedTuple):
+    """A row of `rated`, as far as it takes to tell which of an identity's rows stands."""
+
+    account_id: str
+    kind: str
+    event_id: str
+    revision: int
+    month: date
+    line: str
+    identity: str
+    topic: str
+    version: int
+
+
+class SupersededRow(NamedTuple):
+    """A row of `rated` that is not charged, since another row of its identity stands."""
+
+    account_id: str
+    month: date
+    line: str
+    identity: str
+    revision: int
+    version: int
+
+
+# ------------------------------------------------------------------ who is suspected
+
+_RECENT = """(version BETWEEN {low:UInt128} AND {high:UInt128}
+    OR version BETWEEN {low_preferred:UInt128} AND {high_preferred:UInt128})"""
+# The same of `rated`, which keeps the broker's clock; a recurring charge has that of its telling.
+_LOGGED = """logged_at BETWEEN fromUnixTimestamp64Milli({first_ms:Int64}, 'UTC')
+    AND fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC')"""
+# The other row may have any month: what came in these months is looked at in all of them.
+_OF_MONTHS = "(empty({months:Array(Date)}) OR max(month IN {months:Array(Date)}))"
+# Groups of all of history are more than memory should hold.
+_ON_DISK = "SETTINGS max_bytes_before_external_group_by = 268435456"
+
+_SAME = ", ".join(f"kind = '{kind}', '{same}'" for kind, same in SAME_KIND.items())
+_EVENT = f"cityHash64(account_id, multiIf({_SAME}, kind), event_id, revision)"
+# Two contents; or one, that was rated to two months or lines, under two books or engines.
+_DIFFERS = """(min(content_hash) != max(content_hash) OR min(month) != max(month)
+    OR minIf(line, line != '') != maxIf(line, line != ''))"""
+_EVENTS = f"""
+SELECT {_EVENT} AS event FROM accepted
+GROUP BY event HAVING {_DIFFERS} AND {_OF_MONTHS}
+{_ON_DISK}"""
+_EVENTS_RECENT = f"""
+SELECT {_EVENT} AS event FROM accepted
+WHERE cityHash64(event_id) IN (SELECT cityHash64(event_id) FROM accepted WHERE {_RECENT})
+GROUP BY event HAVING {_DIFFERS}"""
+
+# One record with rows in two months or lines. It may be accepted once and have rows of twice: an
+# insert that broke in the middle leaves rows that no view has seen.
+_CHARGED_ONCE = "line NOT IN ('phone_numbers', 'recording_storage', 'subscriptions')"
+_MOVED = """(min(month) != max(month)
+    OR minIf(line, line != 'carrier_fees') != maxIf(line, line != 'carrier_fees'))"""
+_RECORD = "cityHash64(topic, version)"
+_RECORDS = f"""
+SELECT {_RECORD} AS record FROM rated WHERE {_CHARGED_ONCE}
+GROUP BY record HAVING {_MOVED} AND {_OF_MONTHS}
+{_ON_DISK}"""
+_RECORDS_RECENT = f"""
+SELECT {_RECORD} AS record FROM rated WHERE {_CHARGED_ONCE} AND {_LOGGED}
+GROUP BY record HAVING {_MOVED}"""
+
+# A detection is its call's, whichever event told of it.
+_DETECTED = "line = 'ai_voice_detection'"
+_CALL = "cityHash64(account_id, identity, revision)"
+_CALLS = f"""
+SELECT {_CALL} AS call FROM rated WHERE {_DETECTED}
+GROUP BY call HAVING min(month) != max(month) AND {_OF_MONTHS}
+{_ON_DISK}"""
+_CALLS_RECENT = f"""
+SELECT {_CALL} AS call FROM rated
+WHERE {_DETECTED}
+  AND cityHash64(identity) IN (
+    SELECT cityHash64(identity) FROM rated WHERE {_DETECTED} AND {_LOGGED})
+GROUP BY call HAVING min(month) != max(month)"""
+
+# ------------------------------------------------------------------ what is read of them
+
+_IS_ONE = "SELECT 1 FROM ({suspects}) LIMIT 1"
+_ACCEPTED = f"""
+SELECT account_id, kind, event_id, revision, topic, content_hash, version, month, line
+FROM accepted
+WHERE {_EVENT} IN ({{suspects}})
+"""
+_ROW = "account_id, kind, event_id, revision, month, line, identity, topic, version"
+_ROWS_OF_EVENTS = f"""
+SELECT {_ROW} FROM rated
+WHERE {_CHARGED_ONCE} AND {_EVENT} IN ({{suspects}})
+"""
+_ROWS_OF_RECORDS = f"""
+SELECT {_ROW} FROM rated
+WHERE {_CHARGED_ONCE} AND {_EVENT} IN (
+    SELECT {_EVENT} FROM rated WHERE {_RECORD} IN ({{suspects}}))
+"""
+_ROWS_OF_CALLS = f"""
+SELECT {_ROW} FROM rated
+WHERE {_DETECTED} AND {_CALL} IN ({{suspects}})
+"""
+_COUNT_RECENT = f"SELECT count() FROM accepted WHERE {_RECENT}"
+_SUPERSEDED = """
+SELECT account_id, month, line, identity, revision, version FROM losers FINAL WHERE loses
+"""
+_LETTERS = "SELECT topic, partition, offset FROM rejected WHERE reason = {reason:String}"
+
+
+def count_recent(ledger: Ledger, recent: Span) -> int:
+    """How many records of a part of the log were accepted. Raises one of StoreErrors."""
+    ((count,),) = ledger.search(_COUNT_RECENT, recent_parameters(recent))
+    return int(count)
+
+
+def read_accepted_of_events(ledger: Ledger, where: Where) -> list[AcceptedRecord]:
+    """All records of events with more than one content, month, line or kind."""
+    rows = _read(ledger, _ACCEPTED, (_EVENTS, _EVENTS_RECENT), where)
+    return [AcceptedRecord._make(row) for row in rows]
+
+
+def read_rows_of_events(ledger: Ledger, where: Where) -> list[IdentityRow]:
+    """All rows of these events; copies that are not merged yet too. No recurring charges."""
+    rows = _read(ledger, _ROWS_OF_EVENTS, (_EVENTS, _EVENTS_RECENT), where)
+    return [IdentityRow._make(row) for row in rows]
+
+
+def read_rows_of_records(ledger: Ledger, where: Where) -> list[IdentityRow]:
+    """All rows of events of which one record has rows in more than one month or line."""
+    rows = _read(ledger, _ROWS_OF_RECORDS, (_RECORDS, _RECORDS_RECENT), where)
+    return [IdentityRow._make(row) for row in rows]
+
+
+def read_rows_of_calls(ledger: Ledger, where: Where) -> list[IdentityRow]:
+    """All detections of calls that have some in more than one month."""
+    rows = _read(ledger, _ROWS_OF_CALLS, (_CALLS, _CALLS_RECENT), where)
+    return [IdentityRow._make(row) for row in rows]
+
+
+def read_superseded(ledger: Ledger) -> set[SupersededRow]:
+    """The rows that are named superseded already."""
+    return set(map(SupersededRow._make, ledger.search(_SUPERSEDED)))
+
+
+def read_conflict_letters(ledger: Ledger) -> set[tuple[str, int, int]]:
+    """Topic, partition and offset of the records that are dead letters for a conflict."""
+    rows = ledger.search(_LETTERS, {"reason": Reason.CONFLICT.value})
+    return {(topic, partition, offset) for topic, partition, offset in rows}
+
+
+def recent_parameters(recent: Span) -> dict[str, Any]:
+    """A part of the log as queries take it: by the broker's clock, and by its records' versions."""
+    low, high = recent.versions()
+    return {
+        "low": low,
+        "high": high,
+        "low_preferred": low + PREFERRED,
+        "high_preferred": high + PREFERRED,
+        "first_ms": recent.first_ms,
+        "last_ms": recent.last_ms,
+    }
+
+
+def _read(
+    ledger: Ledger, sql: str, suspects: tuple[str, str], where: Where
+) -> Sequence[tuple[Any, ...]]:
+    """Of suspects among all and among what is recent. To look for what none has takes as long."""
+    of_all, of_recent = suspects
+    if where.recent is None:
+        chosen, parameters = of_all, {"months": sorted(where.months)}
+    else:
+        chosen, parameters = of_recent, recent_parameters(where.recent)
+    if not ledger.search(_IS_ONE.replace("{suspects}", chosen), parameters):
+        return []
+    return ledger.search(sql.replace("{suspects}", chosen), parameters)
