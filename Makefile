@@ -26,7 +26,7 @@ test: check  ## Format, types, lint and all tests, real Kafka included
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # Whatever a rule can break: no broker, no browser, no wheel. Red here is red in `make test`.
-QUICK := tests/rater tests/streams/test_batch.py tests/streams/test_together.py \
+QUICK := tests/rater tests/streams/test_batch.py tests/streams/test_columns.py \
 	tests/test_contracts.py tests/test_docs.py tests/test_repository.py
 quick: $(VENV)/dev.stamp  ## Lint, the rules' tests and the repository's own, in less than a minute
 	$(BIN)/ruff check .

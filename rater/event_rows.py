@@ -131,6 +131,8 @@ def state_of(event: Event) -> State | None:
         call_id=getattr(event, "call_id", None) or "",
         name=getattr(event, life.name) if life.name else "",
         detection=getattr(event, life.detection) if life.detection else None,
+        user_id=event.user_id or "",
+        team=event.team or "",
     )
 
 

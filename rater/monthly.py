@@ -125,24 +125,61 @@ def _charge(same: list[Telling], month: date, book: Book, *, stood: bool = True)
     state = telling.state
     bounds = _bounds(telling, month, book)
     start_us, end_us = bounds
-    at_us = min(max(state.from_us, start_us), end_us - 1)
-    account = book.account(telling.account_id, at_us)
-    found = find_price(book, account, state.line, state.dims, state.number, at_us)
+    return charge_asset(
+        telling.account_id,
+        telling.event_id,
+        state.billed_as,
+        RowFacts(to=state.number, call_id=state.call_id, user_id=state.user_id, team=state.team),
+        kind=telling.kind,
+        usage=Usage(
+            (state.line,),
+            state.dims,
+            state.number,
+            min(max(state.from_us, start_us), end_us - 1),
+            ended_us=state.until_us,
+        ),
+        seconds=state.seconds,
+        month=month,
+        book=book,
+        stood_us=_together_us(_within(one.state, bounds) for one in same) if stood else None,
+    )
+
+
+def charge_asset(
+    account_id: str,
+    event_id: str,
+    identity: str,
+    facts: RowFacts,
+    *,
+    kind: str,
+    usage: Usage,
+    seconds: int,
+    month: date,
+    book: Book,
+    stood_us: int | None,
+) -> Charge | Parked:
+    """A month's charge of an asset that stood in it for `stood_us`; None: it did not stand, $0.
+
+    `usage` says on which line, for which number and since when in the month; `seconds` are those
+    that were recorded, for a price by time.
+    """
+    account = book.account(account_id, usage.at_us)
+    (line,) = usage.lines
+    found = find_price(book, account, line, usage.dims, usage.number, usage.at_us)
     if isinstance(found, Parked):
         return found
     version, price = found
-    bill = price.bill_quantity(state.seconds)
-    if not stood:
+    bill = price.bill_quantity(seconds)
+    if stood_us is None:
         bill = Bill(bill.raw_seconds, 0, 0, 0, f"{bill.rule}; did not stand in the month: $0")
     elif price.prorate:
-        stood_us = _together_us(_within(one.state, bounds) for one in same)
+        start_us, end_us = book.month_bounds_us(account_id, month)
         share = f"; {stood_us // 1_000_000} of {(end_us - start_us) // 1_000_000} s of the month"
         prorated = divide_half_even(bill.charge * stood_us, end_us - start_us)
         bill = bill._replace(charge=prorated, rule=bill.rule + share)
-    usage = Usage((state.line,), state.dims, state.number, at_us, ended_us=state.until_us)
-    facts = RowFacts(to=state.number, call_id=state.call_id)
     charge = charge_of(
-        telling.account_id, telling.event_id, state.billed_as, facts, month,
-        telling.kind, usage, book, version, price, bill,
-    )  # fmt: skip
-    return charge if stood else charge.changed(status="voided")
+        account_id, event_id, identity, facts, month, kind, usage, book, version, price, bill
+    )
+    if stood_us is None:
+        return charge.changed(status="voided")
+    return charge.changed(stood_us=stood_us)

@@ -64,7 +64,7 @@ def rate(event: Event, book: Book, memo: Memo | None = None) -> list[Charge] | P
     for priced in shape.lines:
         price = find_by_prefix(priced.view, usage.number)
         if price is None:
-            return _no_price(account, priced.line, usage.dims, usage.number)
+            return no_price(account, priced.line, usage.dims, usage.number)
         pricing = priced.pricing(price, book, memo, account, event.kind, usage, shape)
         charges.append(
             new_charge(
@@ -232,10 +232,11 @@ def find_price(
     if isinstance(span, Parked):
         return span
     price = span.prices.find(line, dims, number)
-    return (span.version, price) if price else _no_price(account, line, dims, number)
+    return (span.version, price) if price else no_price(account, line, dims, number)
 
 
-def _no_price(account: Account, line: str, dims: Dims, number: str) -> Parked:
+def no_price(account: Account, line: str, dims: Dims, number: str) -> Parked:
+    """That no price of the account's tariff matches, as a person is told."""
     matched = " ".join(word for word in dims[:2] if isinstance(word, str))
     # A prefix says enough to add a row; the whole number belongs in no message.
     where = f" to {number[:5]}" if number.startswith("+") else ""

@@ -61,6 +61,8 @@ class State(NamedTuple):
     call_id: str = ""
     name: str = ""
     detection: bool | None = None
+    user_id: str = ""
+    team: str = ""
 
 
 class RowFacts(NamedTuple):

@@ -956,6 +956,8 @@ def rate_lines(lines: Iterable[Event], book: Book) -> Ledger:
     first: dict[tuple[Any, ...], Event] = {}
     for event in lines:
         kind, account_id, revision = event["kind"], event["account_id"], event.get("revision") or 0
+        if kind == "campaign" and revision == 0:
+            continue  # "nothing is charged for it"
         if kind in MONTHLY and revision == 0:
             # The first telling of an id stands, whatever thing another tells of.
             if first.setdefault((kind, account_id, event["id"], 0), event) is event:

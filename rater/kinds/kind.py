@@ -170,6 +170,9 @@ class Kind:
                 named.append(usage.lines.field)
             for derived in usage.all_derived():
                 named += [derived.field, *derived.of]
+            of_rows = {usage.prefix_of, *(usage.parties or ())} - {""}
+            if not of_rows <= set(RowFacts._fields):
+                raise ValueError(f"kind {self.name!r}: a row keeps none of {sorted(of_rows)}")
             if len(set(map(len, usage.line_names()))) != 1:
                 raise ValueError(f"kind {self.name!r}: each case needs as many lines")
         if lifecycle is not None:

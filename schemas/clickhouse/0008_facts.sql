@@ -14,7 +14,9 @@ ALTER TABLE rated
 -- A campaign is told of like an asset, and costs nothing: its line is empty.
 ALTER TABLE states
     ADD COLUMN IF NOT EXISTS name        String                  AFTER call_id,
-    ADD COLUMN IF NOT EXISTS detection   Nullable(Bool)          COMMENT 'whether a campaign has it on' AFTER name;
+    ADD COLUMN IF NOT EXISTS detection   Nullable(Bool)          COMMENT 'whether a campaign has it on' AFTER name,
+    ADD COLUMN IF NOT EXISTS user_id     String                  AFTER detection,
+    ADD COLUMN IF NOT EXISTS team        LowCardinality(String)  AFTER user_id;
 
 -- A view keeps the columns that there were when it was made.
 CREATE OR REPLACE VIEW rated_rows DEFINER = CURRENT_USER SQL SECURITY DEFINER AS

@@ -16,6 +16,7 @@ import orjson
 AREA_CODES = ("212", "415", "310", "512", "305", "206", "312", "617")
 ABROAD = ("+442079460", "+33612345", "+4930123456", "+14165550", "+525512345")
 CARRIERS = ("AT&T", "T-Mobile", "Verizon", "US Cellular", "Regional One")
+CAMPAIGNS = ("Spring sale", "Renewals", "Win back")  # campaign-1 and so on
 PRODUCTS = ("office-phone", "power-dialer", "a-i-assistant")
 
 OPENED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -52,7 +53,7 @@ class Simulator:
         self._count = 0
 
     def opening(self) -> Iterator[Simulated]:
-        """What stands already: each account's numbers, a recording, its subscriptions.
+        """What stands already: each account's numbers, its campaigns, its subscriptions.
 
         The identities are the same at every start, so a second start adds nothing.
         """
@@ -66,6 +67,12 @@ class Simulator:
                     "number", account, f"opening-{account}-{number}", number=number,
                     number_type="tollfree" if number.startswith("+1888") else "local",
                     acquired_at=OPENED + timedelta(days=own.randrange(200)),
+                )  # fmt: skip
+            for place, name in enumerate(CAMPAIGNS, start=1):
+                yield self._event(
+                    "campaign", account, f"opening-{account}-campaign-{place}",
+                    campaign_id=f"campaign-{place}", name=name, detection=place < len(CAMPAIGNS),
+                    since=OPENED + timedelta(days=30),
                 )  # fmt: skip
             for product in own.sample(PRODUCTS, 2):
                 yield self._event(
@@ -126,7 +133,7 @@ class Simulator:
         if kind == "call":
             video = chance.random() < 0.08
             return [self._event("call", account, id_, media="video" if video else "voice", **facts)]
-        campaign = f"campaign-{chance.randrange(1, 4)}"
+        campaign = f"campaign-{chance.randrange(len(CAMPAIGNS)) + 1}"
         verdict = chance.choice(("human", "machine", "machine", "fax", "unknown"))
         return [
             self._event("dial", account, id_, campaign_id=campaign, **facts),

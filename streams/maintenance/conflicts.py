@@ -17,8 +17,8 @@ This is a total order of an identity's rows, so a row that another one stands be
 for ever: it may be named so at once, again, or by several workers, and the end is the same.
 
 Found from sets of records and rows that no replay can disturb, never by a look-up on the hot
-path. A worker looks for the identities of which it has written a record recently: a conflict has a record
-that came last.
+path. A worker looks for the identities of which it has written a record recently: a conflict has a
+record that came last.
 """
 
 from collections import defaultdict

@@ -85,7 +85,7 @@ def _telling(row: TellingRow) -> Telling:
     state = State(
         row.line, row.thing, row.billed_as, row.from_us, row.until_us, row.seconds, row.number,
         dims_of({"number_type": row.number_type or None, "product": row.product or None}),
-        row.call_id,
+        row.call_id, user_id=row.user_id, team=row.team,
     )  # fmt: skip
     position = Place("", row.partition, row.offset, row.logged_ms).position()
     return Telling(row.account_id, row.kind, row.event_id, position, state)

@@ -183,6 +183,8 @@ def _state_columns(rows: Sequence[StateRow]) -> dict[str, pa.Array] | None:
         "call_id": pa.array([state.call_id for state in states]),
         "name": pa.array([state.name for state in states]),
         "detection": pa.array([state.detection for state in states], pa.bool_()),
+        "user_id": pa.array([state.user_id for state in states]),
+        "team": pa.array([state.team for state in states]),
         "content_hash": pa.array(hashes, pa.uint64()),
     }
     return columns | _place_columns(places) | {"version": _versions(versions)}

@@ -25,6 +25,8 @@ class TellingRow(NamedTuple):
     number_type: str
     product: str
     call_id: str
+    user_id: str
+    team: str
     partition: int
     offset: int
     logged_ms: int
@@ -52,8 +54,8 @@ BEGUN = """AND (account_id, kind, thing) IN (
 # Rows of one account come together.
 _TELLINGS = """
 SELECT account_id, kind, event_id, line, thing, billed_as, toUnixTimestamp64Micro(from_at),
-       toUnixTimestamp64Micro(until_at), seconds, number, number_type, product, call_id, partition,
-       offset, toUnixTimestamp64Milli(logged_at), toUnixTimestamp64Micro(now64(6))
+       toUnixTimestamp64Micro(until_at), seconds, number, number_type, product, call_id, user_id,
+       team, partition, offset, toUnixTimestamp64Milli(logged_at), toUnixTimestamp64Micro(now64(6))
 FROM states FINAL
 WHERE revision = 0 AND line != '' {only}
 ORDER BY account_id

@@ -498,7 +498,8 @@ def _rated_rows(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
 def _tellings(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     names = (
-        "seconds", "number", "number_type", "product", "call_id", "partition", "offset",
+        "seconds", "number", "number_type", "product", "call_id", "user_id",
+        "team", "partition", "offset",
     )  # fmt: skip
     rows = [
         (

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = {line.name for line in LINES}
 
 # Which lines an event is charged on is its kind's own to say.
-KINDS = ("rater/events.py", "rater/kinds/")
+KINDS = ("rater/kinds/",)
 QUOTED = re.compile(r"'(\w+)'")
 
 ASKED = [

@@ -245,7 +245,7 @@ def test_a_version_of_128_bits_returns_exactly(any_ledger: Ledger) -> None:
 def state(event_id: str, **more: Any) -> StateRow:
     told = State(
         "phone_numbers", "thing-1", "billed-as", EARLIEST_US, None, 90, "+12125550100",
-        (None,) * 8 + ("local", "power-dialer"), "call-1",
+        (None,) * 8 + ("local", "power-dialer"), "call-1", user_id="user-1", team="team-1",
     )._replace(**more)  # fmt: skip
     place = Place("usage.number.v1", 3, 2**62, LOGGED_MS)
     return StateRow(Telling("acme", "number", event_id, 5, told), 2, 2**63, place, 2**127 - 5)
@@ -259,7 +259,8 @@ def test_every_column_of_a_state_returns_exactly(any_ledger: Ledger) -> None:
         "line": "phone_numbers", "thing": "thing-1", "billed_as": "billed-as",
         "from_at": EARLIEST_US, "until_at": None, "seconds": 90, "number": "+12125550100",
         "number_type": "local", "product": "power-dialer", "call_id": "call-1",
-        "name": "", "detection": None, "content_hash": 2**63, "topic": "usage.number.v1",
+        "name": "", "detection": None, "user_id": "user-1", "team": "team-1",
+        "content_hash": 2**63, "topic": "usage.number.v1",
         "partition": 3, "offset": 2**62,
         "logged_at": LOGGED_MS, "version": 2**127 - 5,
     }  # fmt: skip
