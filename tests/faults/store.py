@@ -288,6 +288,9 @@ def _is_looked_at(parameters: Mapping[str, Any], month: date, *versions: int) ->
     if "low" in parameters:
         low, high = parameters["low"], parameters["high"]
         return any(low <= version % PREFERRED <= high for version in versions)
+    if "first_ms" in parameters:
+        logged = [place_of_version("", version).logged_ms for version in versions]
+        return any(parameters["first_ms"] <= ms <= parameters["last_ms"] for ms in logged)
     return not parameters["months"] or month in parameters["months"]
 
 
@@ -365,7 +368,7 @@ def _rows_of_records(store: Store, parameters: Mapping[str, Any]) -> list[tuple[
 def _rows_of_calls(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     months: dict[Key, set[date]] = {}
     rows = [row for row in store.all_copies("rated") if row["line"] == "ai_voice_detection"]
-    id_of = operator.itemgetter(1) if "low" in parameters else tuple
+    id_of = operator.itemgetter(1) if "first_ms" in parameters else tuple
     touched = {
         id_of(_call(row)) for row in rows if _is_looked_at(parameters, row["month"], row["version"])
     }
