@@ -26,7 +26,7 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS accepted_of_states TO accepted DEFINER = 
 SELECT account_id, kind, event_id, revision, topic, toStartOfMonth(from_at) AS month, content_hash, version
 FROM states;
 
-INSERT INTO accepted
+INSERT INTO accepted (account_id, kind, event_id, revision, topic, month, content_hash, version)
 SELECT account_id, kind, event_id, revision, topic, month, record.1, record.2
 FROM identities ARRAY JOIN records AS record;
 

@@ -97,7 +97,7 @@ def _outcome_differences(ledger: Ledger, settings: Settings, logged: list[Logged
     rated = set(
         ledger.query(
             _RATED_AT.format(
-                table="rated WHERE kind NOT IN ('number', 'recording', 'subscription')"
+                table="rated WHERE kind NOT IN ('number', 'recording', 'subscription', 'campaign')"
             )
         )
     )

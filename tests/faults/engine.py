@@ -12,7 +12,8 @@ from tests.faults.store import Breakable, Months
 
 # What became of a record, as long as the ledger lives: copies merge, a conflict's loser goes.
 _OUTCOMES = """
-SELECT topic, kind IN ('recording', 'number', 'subscription') ? 'states' : 'rated', version
+SELECT topic, kind IN ('recording', 'number', 'subscription', 'campaign') ? 'states' : 'rated',
+       version
 FROM accepted
 """
 _OTHERS = """

@@ -512,7 +512,9 @@ def _tellings(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ..
             to_us(row["logged_at"]) // 1000, store.read_clock_us(),
         )
         for row in store.final("states")
-        if row["revision"] == 0 and _is_changed(row["account_id"], row["billed_as"], parameters)
+        if row["revision"] == 0
+        and row["line"]
+        and _is_changed(row["account_id"], row["billed_as"], parameters)
     ]  # fmt: skip
     return sorted(rows, key=lambda row: row[0])
 

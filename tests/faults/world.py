@@ -188,6 +188,12 @@ class Sent(NamedTuple):
                 # One number has one type: two that stand at one instant have no first.
                 "number_type": "tollfree" if self.id // 2 == 1 and n < 2 else "local",
             } | ({"released_at": f"2026-09-2{n + 2}T00:00:00Z"} if self.id % 2 or n == 1 else {})
+        if self.kind == "campaign":
+            return {
+                "campaign_id": f"C{self.id // 2}",
+                "name": ("Spring", "Spring", "Fall")[n],
+                "since": f"{at}00:00Z",
+            }
         return {
             "subscription_id": f"S{self.id // 2}",
             "started_at": f"{at}00:00Z",
@@ -201,7 +207,7 @@ class Sent(NamedTuple):
             return {"parked"}
         if self.shape == "early":
             return {"parked", "rated"} if price_arrived else {"parked"}
-        return {"states"} if self.kind in ("recording", "number", "subscription") else {"rated"}
+        return {"states"} if KINDS[self.kind].monthly else {"rated"}
 
 
 # ------------------------------------------------------------------ the log and the group
