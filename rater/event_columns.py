@@ -97,7 +97,8 @@ def read(
     table, which = _table(kind, present) if present else (None, rows[:0])
     if table is None:
         return None, rows[:0]
-    rows, present = rows[which], [present[index] for index in which.tolist()]
+    if len(which) < len(present):
+        rows, present = rows[which], [present[index] for index in which.tolist()]
     columns, sure = _columns(kind, table, present)
     sure &= _in_time(columns, latest_us[rows])
     for rule in kind.checks:
@@ -480,12 +481,9 @@ def content_hashes(
             parts.append(instants_as_text(columns.instants[name]))
         else:
             parts.append(_texts(columns.values[name]))
-    joined = pc.binary_join_element_wise(*parts, SEPARATOR)
-    _, offsets, data = joined.buffers()
-    ends = np.frombuffer(offsets, np.int32)[joined.offset :][: len(joined) + 1].tolist()
-    view = memoryview(data or b"")
-    hashes = map(xxh3_64_intdigest, map(view.__getitem__, map(slice, ends, ends[1:])))
-    return np.fromiter(hashes, np.uint64, len(joined))
+    joined = pc.binary_join_element_wise(*parts, SEPARATOR).cast(pa.binary())
+    values = joined.to_numpy(zero_copy_only=False)  # bytes of each: sooner than by slices
+    return np.fromiter(map(xxh3_64_intdigest, values), np.uint64, len(values))
 
 
 def _answers(column: pa.Array, read: Read) -> pa.StringArray:
