@@ -109,7 +109,7 @@ def format_us(at_us: int) -> str:
 
 
 def charge_to_json(charge: Charge) -> dict[str, Any]:
-    """A rated row as JSON, with exact decimals as strings. Source: conventions.md."""
+    """A rated row as JSON, with exact decimals as strings. Source: docs/conventions.md."""
     row = charge.columns()
     row["month"] = f"{charge.terms.month:%Y-%m}"
     row["from"] = row.pop("from_")

@@ -1,4 +1,4 @@
-"""The statement's lines: one row a line, in the customer's order. Source: domain.md.
+"""The statement's lines: one row a line, in the customer's order. Source: docs/rules.md.
 
 Whatever asks for "the lines that ..." takes its list from here: the statement, the page, the
 check of a tariff, taxes, and the SQL of `streams` (`streams/store/lines.py`). The lists in the

@@ -30,7 +30,7 @@ def settle(tellings: Iterable[Telling]) -> list[Telling]:
     """The telling that stands for each thing.
 
     The same event told twice counts as it was told first. Then, an end beats none, and a later
-    place in the log an earlier one. Source: domain.md, Numbers, recordings, subscriptions.
+    place in the log an earlier one. Source: docs/rules.md, Numbers, recordings, subscriptions.
     """
     first: dict[tuple[str, str, str], Telling] = {}
     for telling in tellings:

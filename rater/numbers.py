@@ -15,7 +15,7 @@ DISTINCT_MAX = 65_536  # distinct parties whose answers are remembered
 
 # Withheld callers: the words for them in any case, alone or as the user of a SIP address or client,
 # and the numbers that carriers send in their stead (on a keypad they spell ANONYMOUS, RESTRICTED,
-# BLOCKED, UNKNOWN, UNAVAILABLE). Source: domain.md, Prices; RFC 3323 for the host.
+# BLOCKED, UNKNOWN, UNAVAILABLE). Source: docs/rules.md, Prices; RFC 3323 for the host.
 WITHHELD_WORDS = ("anonymous", "restricted", "unavailable", "unknown", "private")
 WITHHELD_NUMBERS = ("266696687", "7378742833", "2562533", "8656696", "86282452253")
 WITHHELD_HOST = "anonymous.invalid"
@@ -54,7 +54,7 @@ NANP_TOLL_FREE = frozenset({"800", "833", "844", "855", "866", "877", "888"})
 def is_party(text: str) -> bool:
     """Whether a call or a text can be from or to it: "+14155550100", "911", "Restricted".
 
-    "+1415555010" is none: +1 has ten digits. Source: domain.md, Bad input.
+    "+1415555010" is none: +1 has ten digits. Source: docs/rules.md, Bad input.
     """
     if not _has_party_form(text):
         return False

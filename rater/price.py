@@ -129,7 +129,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Why nothing is billed whatever the quantity, or "".
 
         Nothing is for a call refused before dialing, for a status the tariff names free, and from
-        `answer` for what was never answered. Source: domain.md, Billable minutes.
+        `answer` for what was never answered. Source: docs/rules.md, Billable minutes.
         """
         if not usage.dialed:
             return "refused before dialing"
@@ -140,7 +140,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return ""
 
     def bill(self, usage: Usage) -> Bill:
-        """What the usage costs under this price. Source: domain.md, Billable minutes and Texts."""
+        """What the usage costs under this price. Source: docs/rules.md, Billable minutes, Texts."""
         return self.bill_unless(self.why_free(usage), self.raw_seconds(usage), usage.segments)
 
     def bill_unless(self, free: str, raw_seconds: int, segments: int) -> Bill:

@@ -45,7 +45,7 @@ def rate(event: Event, book: Book, memo: Memo | None = None) -> list[Charge] | P
 
     `memo` is what was remembered of this book, by this caller alone. Pure and total: no clock, no
     I/O, never raises on an event. If one line has no price the whole event is parked.
-    Source: domain.md, Prices; design.md, law 4.
+    Source: docs/rules.md, Prices; docs/architecture.md, law 4.
     """
     if event.revision:
         return Parked(

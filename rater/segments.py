@@ -1,6 +1,6 @@
 """How many segments an SMS is sent in: GSM-7 160/153 septets, UCS-2 70/67 code units.
 
-Source: 3GPP TS 23.038 (alphabet) and TS 23.040 (concatenation); domain.md, Texts.
+Source: 3GPP TS 23.038 (alphabet) and TS 23.040 (concatenation); docs/rules.md, Texts.
 """
 
 GSM_7 = frozenset(

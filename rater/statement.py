@@ -2,7 +2,7 @@
 
 Rounded once, to cents, at the total. Every line is always there, in the order of `rater/lines.py`.
 What cost nothing counts in the amount and stands in no quantity and no average price. Source:
-domain.md, The monthly statement.
+docs/rules.md, The monthly statement.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -177,7 +177,7 @@ def make_statement(
     tariffs: tuple[str, ...] = (),
     remarks: tuple[str, ...] = (),
 ) -> Statement:
-    """The statement of a month from its rows' sums. Source: domain.md, The monthly statement."""
+    """A month's statement from its rows' sums. Source: docs/rules.md, The monthly statement."""
     groups = list(sums)
     lines = tuple(_line(form, groups) for form in FORMS)
     total = to_cents(sum(line.whole.charge for line in lines))
@@ -248,7 +248,7 @@ def _taxes(form: LineForm, taxes: list[TaxSums]) -> Line:
 
 
 def statement_to_json(statement: Statement) -> dict[str, Any]:
-    """The statement as JSON, exact decimals as strings. Source: conventions.md."""
+    """The statement as JSON, exact decimals as strings. Source: docs/conventions.md."""
     return {
         "account_id": statement.account_id,
         "month": f"{statement.month:%Y-%m}",

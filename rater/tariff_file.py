@@ -408,7 +408,7 @@ class _Reader:
         """Where destinations have prices of their own, so should short numbers.
 
         Extensions and emergency calls would fall to the fallback, often the dearest price.
-        Source: domain.md, Prices.
+        Source: docs/rules.md, Prices.
         """
         outbound = [price for price in prices if ("direction", "inbound") not in price.match]
         if not any(price.prefix or "to" in dict(price.match) for price in outbound):

@@ -51,18 +51,6 @@ def test_a_file_that_a_page_names_is_there_under_that_name() -> None:
 
 CITED = re.compile(r"(?<![\w/])((?:docs/)?[\w-]+\.md)(?:, ([A-Z][\w ,.]*[\w]))?")
 
-# Who cites pages that are not in the repository, until that is mended. A line that is not needed
-# any more fails.
-CITING_BEFORE = {
-    "rater/charge.py":    ["conventions.md"],
-    "rater/decode.py":    ["domain.md"],
-    "rater/monthly.py":   ["domain.md"],
-    "rater/price.py":     ["domain.md"],
-    "rater/rate.py":      ["design.md", "domain.md"],
-    "rater/segments.py":  ["domain.md"],
-    "rater/statement.py": ["conventions.md", "domain.md"],
-}  # fmt: skip
-
 
 def headings(page: Path) -> set[str]:
     return set(re.findall(r"^#+ (.*)$", text_of(page), re.MULTILINE))
@@ -82,7 +70,7 @@ def test_what_the_code_cites_is_there() -> None:
     missing = {
         name_of(path): sorted(set(uncited(text_of(path)))) for path in modules("rater", "streams")
     }
-    assert {name: cited for name, cited in missing.items() if cited} == CITING_BEFORE
+    assert {name: cited for name, cited in missing.items() if cited} == {}
 
 
 @pytest.mark.parametrize(

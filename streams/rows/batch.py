@@ -172,7 +172,16 @@ def add_records(
     """Adds the outcome of each record of one offset range, row by row, and the range's receipt."""
     outcomes = [(record, decode(kind, record.value, record.timestamp * 1000)) for record in records]
     oldest_ms = min(record.timestamp for record in records)
-    _add_by_row(batch, kind, topic, partition, records, outcomes, book, Memo(), oldest_ms=oldest_ms)
+    _add_by_row(
+        batch,
+        (partition, records),
+        outcomes,
+        kind=kind,
+        topic=topic,
+        book=book,
+        memo=Memo(),
+        oldest_ms=oldest_ms,
+    )
 
 
 def add_columns(
@@ -219,13 +228,12 @@ def add_columns(
         begin, until = np.searchsorted(rows, (first, end)).tolist()
         _add_by_row(
             batch,
-            kind,
-            topic,
-            partition,
-            some,
+            (partition, some),
             [(records[index], outcome) for index, outcome in others[of_range]],
-            book,
-            memo,
+            kind=kind,
+            topic=topic,
+            book=book,
+            memo=memo,
             oldest_ms=int(places.logged_ms[first:end].min()),
             rows=len(lines) * (until - begin),
             charge=sum(sum(line.charges[begin:until]) for line in lines),
@@ -253,14 +261,13 @@ def _block(usage: UsageColumns, lines: Sequence[RatedLine], places: Places) -> B
 
 def _add_by_row(
     batch: Batch,
+    of_range: PartitionRecords,
+    outcomes: Sequence[tuple[Record, Event | Reject]],
+    *,
     kind: Kind,
     topic: str,
-    partition: int,
-    records: Sequence[Record],
-    outcomes: Sequence[tuple[Record, Event | Reject]],
     book: Book,
     memo: Memo,
-    *,
     oldest_ms: int,
     rows: int = 0,
     charge: int = 0,
@@ -269,6 +276,7 @@ def _add_by_row(
 
     `rows` and `charge` are of those that were.
     """
+    partition, records = of_range
     before = [len(batch.rated), len(batch.states), len(batch.parked), len(batch.rejected)]
     for record, outcome in outcomes:
         place = _place((topic, partition, record.offset, record.timestamp))

@@ -69,8 +69,6 @@ def usage_page(
     api = f"/v1{path}"
     name = month_name(date.fromisoformat(f"{month}-01"))
     zone, symbol = statement["zone"], symbol_of(statement["currency"])
-    clock = datetime.fromisoformat(statement["as_of"]).astimezone(ZoneInfo(zone))
-    rate = shown_rate(statement["records_per_second"])
     live = f"{api}/live?month={month}" if asked else f"{api}/live"
     body = f"""
 <header class="bar">
@@ -92,29 +90,12 @@ def usage_page(
     </form>
   </div>
 
-  <section class="summary" aria-label="Total and state">
-    <div>
-      <p class="label">Total</p>
-      <p class="total">{_total(statement, "total", symbol)}
-        <small>{_e(statement["currency"])}</small></p>
-      <p class="note">Usage {_total(statement, "usage_total", symbol)} and products
-        {_total(statement, "products_total", symbol)}</p>
-      <p class="note">{_e(statement["status"].capitalize())}, as of
-        <time data-as-of datetime="{_e(statement["as_of"])}">{clock:%H:%M:%S}</time>,
-        months by {_e(zone)}</p>
-      {"".join(f'<p class="note">{_e(remark)}</p>' for remark in statement["remarks"])}
-    </div>
-    <div class="pulse">
-      <p class="badge" data-badge data-state="loaded"><span data-badge-text>As loaded</span></p>
-      <p class="rate"><b data-rate>{rate}</b> records/s</p>
-    </div>
-  </section>
+  {_summary(statement)}
   <p class="waiting" data-waiting{_hidden(not statement["waiting"]["count"])}>{
         _e(waiting_text(statement["waiting"], zone))
     }</p>
   <p class="unseen" role="status" aria-live="polite" data-said></p>
   <noscript><p class="note">Reload the page for newer numbers.</p></noscript>
-
   <nav class="tabs" aria-label="Parts of the statement">
     {_tab_link(Tab.USAGE, "Usage", tab, path, month if asked else "")}
     {_tab_link(Tab.PRODUCTS, "Products", tab, path, month if asked else "")}
@@ -134,6 +115,30 @@ def usage_page(
 </main>
 <script src="/static/usage.js" defer></script>"""
     return _document(f"{account}: usage in {name}", body)
+
+
+def _summary(statement: dict[str, Any]) -> str:
+    """The head of the page: the total, what it is as of, and how live it is."""
+    zone, symbol = statement["zone"], symbol_of(statement["currency"])
+    clock = datetime.fromisoformat(statement["as_of"]).astimezone(ZoneInfo(zone))
+    rate = shown_rate(statement["records_per_second"])
+    return f"""<section class="summary" aria-label="Total and state">
+    <div>
+      <p class="label">Total</p>
+      <p class="total">{_total(statement, "total", symbol)}
+        <small>{_e(statement["currency"])}</small></p>
+      <p class="note">Usage {_total(statement, "usage_total", symbol)} and products
+        {_total(statement, "products_total", symbol)}</p>
+      <p class="note">{_e(statement["status"].capitalize())}, as of
+        <time data-as-of datetime="{_e(statement["as_of"])}">{clock:%H:%M:%S}</time>,
+        months by {_e(zone)}</p>
+      {"".join(f'<p class="note">{_e(remark)}</p>' for remark in statement["remarks"])}
+    </div>
+    <div class="pulse">
+      <p class="badge" data-badge data-state="loaded"><span data-badge-text>As loaded</span></p>
+      <p class="rate"><b data-rate>{rate}</b> records/s</p>
+    </div>
+  </section>"""
 
 
 def login_page(target: str, problem: str = "") -> str:

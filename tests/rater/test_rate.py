@@ -311,7 +311,7 @@ def test_a_failed_text_is_charged_by_the_tariff_s_policy(
     assert [format_nanos(row.cost.charge) for row in rows] == [charged, fee]
 
 
-# Published by the carriers; domain.md, Texts.
+# Published by the carriers; docs/rules.md, Texts.
 BEFORE, SINCE = "2026-01-15T23:59:59.999999Z", "2026-01-16T00:00:00Z"
 
 FEES = [
