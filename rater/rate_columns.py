@@ -23,12 +23,12 @@ from rater.codes import (
     pair,
     pick,
 )
-from rater.event_columns import UsageColumns, states_of
 from rater.instants import Instants
 from rater.months import FOREVER_US
 from rater.price import Price, find_by_prefix
 from rater.rate import NO_STATES, Parked, PricedLine, Pricing, Quantity, Shape, find_shape
 from rater.tariff import Account, Book, History, Memo
+from rater.usage_columns import UsageColumns, states_of
 
 
 class RatedLine(NamedTuple):

@@ -202,7 +202,8 @@ OWNERS = [
     ("chdb",                set()),
     ("pyarrow",             {"streams/store/",
                              # columns, in memory
-                             "rater/event_columns.py", "rater/rate_columns.py", "rater/codes.py",
+                             "rater/event_columns.py", "rater/usage_columns.py",
+                             "rater/rate_columns.py", "rater/codes.py",
                              "rater/instants.py", "rater/kinds/checks.py",
                              "streams/runtime/services.py"}),  # their allocator
     ("aiokafka",            {"streams/ingest/transport.py", "streams/kafka/"}),

@@ -1,6 +1,6 @@
 """A leg of a call, voice or video, and what a dial of a campaign has in common with it."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -40,28 +40,29 @@ DIALED_CHECKS: tuple[Check, ...] = (
     ),
     IsInOrder(("dialed_at", "answered_at", "ended_at"), longest=MAX_CALL),
 )
-DIALED: dict[str, Any] = {
-    "start": "dialed_at",
-    "refused_at": "ended_at",
-    "answered": "answered_at",
-    "ended": "ended_at",
-    "prefix_of": "to",
-    "parties": ("from_", "to"),
-    "status": "status",
-}
-DIALED_MATCH = {
-    "direction": Read("direction"),
-    "device": Read("device"),
-    "recorded": Read("recorded", true_or_false),
-}
+# What a call and a dial have in common; each says its lines and its media.
+DIALED = UsageMap(
+    lines=(),
+    start="dialed_at",
+    refused_at="ended_at",
+    answered="answered_at",
+    ended="ended_at",
+    prefix_of="to",
+    parties=("from_", "to"),
+    match={
+        "direction": Read("direction"),
+        "device": Read("device"),
+        "recorded": Read("recorded", true_or_false),
+    },
+    status="status",
+)
 
 CALL = Kind(
     "call",
     Call,
-    usage=UsageMap(
+    usage=DIALED._replace(
         lines=LinesBy("media", {"voice": ("calls",), "video": ("video_calls",)}),
-        match={**DIALED_MATCH, "media": Read("media")},
-        **DIALED,
+        match={**DIALED.match, "media": Read("media")},
     ),
     checks=DIALED_CHECKS,
 )

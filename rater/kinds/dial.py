@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from rater.kinds.call import DIALED, DIALED_CHECKS, DIALED_MATCH, Dialed
+from rater.kinds.call import DIALED, DIALED_CHECKS, Dialed
 from rater.kinds.event import Id
-from rater.kinds.kind import Always, Kind, UsageMap
+from rater.kinds.kind import Always, Kind
 
 
 class Dial(Dialed, frozen=True, kw_only=True):
@@ -17,8 +17,8 @@ class Dial(Dialed, frozen=True, kw_only=True):
 DIAL = Kind(
     "dial",
     Dial,
-    usage=UsageMap(
-        lines=("campaign_calls",), match={**DIALED_MATCH, "media": Always("voice")}, **DIALED
+    usage=DIALED._replace(
+        lines=("campaign_calls",), match={**DIALED.match, "media": Always("voice")}
     ),
     checks=DIALED_CHECKS,
 )

@@ -6,7 +6,6 @@ asset. Neither has code for rows or for columns: `rater.event_rows` reads one ev
 """
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
@@ -128,32 +127,19 @@ class Kind:
         self.fields: dict[str, FieldInfo] = {
             field.name: field for field in msgspec.structs.fields(struct)
         }
+        # The fields that are instants; those that a row keeps as they are; and those in which two
+        # events with one id must agree, or they are in conflict: all but what may be restated.
+        self.instants = tuple(n for n, field in self.fields.items() if _is_instant(field.type))
+        self.kept = tuple(name for name in RowFacts._fields if name in self.fields)
+        restated = usage.restated if usage else frozenset()
+        names = {"kind", "id", "account_id"}
+        self.content = tuple(name for name in self.fields if name not in names | restated)
         self._check()
 
     @property
     def monthly(self) -> bool:
         """Whether its charges are made by the month, of what stood in it."""
         return self.lifecycle is not None
-
-    @cached_property
-    def instants(self) -> tuple[str, ...]:
-        """The fields that are instants."""
-        return tuple(name for name, field in self.fields.items() if _is_instant(field.type))
-
-    @cached_property
-    def kept(self) -> tuple[str, ...]:
-        """The fields that a row keeps as they are."""
-        return tuple(name for name in RowFacts._fields if name in self.fields)
-
-    @cached_property
-    def content(self) -> tuple[str, ...]:
-        """The fields in which two events with one id must agree, or they are in conflict.
-
-        All but their names, which are equal, and what the declaration says may be restated.
-        """
-        restated = self.usage.restated if self.usage else frozenset()
-        names = {"kind", "id", "account_id"}
-        return tuple(name for name in self.fields if name not in names | restated)
 
     def _check(self) -> None:
         usage, lifecycle = self.usage, self.lifecycle

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from rater.charge import Charge
 from rater.decode import decode, decode_all
-from rater.event_columns import UsageColumns, content_hashes, usage_columns
 from rater.event_rows import content_hash, event_without_body, is_preferred, state_of
 from rater.kinds import KINDS
 from rater.kinds.event import Event
@@ -27,6 +26,7 @@ from rater.rate_columns import RatedLine, rate_columns
 from rater.reject import Reject
 from rater.tariff import Book, Memo
 from rater.tuples import by_fields
+from rater.usage_columns import UsageColumns, content_hashes, usage_columns
 from streams.rows.log_position import Place, Places, Span, Versions
 
 RAW_KEPT_BYTES = 65_536  # of a dead letter; more could exceed a topic's limit

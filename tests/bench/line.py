@@ -20,11 +20,11 @@ import aiokafka
 from rich.console import Console
 
 from rater.decode import decode_all
-from rater.event_columns import UsageColumns, usage_columns
 from rater.kinds import KINDS
 from rater.rate_columns import rate_columns
 from rater.tariff import Memo
 from rater.tariff_file import load_book
+from rater.usage_columns import UsageColumns, usage_columns
 from streams.base.settings import Settings, load_settings
 from streams.kafka.simulate import Simulated
 from streams.rows.batch import Batch, add_columns

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from rater import numbers
 from rater.decode import decode, decode_all
-from rater.event_columns import UsageColumns, content_hashes, read, states_of, usage_columns
+from rater.event_columns import read
 from rater.event_rows import content_hash, facts_of, identity_of, is_preferred, usage_of
 from rater.instants import NEVER, Instant, parse_instants, to_us
 from rater.kinds import KINDS
@@ -25,6 +25,7 @@ from rater.kinds.event import Event
 from rater.kinds.kind import Kind
 from rater.price import Price
 from rater.tariff import Memo
+from rater.usage_columns import UsageColumns, content_hashes, states_of, usage_columns
 from streams.rows.batch import Batch, PartitionRecords, add_columns, add_records
 from streams.rows.log_position import Place, Places, place_of_version
 from streams.store.columns import _block_columns, _rated_columns
