@@ -198,7 +198,7 @@ def subscription(**more: Any) -> Event:
 def campaign(**more: Any) -> Event:
     return {
         "kind": "campaign", "id": "campaign-1", "account_id": "acme", "campaign_id": "spring",
-        "name": "Spring sale", "detection": True, "since": "2026-08-10T12:00:00Z",
+        "name": "Spring sale", "detection": True, "effective_at": "2026-08-10T12:00:00Z",
     } | more  # fmt: skip
 
 

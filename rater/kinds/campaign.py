@@ -11,13 +11,13 @@ CampaignName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
 class Campaign(Event, frozen=True, kw_only=True):
-    """A campaign as it is from an instant on: nothing is charged for it."""
+    """A campaign as it is from `effective_at` on: nothing is charged for it."""
 
     kind: Literal["campaign"] = "campaign"
     campaign_id: Id
     name: CampaignName
     detection: bool
-    since: Time
+    effective_at: Time
 
 
 CAMPAIGN = Kind(
@@ -26,7 +26,7 @@ CAMPAIGN = Kind(
     lifecycle=Lifecycle(
         line="",
         billed_as="campaign_id",
-        start="since",
+        start="effective_at",
         one_a_start=True,  # what it was before stays known
         name="name",
         detection="detection",

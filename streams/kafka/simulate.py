@@ -72,7 +72,7 @@ class Simulator:
                 yield self._event(
                     "campaign", account, f"opening-{account}-campaign-{place}",
                     campaign_id=f"campaign-{place}", name=name, detection=place < len(CAMPAIGNS),
-                    since=OPENED + timedelta(days=30),
+                    effective_at=OPENED + timedelta(days=30),
                 )  # fmt: skip
             for product in own.sample(PRODUCTS, 2):
                 yield self._event(

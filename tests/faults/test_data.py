@@ -88,6 +88,7 @@ def with_other_content(event: Event, chance: random.Random) -> Event:
             "number_type": "local" if event.get("number_type") == "tollfree" else "tollfree"
         },
         "subscription": {"product": "office-phone", "started_at": "2026-09-03T00:00:00Z"},
+        "campaign": {"name": "another"},
     }
     twin: Event = event | other[event["kind"]]
     if event["kind"] == "call" and chance.random() < 0.5:  # on another line

@@ -192,7 +192,7 @@ class Sent(NamedTuple):
             return {
                 "campaign_id": f"C{self.id // 2}",
                 "name": ("Spring", "Spring", "Fall")[n],
-                "since": f"{at}00:00Z",
+                "effective_at": f"{at}00:00Z",
             }
         return {
             "subscription_id": f"S{self.id // 2}",

@@ -116,7 +116,7 @@ def recording(**more: Any) -> dict[str, Any]:
 def campaign(**more: Any) -> dict[str, Any]:
     base = {
         "kind": "campaign", "id": "k1", "account_id": "someone", "campaign_id": "spring",
-        "name": "Spring sale", "detection": True, "since": "2026-01-01T12:00:00Z",
+        "name": "Spring sale", "detection": True, "effective_at": "2026-01-01T12:00:00Z",
     }  # fmt: skip
     return _event(base, more)
 
