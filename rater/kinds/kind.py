@@ -141,6 +141,13 @@ class Kind:
         """Whether its charges are made by the month, of what stood in it."""
         return self.lifecycle is not None
 
+    def starts(self) -> tuple[str, ...]:
+        """The fields that say when its use or its asset began, the one that counts first."""
+        if self.lifecycle is not None:
+            return (self.lifecycle.start,)
+        assert self.usage is not None, "declared with usage or a lifecycle"
+        return tuple(filter(None, (self.usage.start, self.usage.refused_at)))
+
     def _check(self) -> None:
         usage, lifecycle = self.usage, self.lifecycle
         if (usage is None) == (lifecycle is None):

@@ -9,6 +9,7 @@ from typing import Any
 
 from rater.charge import format_us
 from rater.instants import to_us
+from rater.kinds import KINDS
 from rater.lines import LINES, Tab
 from rater.money import format_nanos, parse_nanos
 from rater.months import month_of
@@ -41,7 +42,7 @@ GROUP BY line, direction, media, registered
 # An event waits in the month of its own time, as it will be rated.
 _AT = ", ".join(
     f"parseDateTime64BestEffortOrNull(JSONExtractString(event, '{name}'), 6, 'UTC')"
-    for name in ("dialed_at", "sent_at", "stored_at", "acquired_at", "started_at", "ended_at")
+    for name in dict.fromkeys(name for kind in KINDS.values() for name in kind.starts())
 )
 _WAITING = f"""
 SELECT reason, count(), min(logged_at) FROM parked FINAL

@@ -31,10 +31,7 @@ from tests.conftest import Event, amd, call, dial, number, recording, rows_of, s
 from tests.faults.at_rest import PARTITIONS, PartitionedLog, Rest, feed
 from tests.faults.seed import fresh_seed
 
-TIMES = (
-    "dialed_at", "answered_at", "ended_at", "sent_at", "stored_at", "deleted_at", "acquired_at",
-    "released_at", "started_at",
-)  # fmt: skip
+TIMES = sorted({name for kind in KINDS.values() for name in kind.instants})
 NOW = datetime(2026, 11, 20, tzinfo=UTC)  # after every event, where a test says nothing else
 
 

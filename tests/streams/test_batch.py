@@ -23,10 +23,7 @@ from tests.conftest import LOGGED_MS, SAMPLES, Log, Logged, amd, call, number, t
 
 BOOK = load_book(SAMPLE_TARIFF)
 BEFORE_ANY_TARIFF = "2009-03-01T00:00:00Z"
-TIMES = (
-    "dialed_at", "answered_at", "ended_at", "sent_at", "stored_at", "deleted_at", "acquired_at",
-    "released_at", "started_at",
-)  # fmt: skip
+TIMES = sorted({name for kind in KINDS.values() for name in kind.instants})
 
 
 def outcomes(batch: Batch) -> list[int]:
