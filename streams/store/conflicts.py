@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from rater.reject import Reason
 from streams.rows.log_position import PREFERRED, Span
 from streams.store.ledger import Ledger
+from streams.store.lines import MONTHLY_LINES_SQL
 
 # A record's other line, which stands beside the first one and never in its stead.
 BESIDE = ("carrier_fees",)
@@ -95,7 +96,7 @@ GROUP BY event HAVING {_DIFFERS}"""
 
 # One record with rows in two months or lines. It may be accepted once and have rows of twice: an
 # insert that broke in the middle leaves rows that no view has seen.
-_CHARGED_ONCE = "line NOT IN ('phone_numbers', 'recording_storage', 'subscriptions')"
+_CHARGED_ONCE = f"line NOT IN ({MONTHLY_LINES_SQL})"
 _MOVED = """(min(month) != max(month)
     OR minIf(line, line != 'carrier_fees') != maxIf(line, line != 'carrier_fees'))"""
 _RECORD = "cityHash64(topic, version)"

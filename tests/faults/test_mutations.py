@@ -7,6 +7,7 @@ of the ledger on the real engine. Each passes without the mistake, in the same t
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -88,8 +89,8 @@ def a_row_named_by_its_offset(patch: pytest.MonkeyPatch) -> None:
     block = pipeline._block
 
     def by_offset(usage: Any, lines: Any, places: Any) -> pipeline.Block:
-        named = usage._replace(
-            identities=pa.array(map(str, places.offsets), size=len(places.offsets))
+        named = replace(
+            usage, identities=pa.array(map(str, places.offsets), size=len(places.offsets))
         )
         return block(named, lines, places)
 
