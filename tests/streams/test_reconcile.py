@@ -506,7 +506,7 @@ def test_a_reconciliation_is_clean_then_finds_what_was_lost_and_says_so_by_its_s
     assert not any(report["differences"].values())
     done = site.run("reconcile", "--from-kafka")
     assert done.status == 0
-    assert "20 records of 7 topics rated again into 21 rows: all as in the ledger" in done.out
+    assert "20 records of 8 topics rated again into 21 rows: all as in the ledger" in done.out
 
     site.ledger.query("ALTER TABLE rated DELETE WHERE identity = 'c5' SETTINGS mutations_sync = 2")
     status, report = site.reconcile()
