@@ -201,7 +201,9 @@ def test_a_child_dies_when_its_parent_is_killed() -> None:
 
 def test_a_missing_package_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jgo", None)
-    with pytest.raises(KafkaUnavailable, match=r"package jgo: pip install 'usage-rater\[embedded\]'"):
+    with pytest.raises(
+        KafkaUnavailable, match=r"package jgo: pip install 'usage-rater\[embedded\]'"
+    ):
         resolve_jars(print)
 
 
