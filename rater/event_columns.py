@@ -7,9 +7,9 @@ the events' usages is in `rater.usage_columns`.
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -151,8 +151,7 @@ def _table(kind: Kind, raws: list[bytes]) -> tuple[pa.Table | None, Indexes]:
     """What JSON says of a kind's fields, a row a record; and which of the records could be read."""
     rows = np.arange(len(raws))
     for _ in range(_BAD_ROWS_DROPPED + 1):
-        some = raws if len(rows) == len(raws) else [raws[index] for index in rows.tolist()]
-        table, why = _read_json(kind, some, unknown="error")
+        table, why = _read_json(kind, raws, rows, unknown="error")
         if table is not None:
             return table, rows
         bad = _ROW.search(why)
@@ -160,19 +159,17 @@ def _table(kind: Kind, raws: list[bytes]) -> tuple[pa.Table | None, Indexes]:
             break
         rows = np.delete(rows, int(bad[1]))
     if "unexpected field" not in why:
-        rows = np.array([row for row in rows.tolist() if _decodes(kind, raws[row])], np.int64)
-        table, why = _read_json(kind, [raws[row] for row in rows.tolist()], unknown="error")
+        rows = _those(rows, raws, partial(_decodes, kind))
+        table, why = _read_json(kind, raws, rows, unknown="error")
         if table is not None:
             return table, rows
     # Fields that are none of the kind's are no mistake. Arrow does not look into them, so that no
     # name stands twice is seen here.
-    rows = np.array(
-        [row for row in rows.tolist() if is_object_with_names_once(raws[row])], np.int64
-    )
-    table, why = _read_json(kind, [raws[row] for row in rows.tolist()], unknown="ignore")
+    rows = _those(rows, raws, is_object_with_names_once)
+    table, why = _read_json(kind, raws, rows, unknown="ignore")
     if table is None:
-        rows = np.array([row for row in rows.tolist() if _decodes(kind, raws[row])], np.int64)
-        table, why = _read_json(kind, [raws[row] for row in rows.tolist()], unknown="ignore")
+        rows = _those(rows, raws, partial(_decodes, kind))
+        table, why = _read_json(kind, raws, rows, unknown="ignore")
     if table is not None or len(rows) <= FEW:
         return table, rows
     half = len(rows) // 2
@@ -191,18 +188,26 @@ _ROW = re.compile(r" in row (\d+)")
 _READ = arrow_json.ReadOptions(use_threads=False, block_size=1 << 30)
 
 
-def _read_json(kind: Kind, raws: Sequence[bytes], *, unknown: str) -> tuple[pa.Table | None, str]:
-    if not raws:
+def _those(rows: Indexes, raws: Sequence[bytes], hold: Callable[[bytes], bool]) -> Indexes:
+    return np.array([row for row in rows.tolist() if hold(raws[row])], np.int64)
+
+
+def _read_json(
+    kind: Kind, raws: Sequence[bytes], rows: Indexes, *, unknown: str
+) -> tuple[pa.Table | None, str]:
+    """A table of some of the records, or why there is none."""
+    if not len(rows):
         return None, ""
+    some = raws if len(rows) == len(raws) else [raws[row] for row in rows.tolist()]
     try:
         table = arrow_json.read_json(
-            pa.BufferReader(b"\n".join(raws)),
+            pa.BufferReader(b"\n".join(some)),
             read_options=_READ,
             parse_options=_options(kind, unknown),
         )
     except pa.ArrowInvalid as error:
         return None, str(error)
-    return (table, "") if len(table) == len(raws) else (None, "more objects than records")
+    return (table, "") if len(table) == len(some) else (None, "more objects than records")
 
 
 def _decodes(kind: Kind, raw: bytes) -> bool:

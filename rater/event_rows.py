@@ -165,15 +165,12 @@ def content_hash(event: Event) -> int:
     letters, a default that is left out are the same. Source: docs/rules.md, Corrections.
     """
     kind = kind_of(event)
-    quantity = kind.usage.quantity if kind.usage else None
-    match = kind.usage.match if kind.usage else {}
-    through = {read.field: read for read in match.values() if isinstance(read, Read)}
     parts = []
     for name in kind.content:
-        if quantity is not None and name == quantity.field:
-            parts.append(str(quantity_of(event, quantity)))
-        elif name in through:
-            parts.append(answer_of(event, through[name]) or "")
+        if kind.quantity is not None and name == kind.quantity.field:
+            parts.append(str(quantity_of(event, kind.quantity)))
+        elif name in kind.reads:
+            parts.append(answer_of(event, kind.reads[name]) or "")
         else:
             parts.append(_as_text(getattr(event, name)))
     return xxh3_64_intdigest(SEPARATOR.join(parts).encode())
@@ -189,10 +186,11 @@ def _as_text(value: Any) -> str:
     return str(value)
 
 
-def event_without_body(event: Event) -> bytes:
-    """The event as JSON. A text's body is looked at here and never stored."""
+def encode_kept(event: Event) -> bytes:
+    """The event as JSON without what is never stored, such as a text's body: it is looked at here,
+    and what was made of it is said."""
     usage = kind_of(event).usage
-    if usage is not None and getattr(event, "body", None) is not None:
+    if usage is not None and any(getattr(event, name) is not None for name in usage.never_stored):
         made = {one.field: derived_of(event, one) for one in usage.all_derived()}
-        event = replace(event, body=None, **made)
+        event = replace(event, **made, **dict.fromkeys(usage.never_stored))
     return encode_event(event)

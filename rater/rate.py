@@ -54,28 +54,32 @@ def rate(event: Event, book: Book, memo: Memo | None = None) -> list[Charge] | P
     usage = usage_of(event)
     if usage is None:
         return []
-    account = book.account(event.account_id, usage.at_us)
-    memo = memo or Memo()
-    shape = find_shape(book, memo, account, event.kind, usage)
+    priced = price_usage(event.account_id, event.kind, usage, book, memo or Memo())
+    if isinstance(priced, Parked):
+        return priced
+    own = (
+        event.account_id, identity_of(event), 0, event.id, *facts_of(event),
+        usage.at_us, usage.answered_us, usage.ended_us,
+    )  # fmt: skip
+    return [new_charge((*own, terms, cost)) for terms, cost in priced]
+
+
+def price_usage(
+    account_id: str, kind: str, usage: Usage, book: Book, memo: Memo
+) -> list[tuple[Terms, Cost]] | Parked:
+    """What a usage costs on each of its lines; or, where one of them has no price, why it waits."""
+    account = book.account(account_id, usage.at_us)
+    shape = find_shape(book, memo, account, kind, usage)
     if isinstance(shape, Parked):
         return shape
-    identity, facts = identity_of(event), facts_of(event)
-    charges = []
-    for priced in shape.lines:
-        price = find_by_prefix(priced.view, usage.number)
+    priced = []
+    for line in shape.lines:
+        price = find_by_prefix(line.view, usage.number)
         if price is None:
-            return no_price(account, priced.line, usage.dims, usage.number)
-        pricing = priced.pricing(price, book, memo, account, event.kind, usage, shape)
-        charges.append(
-            new_charge(
-                (
-                    event.account_id, identity, 0, event.id, *facts,
-                    usage.at_us, usage.answered_us, usage.ended_us,
-                    pricing.terms, pricing.cost(usage),
-                )
-            )
-        )  # fmt: skip
-    return charges
+            return _no_price(account, line.line, usage.dims, usage.number)
+        pricing = line.pricing(price, book, memo, account, kind, usage, shape)
+        priced.append((pricing.terms, pricing.cost(usage)))
+    return priced
 
 
 # What is remembered of a book
@@ -232,11 +236,10 @@ def find_price(
     if isinstance(span, Parked):
         return span
     price = span.prices.find(line, dims, number)
-    return (span.version, price) if price else no_price(account, line, dims, number)
+    return (span.version, price) if price else _no_price(account, line, dims, number)
 
 
-def no_price(account: Account, line: str, dims: Dims, number: str) -> Parked:
-    """That no price of the account's tariff matches, as a person is told."""
+def _no_price(account: Account, line: str, dims: Dims, number: str) -> Parked:
     matched = " ".join(word for word in dims[:2] if isinstance(word, str))
     # A prefix says enough to add a row; the whole number belongs in no message.
     where = f" to {number[:5]}" if number.startswith("+") else ""

@@ -4,14 +4,15 @@ The row keeps every fact of its event that a rule reads, so another price book g
 event under it gives. Source: docs/architecture.md, the laws.
 """
 
+from collections.abc import Mapping
+
 from rater import numbers
-from rater.charge import Charge, new_charge
+from rater.charge import Charge, Terms
 from rater.kinds import KINDS
 from rater.monthly import charge_asset
-from rater.price import find_by_prefix
-from rater.rate import Parked, find_shape, no_price
+from rater.rate import Parked, price_usage
 from rater.tariff import Book, Memo
-from rater.usage import RowFacts, Usage, dims_of
+from rater.usage import DIMENSIONS, Dims, RowFacts, Usage, dims_of
 
 
 def rate_again(charge: Charge, book: Book, memo: Memo | None = None) -> Charge | Parked:
@@ -25,18 +26,12 @@ def rate_again(charge: Charge, book: Book, memo: Memo | None = None) -> Charge |
         return charge
     if KINDS[charge.terms.kind].monthly:
         return _rate_asset_again(charge, book)
-    memo = memo or Memo()
-    usage = usage_of_row(charge)
-    account = book.account(charge.account_id, usage.at_us)
-    shape = find_shape(book, memo, account, charge.terms.kind, usage)
-    if isinstance(shape, Parked):
-        return shape
-    (priced,) = shape.lines
-    price = find_by_prefix(priced.view, usage.number)
-    if price is None:
-        return no_price(account, priced.line, usage.dims, usage.number)
-    pricing = priced.pricing(price, book, memo, account, charge.terms.kind, usage, shape)
-    return new_charge((*charge[:-2], pricing.terms, pricing.cost(usage)))
+    kind, usage = charge.terms.kind, usage_of_row(charge)
+    priced = price_usage(charge.account_id, kind, usage, book, memo or Memo())
+    if isinstance(priced, Parked):
+        return priced
+    ((terms, cost),) = priced
+    return charge._replace(terms=terms, cost=cost)
 
 
 def usage_of_row(charge: Charge) -> Usage:
@@ -45,18 +40,14 @@ def usage_of_row(charge: Charge) -> Usage:
     kind = KINDS[terms.kind]
     usage = kind.usage
     assert usage is not None, "a recurring charge has no usage of an event"
-    answers = {
-        "direction": terms.direction, "media": terms.media, "device": terms.device,
-        "sender": terms.sender, "carrier": terms.carrier, "registered": terms.registered,
-        "number_type": terms.number_type, "product": terms.product, "recorded": terms.recorded,
-    }  # fmt: skip
+    forms = {}
     origin = termination = ""
     if usage.parties is not None:
-        answers["from"], origin = numbers.face(getattr(charge, usage.parties[0]))
-        answers["to"], termination = numbers.face(getattr(charge, usage.parties[1]))
+        forms["from"], origin = numbers.face(getattr(charge, usage.parties[0]))
+        forms["to"], termination = numbers.face(getattr(charge, usage.parties[1]))
     return Usage(
         lines=(terms.line,),
-        dims=dims_of({name: answer or None for name, answer in answers.items()}),
+        dims=_dims_of(terms, forms),
         number=getattr(charge, usage.prefix_of) if usage.prefix_of else "",
         at_us=charge.occurred_us,
         status=terms.event_status,
@@ -69,16 +60,27 @@ def usage_of_row(charge: Charge) -> Usage:
     )
 
 
+def _dims_of(terms: Terms, forms: Mapping[str, str]) -> Dims:
+    """What a row answers to a match: its terms, and the forms of its parties."""
+    answers = {name: getattr(terms, name) or None for name in DIMENSIONS if name in Terms._fields}
+    return dims_of({**answers, **forms})
+
+
 def _rate_asset_again(charge: Charge, book: Book) -> Charge | Parked:
     terms = charge.terms
-    dims = dims_of({"number_type": terms.number_type or None, "product": terms.product or None})
     return charge_asset(
         charge.account_id,
         charge.event_id,
         charge.identity,
         RowFacts(**{name: getattr(charge, name) for name in RowFacts._fields}),
         kind=terms.kind,
-        usage=Usage((terms.line,), dims, charge.to, charge.occurred_us, ended_us=charge.ended_us),
+        usage=Usage(
+            (terms.line,),
+            _dims_of(terms, {}),
+            charge.to,
+            charge.occurred_us,
+            ended_us=charge.ended_us,
+        ),
         seconds=charge.cost.raw_seconds,
         month=terms.month,
         book=book,

@@ -113,7 +113,7 @@ class Tariff:
         spans = self._in_utc
         if self._has_days:
             found = self._by_zone.get(zone)
-            spans = self._by_zone[zone] = self._spans(zone) if found is None else found
+            spans = self._by_zone.setdefault(zone, self._spans(zone)) if found is None else found
         index = bisect_right(spans, at_us, key=lambda span: span.from_us) - 1
         if index < 0:
             return None

@@ -80,6 +80,3 @@ class RowFacts(NamedTuple):
     team: str = ""
     verdict: str = ""
     encoding: str = ""
-
-
-NO_FACTS = RowFacts()

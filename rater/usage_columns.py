@@ -72,7 +72,7 @@ def usage_columns(columns: EventColumns) -> UsageColumns:
     no_text = pa.repeat("", count)
     no_time = np.full(count, NEVER)
     key = np.zeros(count, np.int64)
-    told = [read.field for read in usage.match.values() if isinstance(read, Read)]
+    told = list(columns.kind.reads)
     if isinstance(usage.lines, LinesBy):
         told.append(usage.lines.field)
     if usage.status:
@@ -151,15 +151,12 @@ def content_hashes(
 ) -> npt.NDArray[np.uint64]:
     """`rater.event_rows.content_hash` of each event."""
     kind = columns.kind
-    usage = kind.usage
-    match = usage.match if usage else {}
-    through = {read.field: read for read in match.values() if isinstance(read, Read)}
     parts = []
     for name in kind.content:
-        if usage and usage.quantity and name == usage.quantity.field:
+        if kind.quantity is not None and name == kind.quantity.field:
             parts.append(pc.cast(pa.array(quantity), pa.string()))
-        elif name in through:
-            parts.append(_answers(columns.values[name], through[name]))
+        elif name in kind.reads:
+            parts.append(_answers(columns.values[name], kind.reads[name]))
         elif name in columns.instants:
             parts.append(instants_as_text(columns.instants[name]))
         else:

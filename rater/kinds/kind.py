@@ -74,6 +74,7 @@ class UsageMap(NamedTuple):
     charged_once_per: str = "id"
     prefer: str = ""
     restated: frozenset[str] = frozenset()  # fields that may change without being a conflict
+    never_stored: tuple[str, ...] = ()  # fields that are looked at and then forgotten
 
     def line_names(self) -> list[tuple[str, ...]]:
         """The lines of an event, for each case."""
@@ -134,6 +135,10 @@ class Kind:
         restated = usage.restated if usage else frozenset()
         names = {"kind", "id", "account_id"}
         self.content = tuple(name for name in self.fields if name not in names | restated)
+        # How each field that is matched on is read; what may have to be made of other fields.
+        match = usage.match if usage else {}
+        self.reads = {read.field: read for read in match.values() if isinstance(read, Read)}
+        self.quantity = usage.quantity if usage else None
         self._check()
 
     @property
@@ -158,6 +163,7 @@ class Kind:
             match = usage.match
             named += [usage.start, usage.refused_at, usage.answered, usage.ended, usage.prefix_of]
             named += [usage.status, usage.charged_once_per, usage.prefer, *usage.restated]
+            named += usage.never_stored
             named += usage.parties or ()
             if isinstance(usage.lines, LinesBy):
                 named.append(usage.lines.field)

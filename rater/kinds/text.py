@@ -72,6 +72,7 @@ TEXT = Kind(
         # A status update of the same text is neither a new charge nor a conflict. The body counts
         # by its segments alone, so a text agrees with its re-send that was counted before.
         restated=frozenset({"status", "body", "encoding"}),
+        never_stored=("body",),
     ),
     checks=(AreParties(("from_", "to")),),
 )

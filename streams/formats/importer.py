@@ -27,7 +27,7 @@ class Imported(NamedTuple):
 
 
 class Importer(NamedTuple):
-    """An entry of IMPORTERS. `needs` are the fields of Source that it asks for."""
+    """An entry of IMPORTERS. `needs` are the options of a command that it asks for."""
 
     title: str
     read: Callable[[BinaryIO, Source], Iterator[Imported]]

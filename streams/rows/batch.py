@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from rater.charge import Charge
 from rater.decode import decode, decode_all
-from rater.event_rows import content_hash, event_without_body, is_preferred, state_of
+from rater.event_rows import content_hash, encode_kept, is_preferred, state_of
 from rater.kinds import KINDS
 from rater.kinds.event import Event
 from rater.kinds.kind import Kind
@@ -314,9 +314,7 @@ def add_event(
     outcome = rate(event, book, memo)
     if isinstance(outcome, Parked):
         batch.parked.append(
-            ParkedRow(
-                place, event.kind, event.account_id, event.id, outcome, event_without_body(event)
-            )
+            ParkedRow(place, event.kind, event.account_id, event.id, outcome, encode_kept(event))
         )
         return
     batch.events[event.kind] += 1
