@@ -53,6 +53,9 @@ class Cost(NamedTuple):
     rule: str
     stood_us: int = 0  # of an asset in the month, where that decides its charge
 
+    def tax(self) -> int:
+        return self.tax_federal + self.tax_state + self.tax_local
+
 
 class Charge(NamedTuple):
     """Money is nanos, instants are microseconds since the epoch, text that is absent is "".

@@ -5,11 +5,9 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 import typer
@@ -17,19 +15,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from rater import __version__
-from rater.charge import charge_to_json
-from rater.money import format_nanos
 from rater.months import month_of, parse_month
-from rater.numbers import is_region
-from rater.reject import Reject
 from rater.statement import FORMS, LineForm, part_title, statement_to_json
 from rater.tariff import Book
 from rater.tariff_file import TariffError, load_book, read_book
 from streams.base.settings import SettingsError, load_settings
-from streams.cli import operate
+from streams.cli import files, operate
 from streams.cli.console import (
     FAILED,
-    WITH_REJECTS,
     WRONG_USE,
     Stop,
     Store,
@@ -38,11 +31,9 @@ from streams.cli.console import (
     no_broker,
     open_store,
     out,
-    progress,
     settings_for,
     store_of,
 )
-from streams.formats.registry import IMPORTERS
 
 app = typer.Typer(
     name="rater",
@@ -58,30 +49,10 @@ app.add_typer(tariff_app, name="tariff")
 app.add_typer(topics_app, name="topics")
 app.add_typer(operate.dlq_app, name="dlq")
 app.add_typer(operate.parked_app, name="parked")
+app.command()(files.rate)
+app.command()(files.send)
 app.command()(operate.reconcile)
 
-Files = Annotated[
-    list[Path], typer.Argument(exists=True, dir_okay=False, help="Files of events, a JSON a line.")
-]
-Format = Annotated[
-    str,
-    typer.Option(
-        "--format",
-        help="; ".join(f"{name}: {entry.title}" for name, entry in IMPORTERS.items()) + ".",
-    ),
-]
-Account = Annotated[
-    str, typer.Option("--account", help="Whose usage it is, where a foreign record does not say.")
-]
-Region = Annotated[
-    str,
-    typer.Option(
-        "--region", help="Of a foreign file's national numbers, such as US; else they are refused."
-    ),
-]
-Zone = Annotated[
-    str, typer.Option("--zone", help="Of a foreign file's instants without one: an IANA name.")
-]
 Month = Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="The month.")]
 
 
@@ -120,79 +91,6 @@ def _root(
 
 
 # Offline
-
-
-@app.command()
-def rate(
-    files: Files,
-    format_: Format = "json",
-    account: Account = "default",
-    region: Region = "",
-    zone: Zone = "UTC",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print rated rows as JSON lines; write nothing.")
-    ] = False,
-    store: Store = None,
-    tariff: TariffFile = None,
-) -> None:
-    """Rate files of events offline. Rejects are printed with their line; then the status is 3."""
-    from streams.operations.files import months_touched, rate_file
-
-    _check_format(format_, region, zone)
-    settings = settings_for(store=store, tariff=tariff)
-    book = load_book(settings.tariff)
-    now = datetime.now(UTC)
-    rejects = 0
-    ledger = None
-    if store is not None:
-        ledger = open_store(settings, migrate=True)
-    try:
-        for path in files:
-            with progress(path.name, path.stat().st_size) as advance:
-                batch = rate_file(
-                    path, format_, account, book, now, lambda done, _: advance(done),
-                    region=region, zone=zone,
-                )  # fmt: skip
-            for row in batch.rejected:
-                _say_reject(path, row.place.offset, row.reject)
-            rejects += len(batch.rejected)
-            for parked in batch.parked:
-                err.print(
-                    f"{path.name}:{parked.place.offset}: parked ({parked.parked.reason}): "
-                    f"{parked.parked.message}",
-                    style="yellow",
-                    markup=False,
-                )
-            if as_json:
-                for rated in batch.rated:
-                    sys.stdout.buffer.write(
-                        orjson.dumps(charge_to_json(rated.charge), option=orjson.OPT_APPEND_NEWLINE)
-                    )
-                sys.stdout.buffer.flush()
-            if ledger is not None:
-                from streams.maintenance.conflicts import resolve_written
-                from streams.maintenance.recurring import make_months
-
-                ledger.write(batch)
-                resolve_written(ledger)
-                make_months(ledger, book, list(months_touched(batch, book, now)), as_of=now)
-            charged = sum(row.charge.cost.charge for row in batch.rated)
-            tax = sum(
-                row.charge.cost.tax_federal + row.charge.cost.tax_state + row.charge.cost.tax_local
-                for row in batch.rated
-            )
-            (err if as_json else out).print(
-                f"{path.name}: {sum(batch.events.values())} events in {len(batch.rated)} charges, "
-                f"{format_nanos(charged)} {book.currency} and {format_nanos(tax)} tax; "
-                f"{len(batch.states)} monthly states, {len(batch.parked)} parked, "
-                f"{len(batch.rejected)} rejected",
-                markup=False,
-            )
-    finally:
-        if ledger is not None:
-            ledger.close()
-    if rejects:
-        raise typer.Exit(WITH_REJECTS)
 
 
 @tariff_app.command("check")
@@ -347,49 +245,6 @@ def topics_create() -> None:
 
 
 @app.command()
-def send(
-    files: Files,
-    format_: Format = "json",
-    account: Account = "default",
-    region: Region = "",
-    zone: Zone = "UTC",
-) -> None:
-    """Send files of events onto their topics. Rejects are named and not sent; status 3 if any."""
-    from streams.kafka.clients import BrokerErrors
-    from streams.kafka.produce import send_all
-    from streams.kafka.simulate import Simulated
-    from streams.operations.files import read_lines
-
-    _check_format(format_, region, zone)
-    settings = load_settings()
-    rejects = sent = 0
-    for path in files:
-        with progress(path.name, path.stat().st_size) as advance:
-
-            def good(path: Path = path, advance: Any = advance) -> Iterator[Simulated]:
-                nonlocal rejects
-                done = 0
-                for number, raw, value, event in read_lines(
-                    path, format_, account, datetime.now(UTC), region=region, zone=zone
-                ):
-                    done += len(raw) + 1
-                    advance(done)
-                    if isinstance(event, Reject):
-                        rejects += 1
-                        _say_reject(path, number, event)
-                    else:
-                        yield Simulated(event.kind, event.account_id, value)
-
-            try:
-                sent += asyncio.run(send_all(settings, good()))
-            except BrokerErrors as error:
-                raise no_broker(settings, error) from error
-    out.print(f"{sent} events sent, {rejects} rejected")
-    if rejects:
-        raise typer.Exit(WITH_REJECTS)
-
-
-@app.command()
 def simulate(
     rate: Annotated[float, typer.Option(min=0.01, help="Events a second at the day's peak.")] = 20,
     steady: Annotated[bool, typer.Option("--steady", help="The same rate at every hour.")] = False,
@@ -485,18 +340,6 @@ async def _serve_and_leave(service: Any) -> None:
 # Shared
 
 
-def _check_format(format_: str, region: str, zone: str) -> None:
-    """Raises Stop where the format of a file, or what is told of it, is none that we know."""
-    if format_ not in IMPORTERS:
-        raise Stop(f"--format {format_!r} is none of {', '.join(IMPORTERS)}", WRONG_USE)
-    if region and not is_region(region):
-        raise Stop(f"--region {region!r} is no country's code of two letters: US", WRONG_USE)
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise Stop(f"--zone {zone!r} is no IANA time zone: America/New_York", WRONG_USE) from error
-
-
 def _month(text: str, book: Book, account: str) -> date:
     if not text:
         from rater.instants import to_us
@@ -511,15 +354,6 @@ def parse_month_option(text: str) -> date:
         return parse_month(text)
     except ValueError as error:
         raise Stop(f"--{error}", WRONG_USE) from error
-
-
-def _say_reject(path: Path, number: int, reject: Reject) -> None:
-    err.print(
-        f"{path.name}:{number}: rejected ({reject.reason}): {reject.message}",
-        style="red",
-        markup=False,
-        soft_wrap=True,
-    )
 
 
 def _print_statement(statement: dict[str, Any]) -> None:

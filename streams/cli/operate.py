@@ -70,7 +70,8 @@ def dlq_list(
     store: Store = None,
 ) -> None:
     """List dead letters, newest first, and count them by reason."""
-    from streams.operations.letters import Selection, count_letters, list_letters, printable
+    from streams.operations.letters import printable
+    from streams.store.letters import Selection, count_letters, list_letters
 
     settings = settings_for(store=store)
     selection = Selection(reason, _topics(settings, topic), _instant("--since", since))
@@ -106,7 +107,8 @@ def dlq_show(
     """Show all of one dead letter: its record's first bytes, with control characters escaped."""
     import base64
 
-    from streams.operations.letters import printable, read_letter, show_bytes
+    from streams.operations.letters import printable, show_bytes
+    from streams.store.letters import read_letter
 
     with store_of(settings_for(store=store)) as ledger:
         read = read_letter(ledger, (topic, partition, offset))
@@ -158,7 +160,8 @@ def dlq_replay(
     is sent again only by its place. Status 3 when a letter could not be sent.
     """
     from streams.kafka.clients import BrokerErrors
-    from streams.operations.letters import Chosen, Selection, choose, read_letter, replay
+    from streams.operations.letters import replay
+    from streams.store.letters import Chosen, Selection, choose, read_letter
 
     settings = settings_for(store=store)
     matching = bool(reason or topic or since or everything)
@@ -190,18 +193,19 @@ def dlq_replay(
                     replayed = asyncio.run(replay(settings, ledger, chosen.letters, advance))
                 except BrokerErrors as error:
                     raise no_broker(settings, error) from error
-    sent = [outcome for outcome in replayed if outcome.offset is not None]
-    kept = [outcome for outcome in replayed if outcome.offset is None]
+    sent = [outcome for outcome in replayed if outcome.sent is not None]
+    kept = [outcome for outcome in replayed if outcome.sent is None]
     letters = chosen.letters if dry_run else [outcome.letter for outcome in sent]
     counts = Counter(letter.reason for letter in letters)
     _print_counts(f"dead letters {'would be ' if dry_run else ''}sent again", counts)
     if len(letters) <= NAMED_MOST:
         for letter in letters if dry_run else ():
             _say(f"{letter.place()}: attempt {letter.replays + 1} of {max_attempts}")
-        for outcome in sent:
+        for letter, now, _ in sent:
+            assert now is not None
             _say(
-                f"{outcome.letter.place()}: attempt {outcome.attempt} of {max_attempts}, now at "
-                f"offset {outcome.offset}"
+                f"{letter.place()}: attempt {now.attempt} of {max_attempts}, now at "
+                f"offset {now.record[2]}"
             )
     if chosen.on_their_way:
         _say(f"{chosen.on_their_way} were sent before and have not come back: left alone")
@@ -242,7 +246,8 @@ def parked_list(
     store: Store = None,
 ) -> None:
     """List events that wait for a price, newest first, and count them by reason."""
-    from streams.operations.letters import count_waiting, list_parked, printable
+    from streams.operations.letters import printable
+    from streams.store.parked import count_waiting, list_parked
 
     with store_of(settings_for(store=store)) as ledger:
         waiting = list_parked(ledger, reason, limit)
@@ -272,8 +277,8 @@ def parked_retry(store: Store = None, tariff: TariffFile = None) -> None:
     from streams.maintenance.conflicts import resolve_written
     from streams.maintenance.parked import retry_parked
     from streams.maintenance.recurring import make_months, open_months
-    from streams.operations.letters import count_waiting
     from streams.rows.changed import Changed
+    from streams.store.parked import count_waiting
 
     settings = settings_for(store=store, tariff=tariff)
     book = load_book(settings.tariff)

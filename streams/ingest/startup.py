@@ -31,10 +31,14 @@ TABLES = {
         "ReplacingMergeTree(version)", MONTHLY, "account_id, month, line, identity, revision"
     ),
     "states": Table("ReplacingMergeTree(version)", "", "account_id, kind, event_id, revision"),
-    "parked": Table("ReplacingMergeTree(resolved)", "", "topic, partition, offset"),
-    "rejected": Table("ReplacingMergeTree(rejected_at)", "", "topic, partition, offset"),
+    "parked": Table("ReplacingMergeTree(resolved)", "", "topic, partition, offset, record_hash"),
+    "rejected": Table(
+        "ReplacingMergeTree(rejected_at)", "", "topic, partition, offset, record_hash"
+    ),
     "receipts": Table(
-        "ReplacingMergeTree(written_at)", "", "topic, partition, first_offset, last_offset"
+        "ReplacingMergeTree(written_at)",
+        "",
+        "topic, partition, first_offset, last_offset, first_logged_at",
     ),
     "accepted": Table(
         "ReplacingMergeTree",

@@ -1,41 +1,22 @@
 """The audit: whether every offset has its outcome, and whether the ledger agrees with itself."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from streams.maintenance.conflicts import Conflict, find_conflicts, in_parts
-from streams.maintenance.parked import count_parked
+from streams.rows.identity import SupersededRow
 from streams.rows.log_position import Span
-from streams.store.conflicts import SupersededRow
 from streams.store.ledger import Ledger
-
-# Where an audit of each partition begins: with the receipt before the first one that was written
-# since, or with what overlaps it.
-_STARTS = """
-WITH recent AS (
-    SELECT topic, partition, min(first_offset) AS low FROM receipts
-    WHERE startsWith(topic, {prefix:String}) AND written_at >= {since:DateTime64(3, 'UTC')}
-    GROUP BY topic, partition),
-before AS (
-    SELECT topic, partition, maxIf(first_offset, first_offset < low) AS reached
-    FROM receipts INNER JOIN recent USING (topic, partition) GROUP BY topic, partition),
-starts AS (
-    SELECT topic, partition, min(first_offset) AS start
-    FROM receipts INNER JOIN before USING (topic, partition) WHERE last_offset >= reached
-    GROUP BY topic, partition)
-"""
-_RECEIPTS = f"""
-{_STARTS}
-SELECT DISTINCT topic, partition, first_offset, last_offset
-FROM receipts INNER JOIN before USING (topic, partition) WHERE last_offset >= reached
-ORDER BY topic, partition, first_offset
-"""
-_ENDS = """
-SELECT topic, partition, max(last_offset) + 1 FROM receipts
-WHERE startsWith(topic, {prefix:String}) GROUP BY topic, partition
-"""
-_UNMERGED = "SELECT count() - uniqExact(account_id, month, line, identity, revision) FROM rated"
+from streams.store.outcomes import (
+    Life,
+    count_rejected,
+    count_unmerged,
+    read_ends,
+    read_lives,
+    read_outcomes,
+)
+from streams.store.parked import count_parked
 
 
 class Finding(NamedTuple):
@@ -71,11 +52,10 @@ def audit_ledger(
     """
     findings, figures, _ = _audit(ledger, _EVER, [], topic_prefix, committed)
     figures["conflicts"] = _check_conflicts(ledger, findings, months)
-    ((unmerged,),) = ledger.search(_UNMERGED)
     figures |= {
         "parked": count_parked(ledger),
-        "rejected": ledger.search("SELECT count() FROM rejected FINAL")[0][0],
-        "copies_not_yet_merged": unmerged,
+        "rejected": count_rejected(ledger),
+        "copies_not_yet_merged": count_unmerged(ledger),
     }
     return Audit(findings, figures)
 
@@ -107,24 +87,26 @@ def _audit(
 ) -> tuple[list[Finding], dict[str, int], Span | None]:
     """Also the part of the log that has the outcomes, if there are any."""
     findings: list[Finding] = []
+    prefix = topic_prefix + "usage."
     # Receipts before outcomes: a receipt is written after the rows it tells of.
-    what = {"prefix": topic_prefix + "usage.", "since": since}
-    records = _covered(ledger.search(_RECEIPTS, what), findings)
-    _check_committed(ledger, findings, what, committed or {})
-    missing, recent = _missing(ledger, what, records, outcome_months)
+    lives = read_lives(ledger, prefix, since)
+    records = [_covered(life, findings) for life in lives]
+    if committed:
+        _check_committed(findings, read_ends(ledger, prefix), lives, committed)
+    missing, recent = _missing(ledger, lives, records, outcome_months)
     if missing and outcome_months:
-        missing, recent = _missing(ledger, what, records, [])
-    for (topic, partition), (expected, got) in missing.items():
+        missing, recent = _missing(ledger, lives, records, [])
+    for life, expected, got in missing:
         findings.append(
             Finding(
                 "outcomes",
-                f"{topic} {partition}",
+                f"{life.topic} {life.partition}",
                 f"receipts cover {expected} records, the ledger has outcomes of {got}: rate "
                 "the missing ones again from Kafka",
             )
         )
     figures = {
-        "records": sum(records.values()),
+        "records": sum(records),
         "gaps": sum(finding.check == "gap" for finding in findings),
     }
     return findings, figures, recent
@@ -154,12 +136,13 @@ def _check_conflicts(
 
 
 def _check_committed(
-    ledger: Ledger,
     findings: list[Finding],
-    what: dict[str, object],
+    ends: dict[tuple[str, int], int],
+    lives: Sequence[Life],
     committed: Mapping[tuple[str, int], int],
 ) -> None:
-    ends = {(row[0], row[1]): row[2] for row in ledger.search(_ENDS, what)}
+    """`ends` are of all lives of a partition; where there are recent ones, the last one counts."""
+    ends = ends | {(life.topic, life.partition): life.end() for life in lives}
     for (topic, partition), offset in sorted(committed.items()):
         end = ends.get((topic, partition), 0)
         if offset > end:
@@ -173,73 +156,41 @@ def _check_committed(
             )
 
 
-def _covered(
-    receipts: list[tuple[str, int, int, int]], findings: list[Finding]
-) -> dict[tuple[str, int], int]:
-    """How many records each partition's receipts cover; a hole is a finding.
+def _covered(life: Life, findings: list[Finding]) -> int:
+    """How many records the receipts cover; a hole is a finding.
 
-    Stretches overlap where a worker was stopped between its write and its commit. Control records
-    of transactions would look like holes; our topics have none.
+    They overlap where a worker was stopped between its write and its commit. Control records of
+    transactions would look like holes; our topics have none.
     """
-    ends: dict[tuple[str, int], int] = {}
-    records: dict[tuple[str, int], int] = {}
-    for topic, partition, first, last in receipts:
-        place = (topic, partition)
-        end = ends.get(place, first)
+    end = life.receipts[0].first_offset
+    records = 0
+    for receipt in life.receipts:
+        first, after = receipt.first_offset, receipt.last_offset + 1
         if first > end:
             findings.append(
                 Finding(
                     "gap",
-                    f"{topic} {partition}",
+                    f"{life.topic} {life.partition}",
                     f"offsets {end} to {first - 1} have no receipt: rate them again from Kafka",
                 )
             )
-        records[place] = records.get(place, 0) + max(0, last + 1 - max(first, end))
-        ends[place] = max(end, last + 1)
+        records += max(0, after - max(first, end))
+        end = max(end, after)
     return records
 
 
-# Every place in the log that has an outcome, from the tables that hold them: a version's lower 127
-# bits are the place's position turned round (`streams.rows.batch.Place.position`).
-_OUTCOMES = f"""
-{_STARTS}
-SELECT topic, partition, groupBitmap(toUInt64(offset)), min(logged_ms), max(logged_ms) FROM (
-    SELECT topic,
-           toInt32(bitAnd(bitShiftRight(position, 64), 65535)) AS partition,
-           toInt64(bitAnd(position, toUInt128('18446744073709551615'))) AS offset,
-           toInt64(bitShiftRight(position, 80)) AS logged_ms
-    FROM (
-        SELECT topic, toUInt128('170141183460469231731687303715884105727')
-            - bitAnd(version, toUInt128('170141183460469231731687303715884105727')) AS position
-        FROM accepted
-        WHERE startsWith(topic, {{prefix:String}})
-          AND (empty({{months:Array(Date)}}) OR month IN {{months:Array(Date)}})
-    )
-    UNION ALL
-    SELECT topic, partition, offset, toUnixTimestamp64Milli(logged_at)
-    FROM parked WHERE startsWith(topic, {{prefix:String}})
-    UNION ALL
-    SELECT topic, partition, offset, toUnixTimestamp64Milli(logged_at)
-    FROM rejected WHERE startsWith(topic, {{prefix:String}})
-) AS outcomes INNER JOIN starts USING (topic, partition)
-WHERE offset >= start
-GROUP BY topic, partition
-"""
-
-
 def _missing(
-    ledger: Ledger,
-    what: dict[str, object],
-    records: dict[tuple[str, int], int],
-    months: list[date],
-) -> tuple[dict[tuple[str, int], tuple[int, int]], Span | None]:
-    """Receipts against rows: where more records are covered than have a row anywhere; and the part
-    of the log that has rows."""
-    rows = ledger.search(_OUTCOMES, what | {"months": months})
-    found = {(row[0], row[1]): row[2] for row in rows}
-    missing = {
-        place: (expected, found.get(place, 0))
-        for place, expected in sorted(records.items())
-        if found.get(place, 0) < expected
-    }
-    return missing, Span(min(row[3] for row in rows), max(row[4] for row in rows)) if rows else None
+    ledger: Ledger, lives: Sequence[Life], records: Sequence[int], months: list[date]
+) -> tuple[list[tuple[Life, int, int]], Span | None]:
+    """Receipts against rows: where more records are covered than have a row anywhere, and how many
+    have one; and the part of the log that has rows."""
+    found = read_outcomes(ledger, lives, months)
+    missing = [
+        (life, expected, got)
+        for life, expected, outcomes in zip(lives, records, found, strict=True)
+        if (got := outcomes.records if outcomes else 0) < expected
+    ]
+    logged = [outcomes.logged for outcomes in found if outcomes]
+    if not logged:
+        return missing, None
+    return missing, Span(min(one.first_ms for one in logged), max(one.last_ms for one in logged))

@@ -21,12 +21,13 @@ from streams.kafka.clients import BrokerErrors, read_committed
 from streams.maintenance.audit import audit_lately
 from streams.maintenance.audit_metrics import show_audit
 from streams.maintenance.conflicts import resolve_conflicts
-from streams.maintenance.parked import count_parked, retry_parked
+from streams.maintenance.parked import retry_parked
 from streams.maintenance.recurring import make_months, open_months
 from streams.maintenance.schedule import Job, Lane, Schedule
 from streams.rows.changed import Changed, Thing
 from streams.rows.log_position import Span
 from streams.store.ledger import Ledger, StoreErrors
+from streams.store.parked import count_parked
 
 STORE_PROBE_S = 5.0
 BROKER_TIMEOUT_S = 5.0  # so that an absent broker does not hold up the audit

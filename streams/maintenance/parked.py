@@ -1,29 +1,14 @@
 """Parked events: rated when their price arrives, from the row that kept them."""
 
-from datetime import UTC
-
 from rater.decode import decode
-from rater.instants import to_us
 from rater.kinds import KINDS
 from rater.reject import Reject
 from rater.tariff import Book
 from streams.rows.batch import Batch, add_event
-from streams.rows.log_position import Place
 from streams.store.ledger import Ledger
+from streams.store.parked import BEFORE_ALL, read_waiting, resolve_parked
 
 RETRIED_AT_ONCE = 10_000
-
-_WAITING = """
-SELECT * FROM parked FINAL
-WHERE resolved = 0 AND reason != 'correction'
-  AND (topic, partition, offset) > ({topic:String}, {partition:Int32}, {offset:Int64})
-ORDER BY topic, partition, offset LIMIT {most:UInt32}
-"""
-
-
-def count_parked(ledger: Ledger) -> int:
-    """Events that wait for a price now."""
-    return int(ledger.query("SELECT count() FROM parked FINAL WHERE resolved = 0")[0][0])
 
 
 def retry_parked(ledger: Ledger, book: Book) -> tuple[int, set[str]]:
@@ -34,23 +19,15 @@ def retry_parked(ledger: Ledger, book: Book) -> tuple[int, set[str]]:
     """
     retried = 0
     accounts: set[str] = set()
-    after: tuple[str, int, int] = ("", -1, -1)
+    after = BEFORE_ALL
     while True:
-        rows = ledger.query(
-            _WAITING,
-            {"topic": after[0], "partition": after[1], "offset": after[2], "most": RETRIED_AT_ONCE},
-        )
-        if not rows:
+        events = read_waiting(ledger, after, RETRIED_AT_ONCE)
+        if not events:
             return retried, accounts
         batch, rated = Batch(), []
-        for row in rows:
-            topic, partition, offset, kind, _, _, _, _, raw, logged_at, _, _ = row
-            after = (topic, partition, offset)
-            logged_ms = (
-                to_us(logged_at if logged_at.tzinfo else logged_at.replace(tzinfo=UTC)) // 1000
-            )
-            place = Place(topic, partition, offset, logged_ms)
-            event = decode(KINDS[kind], raw.encode(), logged_ms * 1000)
+        for row in events:
+            place = row.place()
+            event = decode(KINDS[row.kind], row.event.encode(), place.logged_ms * 1000)
             if isinstance(event, Reject):
                 continue  # it was an event when it was parked: a stricter engine leaves it be
             waiting = len(batch.parked)
@@ -58,7 +35,8 @@ def retry_parked(ledger: Ledger, book: Book) -> tuple[int, set[str]]:
             if len(batch.parked) == waiting:
                 rated.append(row)
                 accounts.add(event.account_id)
+        after = events[-1].key()
         batch.parked.clear()
         ledger.write(batch)
-        ledger.resolve_parked(rated)
+        resolve_parked(ledger, rated)
         retried += len(rated)

@@ -10,13 +10,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from rater.kinds import KINDS
 from rater.kinds.kind import Kind
-from rater.money import format_nanos, parse_nanos
+from rater.money import format_nanos
 from rater.reject import Reason
 from rater.tariff import Book
 from streams.base.settings import Settings
@@ -24,11 +22,17 @@ from streams.kafka.clients import read_committed
 from streams.kafka.log import Chunk, LogReadError, Reader, Span, partition_counts
 from streams.rows.batch import Batch, add_records
 from streams.store.ledger import Ledger
-
-LOOKED_UP_AT_ONCE = 500  # keys in one query: they travel in its address
-
-Key = tuple[Any, ...]
-Position = tuple[str, int, int]
+from streams.store.standing import (
+    COMPARED,
+    Key,
+    Part,
+    Row,
+    key_of,
+    read_by_key,
+    read_parked_offsets,
+    read_reasons,
+    read_written,
+)
 
 
 class What(StrEnum):
@@ -49,44 +53,6 @@ class Difference(NamedTuple):
     detail: str  # names, amounts and ids; no party and no body
 
 
-class Row(NamedTuple):
-    """A row of `rated` or `states`: as the log gives it, or as the ledger has it."""
-
-    key: Key  # the table's name, then the row's key
-    version: int
-    position: Position
-    values: tuple[int | str, ...]
-
-    def name(self) -> str:
-        """`calls of event-1 in 2026-08`, or `state of event-1`."""
-        if self.key[0] == "states":
-            return f"state of {self.key[3]}"
-        return f"{self.key[3]} of {self.key[4]} in {self.key[2]:%Y-%m}"
-
-
-# What must be equal, in the order of Row.values.
-COMPARED = {
-    "rated": ("charge", "billed", "tax_federal", "tax_state", "tax_local", "tariff_version"),
-    "states": ("content_hash",),
-}
-_KEYS = {
-    "rated": ("account_id", "month", "line", "identity", "revision"),
-    "states": ("account_id", "kind", "event_id", "revision"),
-}
-# First the keys that were written from these positions, without FINAL and from few columns; then
-# what stands for them, by the table's order.
-_WRITTEN_HERE = """({keys}) IN (
-    SELECT {keys} FROM {table} WHERE topic = {topic:String} AND partition = {partition:Int32}
-    AND offset >= {first:Int64} AND offset < {end:Int64})"""
-_NAMED = {
-    "rated": "account_id IN {accounts:Array(String)} AND month IN {months:Array(Date)}"
-    " AND identity IN {names:Array(String)}",
-    "states": "account_id IN {accounts:Array(String)} AND event_id IN {names:Array(String)}",
-}
-_AT = """topic = {topic:String} AND partition = {partition:Int32}
-    AND offset >= {first:Int64} AND offset < {end:Int64}"""
-
-
 @dataclass
 class Found:
     """What the ledger has for a chunk."""
@@ -100,59 +66,30 @@ def expected_rows(batch: Batch) -> list[Row]:
     """The rows of a batch that was rated again."""
     rows = []
     for rated in batch.rated:
-        c = rated.charge
-        key: Key = ("rated", c.account_id, c.terms.month, c.terms.line, c.identity, c.revision)
-        columns = c.columns()
+        columns = rated.charge.columns()
         values = tuple(columns[name] for name in COMPARED["rated"])
-        rows.append(Row(key, rated.version, rated.place[:3], values))
+        rows.append(Row(key_of(rated), rated.version, rated.place, values))
     for state in batch.states:
         t = state.telling
-        key = ("states", t.account_id, t.kind, t.event_id, state.revision)
-        rows.append(Row(key, state.version, state.place[:3], (state.content_hash,)))
+        key: Key = ("states", t.account_id, t.kind, t.event_id, state.revision)
+        rows.append(Row(key, state.version, state.place, (state.content_hash,)))
     return rows
 
 
-def find(ledger: Ledger, span: Span, chunk: Chunk, expected: Sequence[Row]) -> Found:
-    """What stands in the ledger at the chunk's positions, and for the rows that are expected."""
-    at = {"topic": span.topic, "partition": span.partition, "first": chunk.first, "end": chunk.end}
+def find(ledger: Ledger, span: Span, part: Part, expected: Sequence[Row]) -> Found:
+    """What stands in the ledger for a part, and for the rows that are expected of it."""
     table = "states" if span.kind.monthly else "rated"
-    found = Found({row.key: row for row in _read_rows(ledger, table, _WRITTEN_HERE, at)})
+    found = Found({row.key: row for row in read_written(ledger, table, part)})
     missing = [row.key for row in expected if row.key not in found.rows]
-    for start in range(0, len(missing), LOOKED_UP_AT_ONCE):
-        some = set(missing[start : start + LOOKED_UP_AT_ONCE])
-        names: dict[str, Any] = {"accounts": sorted({key[1] for key in some})}
-        if table == "rated":
-            names["months"] = sorted({key[2] for key in some})
-            names["names"] = sorted({key[4] for key in some})
-        else:
-            names["names"] = sorted({key[3] for key in some})
-        for row in _read_rows(ledger, table, _NAMED[table], names):
-            if row.key in some:
-                found.rows[row.key] = row
+    found.rows |= {row.key: row for row in read_by_key(ledger, table, missing)}
     # A conflict's letter says who won between two records, both of them rated: the audit's matter.
-    rejected = ledger.query(f"SELECT offset, reason FROM rejected FINAL WHERE {_AT}", at)
-    found.rejected = {offset: reason for offset, reason in rejected if reason != Reason.CONFLICT}
-    waiting = ledger.query(f"SELECT offset FROM parked FINAL WHERE resolved = 0 AND {_AT}", at)
-    found.parked = {row[0] for row in waiting}
+    reasons = read_reasons(ledger, part)
+    found.rejected = {at: reason for at, reason in reasons.items() if reason != Reason.CONFLICT}
+    found.parked = read_parked_offsets(ledger, part)
     return found
 
 
-def _read_rows(ledger: Ledger, table: str, where: str, parameters: dict[str, Any]) -> Iterator[Row]:
-    """What stands in a table: FINAL, and no rows that are made by the month."""
-    keys, compared = _KEYS[table], COMPARED[table]
-    where = where.replace("{keys}", ", ".join(keys)).replace("{table}", table)
-    if table == "rated":
-        where += " AND kind NOT IN {monthly:Array(String)}"
-        monthly = [kind.name for kind in KINDS.values() if kind.monthly]
-        parameters = parameters | {"monthly": monthly}
-    columns = ", ".join((*keys, "version", "topic", "partition", "offset", *compared))
-    n = len(keys)
-    for row in ledger.query(f"SELECT {columns} FROM {table} FINAL WHERE {where}", parameters):
-        values = (parse_nanos(v) if isinstance(v, Decimal) else v for v in row[n + 4 :])
-        yield Row((table, *row[:n]), row[n], row[n + 1 : n + 4], tuple(values))
-
-
-def differences(span: Span, chunk: Chunk, batch: Batch, found: Found) -> Iterator[Difference]:
+def differences(part: Part, chunk: Chunk, batch: Batch, found: Found) -> Iterator[Difference]:
     """Where the ledger differs from what the log gives, in the order of the log. Pure."""
     by_offset: dict[int, list[Row]] = {}
     for row in expected_rows(batch):
@@ -161,11 +98,11 @@ def differences(span: Span, chunk: Chunk, batch: Batch, found: Found) -> Iterato
     parked = {row.place.offset for row in batch.parked}
     standing: dict[int, list[Row]] = {}
     for row in found.rows.values():
-        if row.position[:2] == span[1:3] and chunk.first <= row.position[2] < chunk.end:
+        if part.has(row.position):
             standing.setdefault(row.position[2], []).append(row)
 
     def difference(what: What, offset: int, detail: str) -> Difference:
-        return Difference(what, span.topic, span.partition, offset, detail)
+        return Difference(what, part.topic, part.partition, offset, detail)
 
     offsets = {record.offset for record in chunk.records}
     for offset in sorted(offsets | standing.keys() | found.rejected.keys() | found.parked):
@@ -216,7 +153,7 @@ def _row_differences(
             yield difference(What.MISSING, offset, row.name())
         elif stored.position != row.position:
             if stored.version < row.version:
-                place = " ".join(map(str, stored.position))
+                place = " ".join(map(str, stored.position[:3]))
                 detail = f"{row.name()}: a record stands that came later, {place}"
                 yield difference(What.MISSING, offset, detail)
         elif stored.values != row.values:
@@ -340,8 +277,11 @@ def _compare(report: Report, ledger: Ledger, book: Book, span: Span, chunk: Chun
     if chunk.records:
         add_records(batch, span.kind, span.topic, span.partition, chunk.records, book)
     expected = expected_rows(batch)
-    found = find(ledger, span, chunk, expected)
+    # A topic that was made anew had these offsets before: of those nothing is asked.
+    since_ms = min((record.timestamp for record in chunk.records), default=0)
+    part = Part(span.topic, span.partition, chunk.first, chunk.end, since_ms)
+    found = find(ledger, span, part, expected)
     report.records += len(chunk.records)
     report.rows += len(expected)
-    for difference in differences(span, chunk, batch, found):
+    for difference in differences(part, chunk, batch, found):
         report.add(difference)

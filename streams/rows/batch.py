@@ -27,7 +27,7 @@ from rater.reject import Reject
 from rater.tariff import Book, Memo
 from rater.tuples import by_fields
 from rater.usage_columns import UsageColumns, content_hashes, usage_columns
-from streams.rows.log_position import Place, Places, Span, Versions
+from streams.rows.log_position import Place, Places, Span, Versions, hash_of_record
 
 RAW_KEPT_BYTES = 65_536  # of a dead letter; more could exceed a topic's limit
 
@@ -86,6 +86,9 @@ class ParkedRow(NamedTuple):
     parked: Parked
     event: bytes
 
+    def record_hash(self) -> int:
+        return hash_of_record(self.place, self.event)
+
 
 class RejectedRow(NamedTuple):
     place: Place
@@ -94,6 +97,10 @@ class RejectedRow(NamedTuple):
     key: bytes | None
     value: bytes
     headers: Sequence[tuple[str, bytes]]
+    lost: bytes = b""  # what names an event that lost a conflict: its value is not at hand
+
+    def record_hash(self) -> int:
+        return hash_of_record(self.place, self.value or self.lost)
 
     def raw(self) -> bytes:
         return self.value[:RAW_KEPT_BYTES]
@@ -109,6 +116,8 @@ class Receipt(NamedTuple):
     partition: int
     first_offset: int
     last_offset: int
+    first_logged_ms: int  # by the broker's clock: the least of its records
+    last_logged_ms: int  # the greatest
     records: int
     events: int
     rows: int
@@ -171,7 +180,7 @@ def add_records(
 ) -> None:
     """Adds the outcome of each record of one offset range, row by row, and the range's receipt."""
     outcomes = [(record, decode(kind, record.value, record.timestamp * 1000)) for record in records]
-    oldest_ms = min(record.timestamp for record in records)
+    logged_ms = [record.timestamp for record in records]
     _add_by_row(
         batch,
         (partition, records),
@@ -180,7 +189,7 @@ def add_records(
         topic=topic,
         book=book,
         memo=Memo(),
-        oldest_ms=oldest_ms,
+        logged=Span(min(logged_ms), max(logged_ms)),
     )
 
 
@@ -226,6 +235,7 @@ def add_columns(
         end = first + len(some)
         of_range = slice(*np.searchsorted(other_rows, (first, end)).tolist())
         begin, until = np.searchsorted(rows, (first, end)).tolist()
+        logged_ms = places.logged_ms[first:end]
         _add_by_row(
             batch,
             (partition, some),
@@ -234,7 +244,7 @@ def add_columns(
             topic=topic,
             book=book,
             memo=memo,
-            oldest_ms=int(places.logged_ms[first:end].min()),
+            logged=Span(int(logged_ms.min()), int(logged_ms.max())),
             rows=len(lines) * (until - begin),
             charge=sum(sum(line.charges[begin:until]) for line in lines),
         )
@@ -268,7 +278,7 @@ def _add_by_row(
     topic: str,
     book: Book,
     memo: Memo,
-    oldest_ms: int,
+    logged: Span,
     rows: int = 0,
     charge: int = 0,
 ) -> None:
@@ -289,6 +299,7 @@ def _add_by_row(
             add_event(batch, outcome, place, book, memo)
     after = [len(batch.rated), len(batch.states), len(batch.parked), len(batch.rejected)]
     rated, states, parked, rejected = map(int.__sub__, after, before)
+    oldest_ms = logged.first_ms
     batch.oldest_ms = oldest_ms if batch.oldest_ms is None else min(oldest_ms, batch.oldest_ms)
     batch.receipts.append(
         Receipt(
@@ -296,6 +307,7 @@ def _add_by_row(
             partition,
             records[0].offset,
             records[-1].offset,
+            *logged,
             len(records),
             len(records) - states - parked - rejected,
             rated + rows,

@@ -194,6 +194,7 @@ def _parked_columns(rows: Sequence[ParkedRow], now: datetime) -> dict[str, pa.Ar
     if not rows:
         return None
     return _place_columns([row.place for row in rows]) | {
+        "record_hash": pa.array([row.record_hash() for row in rows], pa.uint64()),
         "kind": pa.array([row.kind for row in rows]),
         "account_id": pa.array([row.account_id for row in rows]),
         "event_id": pa.array([row.event_id for row in rows]),
@@ -209,6 +210,7 @@ def _rejected_columns(rows: Sequence[RejectedRow], now: datetime) -> dict[str, p
     if not rows:
         return None
     return _place_columns([row.place for row in rows]) | {
+        "record_hash": pa.array([row.record_hash() for row in rows], pa.uint64()),
         "kind": pa.array([row.kind for row in rows]),
         "reason": pa.array([row.reject.reason.value for row in rows]),
         "message": pa.array([row.reject.message for row in rows]),
@@ -232,6 +234,9 @@ def _receipt_columns(rows: Sequence[Receipt], now: datetime) -> dict[str, pa.Arr
         return None
     columns = {}
     for name, values in zip(Receipt._fields, zip(*rows, strict=True), strict=True):
-        columns[name] = _decimals(values) if name == "charge" else pa.array(values)
+        if name.endswith("_ms"):
+            columns[name.removesuffix("_ms") + "_at"] = _milliseconds(values)
+        else:
+            columns[name] = _decimals(values) if name == "charge" else pa.array(values)
     columns["written_at"] = pa.array([now] * len(rows), pa.timestamp("ms", tz="UTC"))
     return columns

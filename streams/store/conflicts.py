@@ -5,20 +5,15 @@ whole rows are read. What was written recently (`Where.recent`) is found by its 
 history is kept in memory, and of it one column is read.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import date
+from collections.abc import Collection, Sequence
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from rater.reject import Reason
+from streams.rows.identity import SAME_KIND, AcceptedRecord, IdentityRow, SupersededRow
 from streams.rows.log_position import PREFERRED, Span
 from streams.store.ledger import Ledger
 from streams.store.lines import MONTHLY_LINES_SQL
-
-# A record's other line, which stands beside the first one and never in its stead.
-BESIDE = ("carrier_fees",)
-# Kinds that tell of one thing: a campaign's call is a call, whichever of the two it is told as.
-# No others are: a text may have the id of a call, and a detection has its call's very often.
-SAME_KIND: Mapping[str, str] = {"dial": "call"}
 
 
 class Where(NamedTuple):
@@ -27,45 +22,6 @@ class Where(NamedTuple):
 
     months: Collection[date] = ()
     recent: Span | None = None
-
-
-class AcceptedRecord(NamedTuple):
-    """A record of an event that stands more than once or has more than one content."""
-
-    account_id: str
-    kind: str
-    event_id: str
-    revision: int
-    topic: str
-    content_hash: int
-    version: int
-    month: date
-    line: str
-
-
-class IdentityRow(NamedTuple):
-    """A row of `rated`, as far as it takes to tell which of an identity's rows stands."""
-
-    account_id: str
-    kind: str
-    event_id: str
-    revision: int
-    month: date
-    line: str
-    identity: str
-    topic: str
-    version: int
-
-
-class SupersededRow(NamedTuple):
-    """A row of `rated` that is not charged, since another row of its identity stands."""
-
-    account_id: str
-    month: date
-    line: str
-    identity: str
-    revision: int
-    version: int
 
 
 # ------------------------------------------------------------------ who is suspected
@@ -148,7 +104,9 @@ _COUNT_RECENT = f"SELECT count() FROM accepted WHERE {_RECENT}"
 _SUPERSEDED = """
 SELECT account_id, month, line, identity, revision, version FROM losers FINAL WHERE loses
 """
-_LETTERS = "SELECT topic, partition, offset FROM rejected WHERE reason = {reason:String}"
+_LETTERS = (
+    "SELECT topic, partition, offset, record_hash FROM rejected WHERE reason = {reason:String}"
+)
 
 
 def count_recent(ledger: Ledger, recent: Span) -> int:
@@ -186,10 +144,18 @@ def read_superseded(ledger: Ledger) -> set[SupersededRow]:
     return set(map(SupersededRow._make, ledger.search(_SUPERSEDED)))
 
 
-def read_conflict_letters(ledger: Ledger) -> set[tuple[str, int, int]]:
-    """Topic, partition and offset of the records that are dead letters for a conflict."""
+def write_superseded(ledger: Ledger, rows: Sequence[SupersededRow]) -> None:
+    """Names rows that another row of their identity supersedes. Raises one of StoreErrors."""
+    now = datetime.now(UTC)
+    names = (*SupersededRow._fields, "loses", "found_at")
+    ledger.insert("losers", names, [[*row, 1, now] for row in rows])
+
+
+def read_conflict_letters(ledger: Ledger) -> set[tuple[str, int, int, int]]:
+    """Topic, partition, offset and hash of the records that are dead letters for a conflict; the
+    hash is 0 in letters of before there was one."""
     rows = ledger.search(_LETTERS, {"reason": Reason.CONFLICT.value})
-    return {(topic, partition, offset) for topic, partition, offset in rows}
+    return {(topic, partition, offset, hashed) for topic, partition, offset, hashed in rows}
 
 
 def recent_parameters(recent: Span) -> dict[str, Any]:

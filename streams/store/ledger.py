@@ -183,19 +183,10 @@ class Ledger:
             taken, self._written = self._written, []
         return taken
 
-    def write_superseded(self, rows: Sequence[tuple[object, ...]]) -> None:
-        """Names rows that another row of their identity supersedes."""
-        now = datetime.now(UTC)
-        names = [
-            "account_id", "month", "line", "identity", "revision", "version", "loses", "found_at",
-        ]  # fmt: skip
+    def insert(self, table: str, names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Writes rows of some columns, a few of them. Raises one of StoreErrors."""
         with self._write_lock:
-            self._writer.insert(
-                "losers",
-                [[*row, 1, now] for row in rows],
-                column_names=names,
-                settings=self._insert_settings,
-            )
+            self._writer.insert(table, rows, column_names=names, settings=self._insert_settings)
 
     def void_monthly(self, month: date, charged: tuple[str, str, str], *, read_us: int) -> None:
         """Makes a month's charge of (account, line, identity) one of $0, as read at an instant."""
@@ -205,14 +196,6 @@ class Ledger:
             self._writer.command(
                 _VOID, parameters=parameters | {"version": read_us}, settings=self._insert_settings
             )
-
-    def resolve_parked(self, rows: Sequence[tuple[object, ...]]) -> None:
-        """Marks rows of `parked`, `resolved` last, as rated; their rows are in the ledger."""
-        if rows:
-            with self._write_lock:
-                self._writer.insert(
-                    "parked", [[*row[:-1], 1] for row in rows], settings=self._insert_settings
-                )
 
     def _insert(self, table: str, columns: dict[str, pa.Array] | None) -> None:
         if columns:

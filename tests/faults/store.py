@@ -18,9 +18,8 @@ from xxhash import xxh3_64_intdigest
 
 import schemas
 from rater.instants import to_us
-from streams.maintenance import audit, parked
 from streams.rows.log_position import PREFERRED, Place, place_of_version
-from streams.store import conflicts, ledger
+from streams.store import conflicts, ledger, outcomes, parked
 from streams.store import recurring as monthly
 from tests import conftest
 
@@ -36,6 +35,12 @@ _TABLE = re.compile(
     r"ENGINE = ReplacingMergeTree\((\w+)\)\n(PARTITION BY toYYYYMM\(month\)\n)?"
     r"ORDER BY \((.*?)\)[;\n]",
     re.DOTALL,
+)
+
+
+# A key that was made longer, by columns of its own.
+_LONGER = re.compile(
+    r"ALTER TABLE (\w+)\n((?:    ADD COLUMN .*,\n)+)    MODIFY ORDER BY \((.*?)\);"
 )
 
 
@@ -59,6 +64,9 @@ def shapes() -> dict[str, Shape]:
         for name, body, version, by_month, key in _TABLE.findall(path.read_text("utf-8")):
             columns = [line.split()[0] for line in body.splitlines() if line.strip()]
             found[name] = Shape(columns, version, key.split(", "), bool(by_month))
+        for name, added, key in _LONGER.findall(path.read_text("utf-8")):
+            columns = [*found[name].columns, *re.findall(r"IF NOT EXISTS (\w+)", added)]
+            found[name] = found[name]._replace(columns=columns, key=key.split(", "))
     return found
 
 
@@ -252,12 +260,12 @@ def _answers() -> dict[str, Answer]:
         conflicts._COUNT_RECENT: _count_recent,
         conflicts._LETTERS: _letters,
         parked._WAITING: _waiting,
-        "SELECT count() FROM parked FINAL WHERE resolved = 0": _count_parked,
-        audit._RECEIPTS: _receipts,
-        audit._ENDS: _ends,
-        audit._UNMERGED: _unmerged,
-        audit._OUTCOMES: _outcomes,
-        "SELECT count() FROM rejected FINAL": _count_rejected,
+        parked._COUNT: _count_parked,
+        outcomes._RECEIPTS: _receipts,
+        outcomes._ENDS: _ends,
+        outcomes._UNMERGED: _unmerged,
+        outcomes._OUTCOMES: _outcomes,
+        outcomes._REJECTED: _count_rejected,
         conftest._ROWS: _rated_rows,
     }
     for sql, answer, suspects in (
@@ -388,11 +396,14 @@ def _known_losers(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
 
 def _waiting(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    after = (parameters["topic"], parameters["partition"], parameters["offset"])
+    names = ("topic", "partition", "offset", "record_hash")
+    after = tuple(parameters[name] for name in names)
     rows = [
-        tuple(row[name] for name in SHAPES["parked"].columns)
+        tuple(row[name] for name in parked.ParkedEvent._fields)
         for row in store.final("parked")
-        if not row["resolved"] and row["reason"] != "correction" and _place(row) > after
+        if not row["resolved"]
+        and row["reason"] != "correction"
+        and tuple(row[name] for name in names) > after
     ]
     return sorted(rows)[: parameters["most"]]
 
@@ -411,18 +422,20 @@ def _count_rejected(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]
 
 def _letters(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     rows = store.all_copies("rejected")
-    return [_place(row) for row in rows if row["reason"] == parameters["reason"]]
+    return [
+        (*_place(row), row["record_hash"]) for row in rows if row["reason"] == parameters["reason"]
+    ]
 
 
-def _reached(store: Store, since: datetime) -> dict[tuple[str, int], int]:
+def _reached(store: Store, since: datetime) -> dict[tuple[str, int], datetime]:
     """Where an audit of what was written since begins, by partition."""
     rows = store.all_copies("receipts")
     reached = {}
     for place in {_partition(row) for row in rows if row["written_at"] >= since}:
         here = [row for row in rows if _partition(row) == place]
-        low = min(row["first_offset"] for row in here if row["written_at"] >= since)
-        before = [row["first_offset"] for row in here if row["first_offset"] < low]
-        reached[place] = max(before, default=0)
+        low = min(row["first_logged_at"] for row in here if row["written_at"] >= since)
+        before = [row["first_logged_at"] for row in here if row["first_logged_at"] < low]
+        reached[place] = max(before, default=low)
     return reached
 
 
@@ -431,15 +444,17 @@ def _partition(row: Row) -> tuple[str, int]:
 
 
 def _receipts(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    names = ("topic", "partition", "first_offset", "last_offset")
     reached = _reached(store, parameters["since"])
     return sorted(
         {
-            tuple(row[name] for name in names)
+            (
+                *_partition(row), row["first_offset"], row["last_offset"],
+                to_us(row["first_logged_at"]) // 1000, to_us(row["last_logged_at"]) // 1000,
+            )
             for row in store.all_copies("receipts")
-            if row["last_offset"] >= reached.get(_partition(row), row["last_offset"] + 1)
+            if _partition(row) in reached and row["last_logged_at"] >= reached[_partition(row)]
         }
-    )
+    )  # fmt: skip
 
 
 def _ends(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -454,9 +469,6 @@ def _unmerged(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
 
 def _outcomes(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    starts: dict[tuple[str, int], int] = {}
-    for topic, partition, first, _ in _receipts(store, parameters):
-        starts[topic, partition] = min(starts.get((topic, partition), first), first)
     places: set[Place] = set()
     for (*_event, month, topic), records in store.accepted.items():
         if not parameters["months"] or month in parameters["months"]:
@@ -466,18 +478,21 @@ def _outcomes(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ..
         for name in ("parked", "rejected")
         for row in store.all_copies(name)
     }
-    found: dict[tuple[str, int], list[Place]] = {}
+    found: dict[Key, list[Place]] = {}
+    lives = sorted(parameters["lives"], key=lambda life: life[2])
     for place in places:
-        if place.offset >= starts.get(place[:2], place.offset + 1):
-            found.setdefault(place[:2], []).append(place)
+        begun = [life for life in lives if life[:2] == place[:2] and place.logged_ms >= life[2]]
+        for *life, low, high in begun[-1:]:
+            if low <= place.offset < high:
+                found.setdefault(tuple(life), []).append(place)
     return [
         (
-            *partition,
+            *life,
             len({place.offset for place in some}),
             min(place.logged_ms for place in some),
             max(place.logged_ms for place in some),
         )
-        for partition, some in found.items()
+        for life, some in found.items()
     ]
 
 

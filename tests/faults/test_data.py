@@ -22,10 +22,11 @@ from rater.tariff_file import load_book
 from streams.kafka.simulate import Simulator
 from streams.maintenance.audit import audit_lately, audit_ledger
 from streams.maintenance.conflicts import find_conflicts
-from streams.maintenance.parked import count_parked, retry_parked
+from streams.maintenance.parked import retry_parked
 from streams.maintenance.recurring import open_months
 from streams.rows.batch import RAW_KEPT_BYTES
 from streams.store.ledger import Ledger
+from streams.store.parked import count_parked
 from tests import oracle
 from tests.conftest import Event, amd, call, dial, number, recording, rows_of, subscription, text
 from tests.faults.at_rest import PARTITIONS, PartitionedLog, Rest, feed

@@ -29,6 +29,7 @@ from streams.ingest.transport import BatchConsumer
 from streams.ingest.writer import StoreDownError, Stretch, Writer
 from streams.maintenance import conflicts
 from streams.rows import batch as pipeline
+from streams.rows import identity
 from streams.rows.batch import Batch
 from streams.store import ledger
 from streams.store.ledger import Ledger, StoreErrors
@@ -98,12 +99,12 @@ def a_row_named_by_its_offset(patch: pytest.MonkeyPatch) -> None:
 
 
 def of_one_version_all_months_stand(patch: pytest.MonkeyPatch) -> None:
-    superseded = conflicts._superseded
+    superseded = identity.superseded_rows
 
     def only_of_other_versions(rows: Any, standing: Any) -> Any:
         return [row for row in superseded(rows, standing) if row.version != standing.version]
 
-    patch.setattr(conflicts, "_superseded", only_of_other_versions)
+    patch.setattr(conflicts, "superseded_rows", only_of_other_versions)
 
 
 SIMULATED: list[Mutate] = [

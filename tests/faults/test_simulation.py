@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from rater.kinds import KINDS
 from streams.rows.changed import Changed
 from streams.rows.log_position import Span
 from streams.store.conflicts import recent_parameters
@@ -75,10 +76,15 @@ def test_some_schedules_on_the_engine(ledger: Ledger) -> None:
 
 THINGS = [(ACCOUNTS[0], name) for name in ("R0", "R1", "R9", "+12125550100", "+12125550109")]
 FIRST_RECORDS = Span(LOGGED_MS, LOGGED_MS + 20)
+# A topic that was made anew after some records, and all partitions of all topics as they are.
+LIVES = [("usage.call.v1", 0, LOGGED_MS + 10, 3, 50)] + [
+    (kind.topic, partition, 0, 0, 1_000) for kind in KINDS.values() for partition in range(4)
+]
 PARAMETERS: list[dict[str, Any]] = [
     {
         "months": months, "before": datetime(2026, 9, 2, tzinfo=UTC),
-        "prefix": "usage.", "topic": "", "partition": -1, "offset": -1, "most": 1_000,
+        "prefix": "usage.", "topic": "", "partition": -1, "offset": -1, "record_hash": 0,
+        "most": 1_000, "lives": LIVES,
         "reason": "conflict", "since": since, **recent_parameters(span),
         **Changed(set(things), set(accounts)).parameters(),
     }

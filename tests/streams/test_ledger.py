@@ -25,6 +25,7 @@ from streams.rows.batch import Batch, ParkedRow, RatedRow, Receipt, RejectedRow,
 from streams.rows.changed import Changed
 from streams.rows.log_position import Place
 from streams.store.ledger import TABLES, Ledger, StoreErrors, StoreHeldError, open_ledger
+from streams.store.parked import BEFORE_ALL, read_waiting, resolve_parked
 from streams.store.statements import read_charge, read_months, read_statement
 from tests.conftest import LOGGED_MS, Log, MakeLedger, amd, call, number, recording, text
 from tests.support.clickhouse_http import ClickHouseHttp
@@ -284,6 +285,7 @@ def test_every_column_of_a_parked_row_returns_exactly(any_ledger: Ledger) -> Non
     assert started_ms <= row.pop("parked_at") <= now_ms()
     assert row == {
         "topic": "usage.text.v1", "partition": 3, "offset": 9, "kind": "text", "account_id": "a",
+        "record_hash": parked().record_hash(),
         "event_id": "e", "reason": "no_price", "message": ODD_TEXT, "event": '{"id":"9é"}',
         "logged_at": LOGGED_MS, "resolved": 0,
     }  # fmt: skip
@@ -295,7 +297,8 @@ def test_every_column_of_a_rejected_row_returns_exactly(any_ledger: Ledger) -> N
     headers = [("traceparent", b"00-\xff"), ("ce_id", b"")]
     place = Place("usage.text.v1", 3, 9, LOGGED_MS)
     started_ms = now_ms()
-    any_ledger.write(Batch(rejected=[RejectedRow(place, "text", reject, b"\xfe", raw, headers)]))
+    rejected = RejectedRow(place, "text", reject, b"\xfe", raw, headers)
+    any_ledger.write(Batch(rejected=[rejected]))
     (row,) = stored(any_ledger, "rejected")
     assert started_ms <= row.pop("rejected_at") <= now_ms()
     assert row.pop("raw") == raw[:65_536].hex().upper()
@@ -304,6 +307,7 @@ def test_every_column_of_a_rejected_row_returns_exactly(any_ledger: Ledger) -> N
     assert row == {
         "topic": "usage.text.v1", "partition": 3, "offset": 9, "kind": "text",
         "reason": "bad_json", "message": ODD_TEXT, "key": "FE", "raw_bytes": len(raw),
+        "record_hash": rejected.record_hash(),
         "headers": '[["traceparent","00-�"],["ce_id",""]]', "logged_at": LOGGED_MS,
     }  # fmt: skip
 
@@ -316,13 +320,18 @@ def test_a_tombstone_without_a_key_returns_as_empty_bytes(any_ledger: Ledger) ->
 
 
 def test_every_column_of_a_receipt_returns_exactly(any_ledger: Ledger) -> None:
+    counts = (6, 1, 2, 3, 4, 5)
     receipts = [
-        Receipt("usage.call.v1", 3, 2**62 + n, 2**62 + n, 6, 1, 2, 3, 4, 5, charged)
+        Receipt(
+            "usage.call.v1", 3, 2**62 + n, 2**62 + n, LOGGED_MS, LOGGED_MS + n, *counts, charged
+        )
         for n, charged in enumerate((0, -1, LARGEST, LARGEST + 1, 2**63 - 1))
     ]
     any_ledger.write(Batch(receipts=receipts))
     assert everything(any_ledger)["receipts"] == [
-        receipt._asdict() | {"charge": Decimal(receipt.charge).scaleb(-9)} for receipt in receipts
+        {name.replace("logged_ms", "logged_at"): of for name, of in receipt._asdict().items()}
+        | {"charge": Decimal(receipt.charge).scaleb(-9)}
+        for receipt in receipts
     ]
 
 
@@ -414,7 +423,8 @@ def test_a_resolved_record_stays_resolved_when_it_is_read_again(
 ) -> None:
     batch = Batch(parked=[parked(1), parked(2)])
     any_ledger.write(batch)
-    any_ledger.resolve_parked(any_ledger.query("SELECT * FROM parked FINAL WHERE offset = 1"))
+    first = read_waiting(any_ledger, BEFORE_ALL, 1)
+    resolve_parked(any_ledger, first)
     any_ledger.write(batch)
     rows = stored(any_ledger, "parked")
     assert [(row["offset"], row["resolved"], row["event"]) for row in rows] == [
@@ -576,7 +586,7 @@ def test_a_server_that_is_gone_raises_and_takes_the_batch_when_it_is_back(
     tried: list[Callable[[], object]] = [
         lambda: http_ledger.write(mixed(book)),
         lambda: http_ledger.query("SELECT 1"),
-        lambda: http_ledger.resolve_parked([parked().place]),
+        lambda: http_ledger.insert("replays", ["origin"], [["a/1/2"]]),
         lambda: open_ledger(Settings(clickhouse_url=http_server.url), migrate=False),
     ]
     with down(http_server):

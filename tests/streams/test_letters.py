@@ -15,18 +15,21 @@ from rater.reject import Reason, Reject
 from rater.tariff import Book
 from streams.cli import operate
 from streams.cli.console import FAILED, WRONG_USE, Stop
-from streams.operations import letters as letters_module
-from streams.operations.letters import (
-    Selection,
-    choose,
-    list_letters,
-    printable,
-    read_letter,
-    show_bytes,
-)
+from streams.operations.letters import printable, show_bytes
 from streams.rows.batch import Batch, ParkedRow, RejectedRow
 from streams.rows.log_position import Place
+from streams.store import letters as letters_module
 from streams.store.ledger import Ledger
+from streams.store.letters import (
+    Selection,
+    Sent,
+    choose,
+    list_letters,
+    name_of,
+    read_letter,
+    remember_sent,
+)
+from streams.store.parked import BEFORE_ALL, read_waiting, resolve_parked
 from tests.conftest import Done, Log, environment, number, rows_of, text
 
 CALLS, TEXTS = "usage.call.v1", "usage.text.v1"
@@ -86,12 +89,18 @@ def came_back(offset: int, attempt: int, origin: int, **more: Any) -> RejectedRo
     return letter(offset, headers=(("traceparent", b"00-a-b-01"), *marks), **more)
 
 
-def remember(ledger: Ledger, **attempts: int) -> None:
-    for origin, attempt in attempts.items():
-        ledger.query(
-            "INSERT INTO replays SELECT {origin:String}, {attempt:UInt32}, now64(3)",
-            {"origin": f"{CALLS}/3/{origin.removeprefix('at_')}", "attempt": attempt},
-        )
+def name(offset: int) -> str:
+    """Of the record of a usual letter, as `replays` names it."""
+    return name_of(*key(offset))
+
+
+def key(offset: int) -> tuple[str, int, int, int]:
+    return CALLS, 3, offset, letter(offset).record_hash()
+
+
+def remember(ledger: Ledger, *sent: tuple[int, int, int]) -> None:
+    """The first letter's offset, the attempt, the offset where the log took it."""
+    remember_sent(ledger, [Sent(name(first), nth, key(now)) for first, nth, now in sent])
 
 
 # ------------------------------------------------------------------ list and show
@@ -236,34 +245,38 @@ def test_wrong_use_is_said_with_status_two(ledger: Ledger, run: Run) -> None:
 
 # ------------------------------------------------------------------ which letters are sent
 
-CHOICES: list[tuple[str, list[RejectedRow], dict[str, int], list[int], tuple[int, int, int]]] = [
-    # what is in the ledger                     letters, attempts remembered
+Sends = list[tuple[int, int, int]]
+CHOICES: list[tuple[str, list[RejectedRow], Sends, list[int], tuple[int, int, int]]] = [
+    # what is in the ledger                     letters; what was sent: first, attempt, offset now
     #                                           | to be sent | on their way, exhausted, unfit
     ("a new letter",
-     [letter(7)], {},                                           [7],    (0, 0, 0)),
+     [letter(7)], [],                                           [7],    (0, 0, 0)),
     ("sent once, not come back",
-     [letter(7)], {"at_7": 1},                                  [],     (1, 0, 0)),
+     [letter(7)], [(7, 1, 9)],                                  [],     (1, 0, 0)),
     ("came back once: the newer one",
-     [letter(7), came_back(9, 1, 7)], {"at_7": 1},              [9],    (0, 0, 0)),
-    ("came back, and it died before remembering",
-     [letter(7), came_back(9, 1, 7)], {},                       [9],    (0, 0, 0)),
-    ("came back twice for one attempt: one of them",
-     [letter(7), came_back(9, 1, 7), came_back(12, 1, 7)], {},  [12],   (0, 0, 0)),
+     [letter(7), came_back(9, 1, 7)], [(7, 1, 9)],              [9],    (0, 0, 0)),
+    ("came back, and it died before remembering: two letters",
+     [letter(7), came_back(9, 1, 7)], [],                       [7, 9], (0, 0, 0)),
     ("came back and is sent again",
-     [letter(7), came_back(9, 1, 7)], {"at_7": 2},              [],     (1, 0, 0)),
+     [letter(7), came_back(9, 1, 7)], [(7, 1, 9), (7, 2, 12)],  [],     (1, 0, 0)),
     ("came back the third time",
-     [letter(7), came_back(9, 1, 7), came_back(11, 2, 7), came_back(12, 3, 7)], {"at_7": 3},
-                                                                [],     (0, 1, 0)),
+     [letter(7), came_back(9, 1, 7), came_back(11, 2, 7), came_back(12, 3, 7)],
+     [(7, 1, 9), (7, 2, 11), (7, 3, 12)],                       [],     (0, 1, 0)),
     ("the first letter is long gone",
-     [came_back(11, 2, 7)], {"at_7": 2},                        [11],   (0, 0, 0)),
+     [came_back(11, 2, 7)], [(7, 1, 9), (7, 2, 11)],            [11],   (0, 0, 0)),
     ("two records",
-     [letter(7), letter(8), came_back(9, 1, 7)], {"at_7": 1},   [8, 9], (0, 0, 0)),
+     [letter(7), letter(8), came_back(9, 1, 7)], [(7, 1, 9)],   [8, 9], (0, 0, 0)),
+    ("headers of a replay that never was hide no other letter",
+     [letter(7), came_back(9, 3, 7), came_back(10, 999_999, 7)], [],
+                                                                [7, 9, 10], (0, 0, 0)),
+    ("another record where a replay lay before the topic was made anew",
+     [letter(9, value=b"{other")], [(7, 1, 9)],                 [9],    (0, 0, 0)),
     ("a value and a header that only look like a replay's",
      [letter(7, value=b'["rater_replay_attempt","3"]',
-             headers=(("x", b'["rater_replay_attempt","3"],["rater_replay_of","a/1/2"]'),))], {},
+             headers=(("x", b'["rater_replay_attempt","3"],["rater_replay_of","a/1/2"]'),))], [],
                                                                 [7],    (0, 0, 0)),
     ("a conflict, and a line of a file",
-     [letter(7, Reason.CONFLICT, value=b""), letter(8, topic="file:calls.json")], {},
+     [letter(7, Reason.CONFLICT, value=b""), letter(8, topic="file:calls.json")], [],
                                                                 [],     (0, 0, 2)),
 ]  # fmt: skip
 
@@ -276,22 +289,18 @@ CHOICES: list[tuple[str, list[RejectedRow], dict[str, int], list[int], tuple[int
 def test_of_each_record_the_last_letter_is_sent_until_three_attempts(
     ledger: Ledger,
     rejected: list[RejectedRow],
-    remembered: dict[str, int],
+    remembered: Sends,
     offsets: list[int],
     left: tuple[int, int, int],
 ) -> None:
     ledger.write(Batch(rejected=rejected))
-    remember(ledger, **remembered)
+    remember(ledger, *remembered)
     chosen = choose(ledger, Selection(), 3)
     assert [one.offset for one in chosen.letters] == offsets
     assert (chosen.on_their_way, chosen.exhausted, chosen.unfit, chosen.beyond) == (*left, 0)
     # Every letter of a record tells how often the record was sent.
-    sent = max(
-        [*remembered.values(), *(one.attempt for one in list_letters(ledger, Selection(), 9))]
-    )
-    of_the_first = [
-        x.replays for x in list_letters(ledger, Selection(), 9) if x.origin.endswith("/7")
-    ]
+    sent = max((attempt for _, attempt, _ in remembered), default=0)
+    of_the_first = [x.replays for x in list_letters(ledger, Selection(), 9) if x.origin == name(7)]
     assert set(of_the_first) <= {sent}
 
 
@@ -299,7 +308,7 @@ def test_a_run_sends_a_bounded_number_and_says_how_many_are_left(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.write(Batch(rejected=[letter(offset) for offset in range(5)]))
-    monkeypatch.setattr(letters_module, "REPLAYED_AT_ONCE", 3)
+    monkeypatch.setattr(letters_module, "SENT_AT_ONCE", 3)
     chosen = choose(ledger, Selection(reason=Reason.BAD_JSON), 3)
     assert ([one.offset for one in chosen.letters], chosen.beyond) == ([0, 1, 2], 2)
     assert choose(ledger, Selection(reason=Reason.BAD_TIME), 3).beyond == 0
@@ -318,7 +327,7 @@ def test_a_letter_named_by_its_place_is_refused_after_the_last_attempt(
     ledger: Ledger, run: Run
 ) -> None:
     ledger.write(Batch(rejected=[letter(7)]))
-    remember(ledger, at_7=3)
+    remember(ledger, (7, 3, 9))
     done = run("dlq", "replay", CALLS, "3", "7")
     assert done.status == FAILED
     assert f"{CALLS} 3 7 was sent again 3 times" in done.err
@@ -352,7 +361,8 @@ def test_parked_events_are_listed_newest_first_and_counted_by_reason(
 ) -> None:
     rows = [parked(1), parked(3, Wait.NO_TARIFF), parked(2)]
     ledger.write(Batch(parked=rows))
-    ledger.resolve_parked(ledger.query("SELECT * FROM parked FINAL WHERE offset = 2"))
+    events = read_waiting(ledger, BEFORE_ALL, 10)
+    resolve_parked(ledger, [event for event in events if event.offset == 2])
     data = orjson.loads(run("parked", "list", "--json").out)
     assert [(row["offset"], row["event_id"], row["reason"]) for row in data["parked"]] == [
         (3, "text-3", "no_tariff"),

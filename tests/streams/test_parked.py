@@ -12,9 +12,10 @@ from rater.statement import statement_to_json
 from rater.tariff import Book
 from rater.tariff_file import load_book
 from streams.maintenance import parked
-from streams.maintenance.parked import count_parked, retry_parked
+from streams.maintenance.parked import retry_parked
 from streams.operations.files import rate_file
 from streams.store.ledger import Ledger
+from streams.store.parked import count_parked
 from streams.store.statements import read_statement
 from tests import oracle
 from tests.conftest import (
@@ -170,11 +171,11 @@ def test_a_crash_between_the_rows_and_the_mark_rates_once(
     ledger.write(Log(EVENTS).batch(load_book(file)))
     book = add_version(file)
 
-    def crash(places: object) -> None:
+    def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "resolve_parked", crash)
+        patch.setattr(parked, "resolve_parked", crash)
         with pytest.raises(KeyboardInterrupt):
             retry_parked(ledger, book)
     rows = rows_of(ledger)

@@ -37,7 +37,7 @@ from streams.kafka.log import Chunk, Reader, Span
 from streams.operations import reconcile as reconcile_module
 from streams.operations.reconcile import Difference, Report, What
 from streams.rows.batch import Batch, ParkedRow, RejectedRow, add_records
-from streams.rows.log_position import Place
+from streams.rows.log_position import Place, hash_of_record
 from streams.store.ledger import Ledger, open_ledger
 from tests.conftest import (
     Done,
@@ -402,7 +402,8 @@ def test_a_letter_sent_again_is_the_same_record_and_stops_after_three_attempts(s
     records = [record for record in site.logged() if record.value == value]
     assert [record.partition for record in records] == [1] * 4
     assert {record.key for record in records} == {b"acme"}
-    origin = f"{calls}/1/{first}".encode()
+    hashed = hash_of_record(Place(calls, 1, first, records[0].timestamp), value)
+    origin = f"{calls}/1/{first}/{hashed}".encode()
     assert [list(record.headers) for record in records] == [headers] + [
         [
             *headers,

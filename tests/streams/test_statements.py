@@ -364,7 +364,7 @@ def test_a_charge_explains_itself(ledger: Ledger, book: Book) -> None:
 
 def test_the_throughput_is_of_the_last_ten_seconds_and_of_every_worker(ledger: Ledger) -> None:
     assert read_throughput(ledger) == 0
-    receipts = [Receipt("usage.call.v1", n, 0, 29, 30, 30, 30, 0, 0, 0, 0) for n in range(2)]
+    receipts = [Receipt("usage.call.v1", n, 0, 29, 0, 0, 30, 30, 30, 0, 0, 0, 0) for n in range(2)]
     ledger.write(Batch(receipts=receipts))
     assert read_throughput(ledger) == 6
 

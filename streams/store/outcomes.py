@@ -1,0 +1,174 @@
+"""What the ledger holds of the log: receipts, and of each record its outcome.
+
+A place may be used again, where a topic was made anew: what its receipts cover is one life of a
+partition after the other, told apart by the broker's clock.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from typing import NamedTuple
+
+from streams.rows.log_position import Span
+from streams.store.ledger import Ledger
+
+# So many lives in one query: their names and numbers travel in its address.
+LIVES_TOGETHER = 500
+
+
+class Covered(NamedTuple):
+    """What a receipt covers; the log's times are 0 where they were not kept."""
+
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+    first_logged_ms: int
+    last_logged_ms: int
+
+
+class Life(NamedTuple):
+    """Receipts of one partition since its topic was made, in the order of offsets."""
+
+    topic: str
+    partition: int
+    first_logged_ms: int
+    receipts: list[Covered]
+
+    def end(self) -> int:
+        return max(one.last_offset for one in self.receipts) + 1
+
+
+class Outcomes(NamedTuple):
+    """How many records of a life have an outcome, and which part of the log they are of."""
+
+    records: int
+    logged: Span
+
+
+# Where an audit of each partition begins: with the receipt before the first one that was written
+# since, or with what overlaps it, in the order of the log's clock. One that kept no times was
+# written soon after.
+_RECEIPTS = """
+WITH timed AS (
+    SELECT topic, partition, first_offset, last_offset, first_logged_at, last_logged_at, written_at,
+           if(first_logged_at = 0, written_at, first_logged_at) AS began,
+           if(last_logged_at = 0, written_at, last_logged_at) AS ended
+    FROM receipts WHERE startsWith(topic, {prefix:String})),
+recent AS (
+    SELECT topic, partition, min(began) AS low FROM timed
+    WHERE written_at >= {since:DateTime64(3, 'UTC')} GROUP BY topic, partition),
+before AS (
+    SELECT topic, partition, maxIf(began, began < low) AS reached
+    FROM timed INNER JOIN recent USING (topic, partition) GROUP BY topic, partition)
+SELECT DISTINCT topic, partition, first_offset, last_offset,
+    toUnixTimestamp64Milli(first_logged_at), toUnixTimestamp64Milli(last_logged_at)
+FROM timed INNER JOIN before USING (topic, partition) WHERE ended >= reached
+"""
+_UNMERGED = "SELECT count() - uniqExact(account_id, month, line, identity, revision) FROM rated"
+_REJECTED = "SELECT count() FROM rejected FINAL"
+_ENDS = """
+SELECT topic, partition, max(last_offset) + 1 FROM receipts
+WHERE startsWith(topic, {prefix:String}) GROUP BY topic, partition
+"""
+
+# Of each life the records that have an outcome, from the tables that hold them: a version's lower
+# 127 bits are the place's position turned round (`streams.rows.log_position`). The bounds come one
+# after the other: topic, partition, when it began, its first offset and the one after its last.
+_OUTCOMES = """
+WITH lives AS (
+    SELECT life.1 AS topic, toInt32(life.2) AS partition, life.3 AS since_ms, life.4 AS low,
+           life.5 AS high
+    FROM (SELECT arrayJoin({lives:Array(Tuple(String, Int32, Int64, Int64, Int64))}) AS life)),
+outcomes AS (
+    SELECT topic,
+           toInt32(bitAnd(bitShiftRight(position, 64), 65535)) AS partition,
+           toInt64(bitAnd(position, toUInt128('18446744073709551615'))) AS offset,
+           toInt64(bitShiftRight(position, 80)) AS logged_ms
+    FROM (
+        SELECT topic, toUInt128('170141183460469231731687303715884105727')
+            - bitAnd(version, toUInt128('170141183460469231731687303715884105727')) AS position
+        FROM accepted
+        WHERE topic IN (SELECT topic FROM lives)
+          AND (empty({months:Array(Date)}) OR month IN {months:Array(Date)})
+    )
+    UNION ALL
+    SELECT topic, partition, offset, toUnixTimestamp64Milli(logged_at)
+    FROM parked WHERE topic IN (SELECT topic FROM lives)
+    UNION ALL
+    SELECT topic, partition, offset, toUnixTimestamp64Milli(logged_at)
+    FROM rejected WHERE topic IN (SELECT topic FROM lives))
+SELECT topic, partition, since_ms, groupBitmap(toUInt64(offset)), min(logged_ms), max(logged_ms)
+FROM outcomes ASOF INNER JOIN lives
+    ON outcomes.topic = lives.topic AND outcomes.partition = lives.partition
+    AND outcomes.logged_ms >= lives.since_ms
+WHERE offset >= low AND offset < high
+GROUP BY topic, partition, since_ms
+"""
+
+
+def read_lives(ledger: Ledger, prefix: str, since: datetime) -> list[Life]:
+    """The lives of partitions with a receipt that was written since, from there on; of topics that
+    begin with `prefix`. Raises one of StoreErrors."""
+    rows = ledger.search(_RECEIPTS, {"prefix": prefix, "since": since})
+    return lives_of(Covered._make(row) for row in rows)
+
+
+def lives_of(receipts: Iterable[Covered]) -> list[Life]:
+    """A life of a partition ends where offsets that were covered are covered again by records that
+    the log took later than all of these: a re-reading has the same times."""
+    lives: list[Life] = []
+    by_clock = sorted(receipts, key=lambda one: (one[:2], one.first_logged_ms, one.first_offset))
+    end = last_logged_ms = 0
+    some: list[Covered] = []
+    for one in by_clock:
+        if (
+            not some
+            or one[:2] != some[0][:2]
+            or (
+                some[0].last_logged_ms
+                and one.first_offset < end
+                and one.first_logged_ms > last_logged_ms
+            )
+        ):
+            some, end, last_logged_ms = [], 0, 0
+            lives.append(Life(*one[:2], one.first_logged_ms, some))
+        some.append(one)
+        end = max(end, one.last_offset + 1)
+        last_logged_ms = max(last_logged_ms, one.last_logged_ms)
+    for life in lives:
+        life.receipts.sort(key=lambda one: one.first_offset)
+    return lives
+
+
+def read_ends(ledger: Ledger, prefix: str) -> dict[tuple[str, int], int]:
+    """The offset after the last that was ever covered, by partition. Raises one of StoreErrors."""
+    rows = ledger.search(_ENDS, {"prefix": prefix})
+    return {(topic, partition): end for topic, partition, end in rows}
+
+
+def read_outcomes(
+    ledger: Ledger, lives: Sequence[Life], months: Sequence[date]
+) -> list[Outcomes | None]:
+    """How many records of each life have an outcome; those that were rated in these months, or
+    in any where there are none. Raises one of StoreErrors."""
+    found = {}
+    for first in range(0, len(lives), LIVES_TOGETHER):
+        bounds = [
+            (*life[:3], life.receipts[0].first_offset, life.end())
+            for life in lives[first : first + LIVES_TOGETHER]
+        ]
+        for *life, records, first_ms, last_ms in ledger.search(
+            _OUTCOMES, {"lives": bounds, "months": sorted(months)}
+        ):
+            found[tuple(life)] = Outcomes(records, Span(first_ms, last_ms))
+    return [found.get(life[:3]) for life in lives]
+
+
+def count_unmerged(ledger: Ledger) -> int:
+    """Copies of rows that no merge has made one yet. Raises one of StoreErrors."""
+    return int(ledger.search(_UNMERGED)[0][0])
+
+
+def count_rejected(ledger: Ledger) -> int:
+    """Dead letters, those that were sent again too. Raises one of StoreErrors."""
+    return int(ledger.search(_REJECTED)[0][0])
