@@ -143,10 +143,12 @@ def identity_of(event: Event) -> str:
     return identity
 
 
-def is_preferred(event: Event) -> bool:
-    """Whether it counts before others of its identity."""
+def rank_of(event: Event) -> int:
+    """How far along it is: of the events of an identity the furthest is charged."""
     usage = kind_of(event).usage
-    return bool(usage and usage.prefer and getattr(event, usage.prefer) is not None)
+    if usage is None or usage.prefer is None:
+        return 0
+    return usage.prefer.rank(getattr(event, usage.prefer.field))
 
 
 def facts_of(event: Event) -> RowFacts:

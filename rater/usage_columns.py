@@ -17,7 +17,7 @@ from rater.codes import Codes, Indexes, Keys, codes_of, pair
 from rater.event_columns import EventColumns
 from rater.event_rows import SEPARATOR, usage_of
 from rater.instants import NEVER, Instants, instants_as_text
-from rater.kinds.kind import Derived, LinesBy, Read
+from rater.kinds.kind import Derived, LinesBy, Prefer, Read
 from rater.usage import RowFacts, Usage
 
 
@@ -37,7 +37,7 @@ class UsageColumns:
     ended_us: Instants
     dialed: npt.NDArray[np.bool_]
     quantity: npt.NDArray[np.int64]
-    preferred: npt.NDArray[np.bool_]  # counts before others of its identity
+    ranks: npt.NDArray[np.int64]  # how far along: of an identity the furthest is charged
     states: Codes  # of both parties together: what `states_of` knows
     pricing_key: Keys  # equal where usages of one account are priced alike
 
@@ -93,9 +93,6 @@ def usage_columns(columns: EventColumns) -> UsageColumns:
     if not dialed.all():
         at_us = np.where(dialed, at_us, columns.instants[usage.refused_at])
         key = pair(key, dialed.astype(np.int64))
-    preferred = np.zeros(count, np.bool_)
-    if usage.prefer:
-        preferred = _is_there(columns, usage.prefer)
     kept = {name: columns.values[name].fill_null("") for name in columns.kind.kept}
     kept |= {one.field: _derived(columns, one).fill_null("") for one in usage.derived}
     return UsageColumns(
@@ -111,17 +108,21 @@ def usage_columns(columns: EventColumns) -> UsageColumns:
         columns.instants[usage.ended] if usage.ended else no_time,
         dialed,
         _quantities(columns, usage.quantity),
-        preferred,
+        _ranks(columns, usage.prefer),
         states,
         key,
     )
 
 
-def _is_there(columns: EventColumns, name: str) -> npt.NDArray[np.bool_]:
-    if name in columns.instants:
-        there: npt.NDArray[np.bool_] = columns.instants[name] != NEVER
-        return there
-    return np.asarray(columns.values[name].is_valid().to_numpy(zero_copy_only=False), np.bool_)
+def _ranks(columns: EventColumns, prefer: Prefer | None) -> npt.NDArray[np.int64]:
+    """`rater.event_rows.rank_of` each event."""
+    if prefer is None:
+        return np.zeros(len(columns), np.int64)
+    if prefer.field in columns.instants:
+        there = columns.instants[prefer.field] != NEVER
+        return np.where(there, prefer.rank(0), prefer.rank(None))
+    codes, distinct = codes_of(columns.values[prefer.field])
+    return np.array([prefer.rank(value) for value in distinct.to_pylist()], np.int64)[codes]
 
 
 def _quantities(columns: EventColumns, quantity: Derived | None) -> npt.NDArray[np.int64]:

@@ -945,12 +945,16 @@ def tax_part(taxed: list[Row], level: str) -> dict[str, Any] | None:
 # ------------------------------------------------------------------ the log
 
 
+FURTHER = {"sent": 1, "failed": 2, "undelivered": 2, "delivered": 3, "received": 3}
+
+
 def rate_lines(lines: Iterable[Event], book: Book) -> Ledger:
     """Rates the events of a log, first in the list first in the log.
 
     "Same id, other content: a conflict; the first in the log stands". "A status update of the
     same text is not a new charge." AMD: "Identity is the call ...; where they disagree, one that
-    was answered counts."
+    was answered counts." Texts: "of its statuses the furthest stands, whatever the order of
+    arrival: delivered or received over failed or undelivered over sent".
     """
     ledger = Ledger(book)
     first: dict[tuple[Any, ...], Event] = {}
@@ -967,6 +971,8 @@ def rate_lines(lines: Iterable[Event], book: Book) -> Ledger:
         key = (kind, account_id, name, revision)
         stands = first.setdefault(key, event)
         if kind == "amd" and not stands.get("answered_at") and event.get("answered_at"):
+            first[key] = event
+        if kind == "text" and FURTHER[event["status"]] > FURTHER[stands["status"]]:
             first[key] = event
     for event in first.values():
         if event["kind"] in MONTHLY and not event.get("revision"):

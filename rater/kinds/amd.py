@@ -6,7 +6,7 @@ import msgspec
 
 from rater.kinds.checks import MAX_CALL, IsInOrder
 from rater.kinds.event import Event, Id, Time
-from rater.kinds.kind import Kind, UsageMap
+from rater.kinds.kind import Kind, Prefer, UsageMap
 
 Verdict = Annotated[str, msgspec.Meta(max_length=64)]
 
@@ -31,7 +31,8 @@ AMD = Kind(
         answered="answered_at",
         status_by_answer=("completed", "no-answer"),
         charged_once_per="call_id",
-        prefer="answered_at",  # where the events of one call disagree, one that was answered counts
+        # Where the events of one call disagree, one that was answered counts.
+        prefer=Prefer("answered_at"),
     ),
     checks=(IsInOrder(("dialed_at", "answered_at"), longest=MAX_CALL),),
 )

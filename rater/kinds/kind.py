@@ -48,6 +48,27 @@ class Derived(NamedTuple):
     make: Callable[..., Any] | None = None
 
 
+RANK_MOST = 2  # what a version has room for
+
+
+class Prefer(NamedTuple):
+    """Which of the events of one identity stands: the one that is furthest along, whatever the
+    order of arrival; of equal ones the first in the log.
+
+    Each step is some of a field's values, from the least on. Without steps, an event in which the
+    field is present is further than one without it.
+    """
+
+    field: str
+    steps: tuple[frozenset[str], ...] = ()
+
+    def rank(self, value: object) -> int:
+        """How far along an event with this value is, from 0 to RANK_MOST."""
+        if not self.steps:
+            return 0 if value is None else RANK_MOST
+        return next((rank for rank, step in enumerate(self.steps) if value in step), 0)
+
+
 class UsageMap(NamedTuple):
     """What is priced of an event, by the names of its fields.
 
@@ -55,8 +76,7 @@ class UsageMap(NamedTuple):
     `refused_at` stands for it. `answered` and `ended` are instants too. `prefix_of` names the party
     whose prefix picks the rate, `parties` the two whose forms and states matter. What groups events
     that are priced alike is `match`, `parties`, `status` and whether they were answered: all else
-    tells none apart. Of the events that share `charged_once_per`, one in which `prefer` is present
-    counts before one without it.
+    tells none apart. Of the events that share `charged_once_per` one is charged, by `prefer`.
     """
 
     lines: tuple[str, ...] | LinesBy
@@ -72,7 +92,7 @@ class UsageMap(NamedTuple):
     quantity: Derived | None = None  # how many of the unit
     derived: tuple[Derived, ...] = ()  # what a row keeps, though the event may not say it
     charged_once_per: str = "id"
-    prefer: str = ""
+    prefer: Prefer | None = None
     restated: frozenset[str] = frozenset()  # fields that may change without being a conflict
     never_stored: tuple[str, ...] = ()  # fields that are looked at and then forgotten
 
@@ -162,7 +182,8 @@ class Kind:
         if usage is not None:
             match = usage.match
             named += [usage.start, usage.refused_at, usage.answered, usage.ended, usage.prefix_of]
-            named += [usage.status, usage.charged_once_per, usage.prefer, *usage.restated]
+            named += [usage.status, usage.charged_once_per, *usage.restated]
+            named += [usage.prefer.field] if usage.prefer else []
             named += usage.never_stored
             named += usage.parties or ()
             if isinstance(usage.lines, LinesBy):
@@ -172,6 +193,8 @@ class Kind:
             of_rows = {usage.prefix_of, *(usage.parties or ())} - {""}
             if not of_rows <= set(RowFacts._fields):
                 raise ValueError(f"kind {self.name!r}: a row keeps none of {sorted(of_rows)}")
+            if usage.prefer and len(usage.prefer.steps) > RANK_MOST + 1:
+                raise ValueError(f"kind {self.name!r}: at most {RANK_MOST + 1} steps to prefer")
             if len(set(map(len, usage.line_names()))) != 1:
                 raise ValueError(f"kind {self.name!r}: each case needs as many lines")
         if lifecycle is not None:

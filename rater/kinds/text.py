@@ -7,7 +7,7 @@ import msgspec
 
 from rater.kinds.checks import AreParties
 from rater.kinds.event import Direction, Event, Id, Name, Party, Time
-from rater.kinds.kind import Derived, Kind, Read, UsageMap, true_or_false
+from rater.kinds.kind import Derived, Kind, Prefer, Read, UsageMap, true_or_false
 from rater.segments import count_segments, encoding_of
 
 Segments = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
@@ -66,6 +66,15 @@ TEXT = Kind(
             "registered": Read("registered", true_or_false),
         },
         status="status",
+        # A provider tells of a text again as it goes on its way, in any order.
+        prefer=Prefer(
+            "status",
+            (
+                frozenset({"sent"}),
+                frozenset({"failed", "undelivered"}),
+                frozenset({"delivered", "received"}),
+            ),
+        ),
         # The provider's own count wins.
         quantity=Derived("segments", ("media", "body"), segments_of),
         derived=(Derived("encoding", ("media", "body"), encoding_of_text),),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from rater.charge import Charge
 from rater.decode import decode, decode_all
-from rater.event_rows import content_hash, encode_kept, is_preferred, state_of
+from rater.event_rows import content_hash, encode_kept, rank_of, state_of
 from rater.kinds import KINDS
 from rater.kinds.event import Event
 from rater.kinds.kind import Kind
@@ -266,7 +266,7 @@ _offset, _timestamp = attrgetter("offset"), attrgetter("timestamp")
 
 def _block(usage: UsageColumns, lines: Sequence[RatedLine], places: Places) -> Block:
     hashes = content_hashes(usage.events, usage.quantity)
-    return Block(usage.without_events(), lines, hashes, places, places.versions(usage.preferred))
+    return Block(usage.without_events(), lines, hashes, places, places.versions(usage.ranks))
 
 
 def _add_by_row(
@@ -331,7 +331,7 @@ def add_event(
         return
     batch.events[event.kind] += 1
     hashed = content_hash(event)
-    version = place.version(preferred=is_preferred(event))
+    version = place.version(rank_of(event))
     state = state_of(event)
     if state is not None:
         telling = Telling(event.account_id, event.kind, event.id, place.position(), state)

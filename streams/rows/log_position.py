@@ -12,9 +12,10 @@ from xxhash import xxh3_64_intdigest
 
 FILE = "file:"  # what a topic's name begins with when the record was a file's line
 
-_POSITION_BITS = 127
-# The top bit is above every position: what carries it stands over what does not.
-PREFERRED = 1 << _POSITION_BITS
+# Above a position's bits a version has one more than the rank of its event: what is further along
+# stands, wherever in the log it lies.
+_POSITION_BITS = 126
+POSITIONS = (1 << _POSITION_BITS) - 1
 
 Integers = npt.NDArray[np.int64]
 Versions = npt.NDArray[np.uint64]  # a pair for each: the low half, then the high half
@@ -32,9 +33,9 @@ class Place(NamedTuple):
         """The order of the log as one integer: timestamp, then partition, then offset."""
         return self.logged_ms << 80 | self.partition << 64 | self.offset
 
-    def version(self, *, preferred: bool = False) -> int:
+    def version(self, rank: int = 0) -> int:
         """The version of the rows of this record's event."""
-        return PREFERRED * (1 + preferred) - 1 - self.position()
+        return (rank + 1 << _POSITION_BITS) + POSITIONS - self.position()
 
     @classmethod
     def at(cls, topic: str, position: int) -> "Place":
@@ -59,8 +60,8 @@ class Span(NamedTuple):
     last_ms: int
 
     def versions(self) -> tuple[int, int]:
-        """The least and the greatest version of rows of its records that are not preferred."""
-        return PREFERRED - (self.last_ms + 1 << 80), PREFERRED - 1 - (self.first_ms << 80)
+        """The least and the greatest version of rows of its records, without a rank."""
+        return POSITIONS + 1 - (self.last_ms + 1 << 80), POSITIONS - (self.first_ms << 80)
 
     def cut(self, count: int) -> list["Span"]:
         """The same in so many parts of equal length, or fewer where it is short."""
@@ -93,15 +94,16 @@ class Places(NamedTuple):
         columns = (column[numbers] for column in self[1:])
         return Places(self.topic, *columns)
 
-    def versions(self, preferred: npt.NDArray[np.bool_]) -> Versions:
-        """`Place.version` of each. A position has no bit where 2**127 - 1 has none: no borrow."""
+    def versions(self, ranks: Integers) -> Versions:
+        """`Place.version` of each. A position has no bit where POSITIONS has none: no borrow."""
         versions = np.empty((len(self.offsets), 2), np.uint64)
         versions[:, 0] = ~self.offsets.astype(np.uint64)
         high = (self.logged_ms << 16 | self.partitions).astype(np.uint64)
-        versions[:, 1] = np.where(preferred, np.uint64(2**64 - 1), np.uint64(2**63 - 1)) - high
+        highest = (ranks + 2).astype(np.uint64) << np.uint64(_POSITION_BITS - 64)
+        versions[:, 1] = highest - np.uint64(1) - high
         return versions
 
 
 def place_of_version(topic: str, version: int) -> Place:
     """Where the record of an event's row lies, from the row's version."""
-    return Place.at(topic, PREFERRED - 1 - version % PREFERRED)
+    return Place.at(topic, POSITIONS - (version & POSITIONS))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from rater.reject import Reason
 from streams.rows.identity import SAME_KIND, AcceptedRecord, IdentityRow, SupersededRow
-from streams.rows.log_position import PREFERRED, Span
+from streams.rows.log_position import POSITIONS, Span
 from streams.store.ledger import Ledger
 from streams.store.lines import MONTHLY_LINES_SQL
 
@@ -26,8 +26,8 @@ class Where(NamedTuple):
 
 # ------------------------------------------------------------------ who is suspected
 
-_RECENT = """(version BETWEEN {low:UInt128} AND {high:UInt128}
-    OR version BETWEEN {low_preferred:UInt128} AND {high_preferred:UInt128})"""
+_RECENT = f"""bitAnd(version, toUInt128('{POSITIONS}'))
+    BETWEEN {{low:UInt128}} AND {{high:UInt128}}"""
 # The same of `rated`, which keeps the broker's clock; a recurring charge has that of its telling.
 _LOGGED = """logged_at BETWEEN fromUnixTimestamp64Milli({first_ms:Int64}, 'UTC')
     AND fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC')"""
@@ -164,8 +164,6 @@ def recent_parameters(recent: Span) -> dict[str, Any]:
     return {
         "low": low,
         "high": high,
-        "low_preferred": low + PREFERRED,
-        "high_preferred": high + PREFERRED,
         "first_ms": recent.first_ms,
         "last_ms": recent.last_ms,
     }

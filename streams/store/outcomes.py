@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from streams.rows.log_position import Span
+from streams.rows.log_position import POSITIONS, Span
 from streams.store.ledger import Ledger
 
 # So many lives in one query: their names and numbers travel in its address.
@@ -72,7 +72,7 @@ WHERE startsWith(topic, {prefix:String}) GROUP BY topic, partition
 """
 
 # Of each life the records that have an outcome, from the tables that hold them: a version's lower
-# 127 bits are the place's position turned round (`streams.rows.log_position`). The bounds come one
+# 126 bits are the place's position turned round (`streams.rows.log_position`). The bounds come one
 # after the other: topic, partition, when it began, its first offset and the one after its last.
 _OUTCOMES = """
 WITH lives AS (
@@ -85,8 +85,8 @@ outcomes AS (
            toInt64(bitAnd(position, toUInt128('18446744073709551615'))) AS offset,
            toInt64(bitShiftRight(position, 80)) AS logged_ms
     FROM (
-        SELECT topic, toUInt128('170141183460469231731687303715884105727')
-            - bitAnd(version, toUInt128('170141183460469231731687303715884105727')) AS position
+        SELECT topic, toUInt128('{positions}')
+            - bitAnd(version, toUInt128('{positions}')) AS position
         FROM accepted
         WHERE topic IN (SELECT topic FROM lives)
           AND (empty({months:Array(Date)}) OR month IN {months:Array(Date)})
@@ -103,7 +103,7 @@ FROM outcomes ASOF INNER JOIN lives
     AND outcomes.logged_ms >= lives.since_ms
 WHERE offset >= low AND offset < high
 GROUP BY topic, partition, since_ms
-"""
+""".replace("{positions}", str(POSITIONS))
 
 
 def read_lives(ledger: Ledger, prefix: str, since: datetime) -> list[Life]:

@@ -18,7 +18,7 @@ from xxhash import xxh3_64_intdigest
 
 import schemas
 from rater.instants import to_us
-from streams.rows.log_position import PREFERRED, Place, place_of_version
+from streams.rows.log_position import POSITIONS, Place, place_of_version
 from streams.store import conflicts, ledger, outcomes, parked
 from streams.store import recurring as monthly
 from tests import conftest
@@ -295,7 +295,7 @@ def _is_looked_at(parameters: Mapping[str, Any], month: date, *versions: int) ->
     """Whether a record of the month and of one of the versions makes its event a suspect."""
     if "low" in parameters:
         low, high = parameters["low"], parameters["high"]
-        return any(low <= version % PREFERRED <= high for version in versions)
+        return any(low <= version & POSITIONS <= high for version in versions)
     if "first_ms" in parameters:
         logged = [place_of_version("", version).logged_ms for version in versions]
         return any(parameters["first_ms"] <= ms <= parameters["last_ms"] for ms in logged)

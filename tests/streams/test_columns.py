@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from rater import numbers
 from rater.decode import decode, decode_all
 from rater.event_columns import read
-from rater.event_rows import content_hash, facts_of, identity_of, is_preferred, usage_of
+from rater.event_rows import content_hash, facts_of, identity_of, rank_of, usage_of
 from rater.instants import NEVER, Instant, parse_instants, to_us
 from rater.kinds import KINDS
 from rater.kinds.event import Event
-from rater.kinds.kind import Kind
+from rater.kinds.kind import RANK_MOST, Kind
 from rater.price import Price
 from rater.tariff import Memo
 from rater.usage_columns import UsageColumns, content_hashes, states_of, usage_columns
@@ -281,7 +281,7 @@ def test_the_columns_of_many_are_what_each_says_of_itself(kind: str, data: st.Da
         assert made.dialed[index] == usage.dialed
         assert made.quantity[index] == usage.segments
         assert made.number[index].as_py() == usage.number
-        assert made.preferred[index] == is_preferred(event)
+        assert made.ranks[index] == rank_of(event)
         assert hashes[index] == content_hash(event)
         assert states_of(int(made.states[index])) == (usage.origin, usage.termination)
         facts: tuple[Any, ...] = made.facts
@@ -375,19 +375,19 @@ def test_decimals_beyond_the_sixth_are_dropped_and_a_leap_second_is_the_next(
 @given(
     st.lists(
         st.tuples(st.integers(0, 2**16 - 1), st.integers(0, 2**63 - 1),
-                  st.integers(0, 2**46), st.booleans()),
+                  st.integers(0, 2**46 - 1), st.integers(0, RANK_MOST)),
         min_size=1,
     )
 )  # fmt: skip
 def test_versions_of_many_places_are_those_of_each(
-    drawn: list[tuple[int, int, int, bool]],
+    drawn: list[tuple[int, int, int, int]],
 ) -> None:
-    partitions, offsets, logged_ms, preferred = map(np.array, zip(*drawn, strict=True))
-    made = Places("t", partitions, offsets, logged_ms).versions(preferred)
-    for (partition, offset, at_ms, first), pair in zip(drawn, made, strict=True):
+    partitions, offsets, logged_ms, ranks = map(np.array, zip(*drawn, strict=True))
+    made = Places("t", partitions, offsets, logged_ms).versions(ranks)
+    for (partition, offset, at_ms, rank), pair in zip(drawn, made, strict=True):
         place = Place("t", partition, offset, at_ms)
         version = int.from_bytes(pair.tobytes(), "little")
-        assert version == place.version(preferred=first)
+        assert version == place.version(rank)
         assert place_of_version("t", version) == place
 
 
