@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from rater.instants import to_us
 
 FOREVER_US = 2**62
+MONTHS_MADE_MAX = 120  # of one asset: recurring charges of what began earlier are of the last ones
 _QUARTER_HOUR_US = 900_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -31,6 +32,15 @@ def month_of(at_us: int, zone: ZoneInfo) -> date:
 def _month_of_quarter_hour(quarter_hour: int, zone: ZoneInfo) -> date:
     instant = datetime.fromtimestamp(quarter_hour * 900, UTC).astimezone(zone)
     return date(instant.year, instant.month, 1)
+
+
+def months_until(first: date, end: date) -> list[date]:
+    """The months from one to before another, the last MONTHS_MADE_MAX of them."""
+    months = []
+    while first < end:
+        months.append(first)
+        first = next_month(first)
+    return months[-MONTHS_MADE_MAX:]
 
 
 def next_month(month: date) -> date:

@@ -160,7 +160,7 @@ def monthly(
     book = load_book(settings.tariff)
     day = _month(month, book, "default")
     with contextlib.closing(open_store(settings, migrate=False)) as ledger:
-        made, unpriced = make_months(
+        made, unpriced, _ = make_months(
             ledger, book, [day], as_of=datetime.now(UTC), topic_prefix=settings.topic_prefix
         )
     out.print(f"{day:%Y-%m}: {made} monthly charges made, {len(unpriced)} things without a price")

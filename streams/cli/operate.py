@@ -273,10 +273,10 @@ def parked_list(
 
 @parked_app.command("retry")
 def parked_retry(store: Store = None, tariff: TariffFile = None) -> None:
-    """Rate every parked event that has its price now, and make the open months' lines of theirs."""
+    """Rate every parked event that has its price now, and make their accounts' monthly lines."""
     from streams.maintenance.conflicts import resolve_written
     from streams.maintenance.parked import retry_parked
-    from streams.maintenance.recurring import make_months, open_months
+    from streams.maintenance.recurring import make_earlier_months, make_months, open_months
     from streams.rows.changed import Changed
     from streams.store.parked import count_waiting
 
@@ -291,16 +291,16 @@ def parked_retry(store: Store = None, tariff: TariffFile = None) -> None:
         parts = list(Changed(set(), accounts).in_parts())
         with progress("monthly lines", len(parts)) as advance:
             for done, some in enumerate(parts, 1):
-                lines, without_price = make_months(
-                    ledger,
-                    book,
-                    open_months(now),
-                    as_of=now,
-                    topic_prefix=settings.topic_prefix,
-                    changed=some,
+                months = open_months(now)
+                prefix = settings.topic_prefix
+                now_open = make_months(
+                    ledger, book, months, as_of=now, topic_prefix=prefix, changed=some
                 )
-                made += lines
-                unpriced += len(without_price)
+                earlier = make_earlier_months(
+                    ledger, book, months[0], began=now_open.began, as_of=now, topic_prefix=prefix
+                )
+                made += now_open.rows + earlier.rows
+                unpriced += len(now_open.unpriced | earlier.unpriced)
                 advance(done)
         counts = count_waiting(ledger)
     _say(f"{rated} events rated; {made} monthly charges made, {unpriced} things without a price")

@@ -22,7 +22,12 @@ from streams.maintenance.audit import audit_lately
 from streams.maintenance.audit_metrics import show_audit
 from streams.maintenance.conflicts import resolve_conflicts
 from streams.maintenance.parked import retry_parked
-from streams.maintenance.recurring import make_months, open_months
+from streams.maintenance.recurring import (
+    find_never_charged,
+    make_earlier_months,
+    make_months,
+    open_months,
+)
 from streams.maintenance.schedule import Job, Lane, Schedule
 from streams.rows.changed import Changed, Thing
 from streams.rows.log_position import Span
@@ -153,22 +158,15 @@ class MonthsJob:
         now = datetime.now(UTC)
         months = open_months(now)
         new = [month for month in months if month not in self._made]
-        old = [month for month in months if month in self._made]
         try:
             for some in [None, *changed.in_parts()]:
                 made = await asyncio.to_thread(
-                    make_months,
-                    self._ledger,
-                    self._book(),
-                    new if some is None else old,
-                    as_of=now,
-                    topic_prefix=self._topic_prefix,
-                    changed=some,
+                    self._make, new if some is None else months, months[0], now, some
                 )
-                self._unpriced = made.unpriced | {
+                self._unpriced = made | {
                     (month, thing)
                     for month, thing in self._unpriced
-                    if month in old and not (some and some.has(thing))
+                    if month not in new and not (some and some.has(thing))
                 }
         except StoreErrors:
             self._changes.put_changed(changed)
@@ -176,6 +174,21 @@ class MonthsJob:
         self._made = set(months)
         metrics.UNPRICED_THINGS.set(len(self._unpriced))
         return began
+
+    def _make(
+        self, months: list[date], first: date, now: datetime, changed: Changed | None
+    ) -> set[tuple[date, Thing]]:
+        """Some open months of what changed, or of all, and those before the first open one; says
+        what has no price."""
+        ledger, book, prefix = self._ledger, self._book(), self._topic_prefix
+        made = make_months(ledger, book, months, as_of=now, topic_prefix=prefix, changed=changed)
+        began = made.began
+        if changed is None:
+            began = find_never_charged(ledger, first) if months else {}
+        earlier = make_earlier_months(
+            ledger, book, first, began=began, as_of=now, topic_prefix=prefix
+        )
+        return made.unpriced | earlier.unpriced
 
 
 class Maintenance:

@@ -1,35 +1,44 @@
 """Making the monthly lines: reads what events told of things, writes the months' charges.
 
-Idempotent, so any worker may do it, any number of times. The worker makes the open months (this
-one and the one before) of things that were told of, and of all at its start and when a month
-begins; `rater monthly` makes any month.
+Idempotent, so any worker may do it, any number of times. The worker makes this month and the one
+before of things that were told of, and of all at its start and when a month begins; the months
+before of what is told of late. `rater monthly` makes any month.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from rater.instants import to_us
 from rater.kinds import KINDS
 from rater.monthly import Telling, charge_month
-from rater.months import previous_month
+from rater.months import month_of, months_until, previous_month
 from rater.tariff import Book
 from rater.usage import State, dims_of
 from streams.rows.batch import Batch, RatedRow, monthly_row
 from streams.rows.changed import Changed, Thing
 from streams.rows.log_position import Place
 from streams.store.ledger import Ledger
-from streams.store.recurring import TellingRow, read_charged, read_tellings
+from streams.store.recurring import (
+    TellingRow,
+    read_charged,
+    read_never_charged,
+    read_tellings,
+)
 
+EARLIEST_ZONE = ZoneInfo("Etc/GMT+12")  # where a month begins last
 ROWS_TOGETHER = 20_000  # of one insert, whole accounts
 
 
 class Made(NamedTuple):
-    """How many rows were made, and which things have no price in which month."""
+    """How many rows were made, which things have no price in which month, and which began before
+    the first of the months, and when in microseconds."""
 
     rows: int
     unpriced: set[tuple[date, Thing]]
+    began: dict[Thing, int]
 
 
 def make_months(
@@ -46,7 +55,7 @@ def make_months(
     Raises one of StoreErrors when the store does not answer.
     """
     if not months:
-        return Made(0, set())
+        return Made(0, set(), {})
     before = read_charged(ledger, months, changed)
     rows = read_tellings(ledger, _end_in_every_zone(max(months)), changed)
     charged_us = max((row.read_us for row in before), default=0)
@@ -78,7 +87,48 @@ def make_months(
             waiting = []
     if waiting:
         ledger.write(Batch(rated=waiting))
-    return Made(made, unpriced)
+    return Made(made, unpriced, _began_before(min(months), rows))
+
+
+def _began_before(month: date, rows: Iterable[TellingRow]) -> dict[Thing, int]:
+    """What began before a month somewhere on Earth."""
+    end_us = to_us(datetime(month.year, month.month, 2, tzinfo=UTC))
+    began: dict[Thing, int] = {}
+    for row in rows:
+        if row.from_us < end_us:
+            thing = (row.account_id, row.billed_as)
+            began[thing] = min(row.from_us, began.get(thing, row.from_us))
+    return began
+
+
+def make_earlier_months(
+    ledger: Ledger,
+    book: Book,
+    before: date,
+    *,
+    began: Mapping[Thing, int],
+    as_of: datetime,
+    topic_prefix: str = "",
+) -> Made:
+    """Makes the months before one of some things, from that in which they began. None is closed.
+
+    Raises one of StoreErrors.
+    """
+    made = Made(0, set(), {})
+    for part in Changed(set(began), set()).in_parts():
+        first_us = min(began[thing] for thing in part.things)
+        months = months_until(month_of(first_us, EARLIEST_ZONE), before)
+        more = make_months(
+            ledger, book, months, as_of=as_of, topic_prefix=topic_prefix, changed=part
+        )
+        made = Made(made.rows + more.rows, made.unpriced | more.unpriced, {})
+    return made
+
+
+def find_never_charged(ledger: Ledger, before: date) -> dict[Thing, int]:
+    """What began before a month, and when, and has no charge of a month before: told of by a worker
+    that was killed before it made its months. Raises one of StoreErrors."""
+    return read_never_charged(ledger, before, datetime(before.year, before.month, 2, tzinfo=UTC))
 
 
 def _telling(row: TellingRow) -> Telling:
@@ -98,8 +148,8 @@ def _end_in_every_zone(month: date) -> datetime:
 
 
 def open_months(now: datetime) -> list[date]:
-    """The months whose monthly lines are made by the worker: wherever on Earth it is this month or
-    was the last one."""
+    """The months that the worker makes of all things: wherever on Earth it is this month or was the
+    last one."""
     ahead = (now + timedelta(hours=14)).date().replace(day=1)
     behind = (now - timedelta(hours=12)).date().replace(day=1)
     return sorted({ahead, behind, previous_month(behind)})

@@ -7,15 +7,13 @@ from pathlib import Path
 from rater.decode import decode_line
 from rater.instants import to_us
 from rater.kinds.event import Event
-from rater.months import month_of, next_month
+from rater.months import MONTHS_MADE_MAX, month_of, months_until, next_month
 from rater.reject import Reject
 from rater.tariff import Book
 from streams.formats.importer import Source
 from streams.formats.registry import IMPORTERS
 from streams.rows.batch import Batch, RejectedRow, add_event
 from streams.rows.log_position import Place
-
-MONTHS_MADE_MAX = 120
 
 
 def read_lines(
@@ -81,7 +79,5 @@ def months_touched(batch: Batch, book: Book, now: datetime) -> list[date]:
             month_of(at_us, book.account(account_id, at_us).zone)
             for at_us in (state.from_us, min(state.until_us or to_us(now), to_us(now)))
         )
-        while month <= last:
-            months.add(month)
-            month = next_month(month)
+        months.update(months_until(month, next_month(last)))
     return sorted(months)[-MONTHS_MADE_MAX:]

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from streams.rows.changed import Changed
+from streams.rows.changed import Changed, Thing
 from streams.store.ledger import Ledger
 from streams.store.lines import MONTHLY_LINES_SQL
 
@@ -68,6 +68,25 @@ WHERE month IN {{months:Array(Date)}}
 GROUP BY month, account_id, line, identity, revision
 HAVING argMax(status, version) != 'voided'
 """
+
+
+# What began before an instant and has no charge of a month before: a hash of each is compared.
+_NEVER_CHARGED = f"""
+SELECT account_id, billed_as, toUnixTimestamp64Micro(min(from_at)) FROM states
+WHERE revision = 0 AND line != ''
+GROUP BY account_id, line, billed_as
+HAVING min(from_at) < {{before:DateTime64(6, 'UTC')}}
+   AND cityHash64(account_id, line, billed_as) NOT IN (
+    SELECT cityHash64(account_id, line, identity) FROM rated
+    WHERE line IN ({MONTHLY_LINES_SQL}) AND month < {{month:Date}})
+"""
+
+
+def read_never_charged(ledger: Ledger, month: date, before: datetime) -> dict[Thing, int]:
+    """What began before an instant, and when in microseconds, and has no charge of a month before
+    `month`. Raises one of StoreErrors."""
+    rows = ledger.search(_NEVER_CHARGED, {"before": before, "month": month})
+    return {(account, name): from_us for account, name, from_us in rows}
 
 
 def read_charged(
