@@ -10,6 +10,7 @@ from typing import NamedTuple
 import faust
 import faust.streams
 
+from streams.kafka.codecs import missing_codecs
 from streams.store.ledger import Ledger, StoreErrors
 
 
@@ -120,7 +121,9 @@ def _wrong_settings(name: str, whole: str) -> list[str]:
 
 
 async def check_app(app: faust.App) -> None:
-    """Refuses a Faust that would lose records, or show them to everyone. Raises StartupError."""
+    """Refuses a Faust that would lose records, or show them to everyone, and a Kafka client that
+    could not read some. Raises StartupError.
+    """
     wrong = []
     if faust.streams._CStreamIterator is None:
         wrong.append(
@@ -137,6 +140,11 @@ async def check_app(app: faust.App) -> None:
         wrong.append(
             f"the consumer's isolation level is {isolation!r}: records of transactions that were "
             "aborted would be charged; make the app with streams.ingest.transport.use_batches"
+        )
+    if missing := missing_codecs():
+        wrong.append(
+            f"record batches in {', '.join(missing)} can't be read, and any producer may send one: "
+            "install cramjam"
         )
     _raise("", wrong)
 

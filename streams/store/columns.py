@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rater import __version__
 from rater.charge import MONEY, Charge, Cost, Terms
@@ -18,12 +19,36 @@ from streams.rows.log_position import Place
 
 T = TypeVar("T")
 
+# A server refuses an insert of more than 100 months (partitions) by default, and looks at all of an
+# insert's rows for each: many rows of this month and few of 89 old ones took three times as long.
+MONTHS_TOGETHER = 12
+_SAYS_MONTH = ("month", "from_at")  # of a charge; of a state, which a view puts in a month
+
 
 def _schema(columns: Mapping[str, pa.Array]) -> pa.Schema:
     """Says which columns have nulls: one that may have some takes the engine half as long again."""
     return pa.schema(
         [pa.field(name, column.type, column.null_count > 0) for name, column in columns.items()]
     )
+
+
+def months_apart(rows: pa.Table) -> list[pa.Table]:
+    """The same, cut so that no part has more than MONTHS_TOGETHER months, the newest first.
+
+    What is not kept by the month is one part.
+    """
+    name = next((name for name in _SAYS_MONTH if name in rows.column_names), None)
+    if name is None:
+        return [rows]
+    column = rows[name]
+    months = pc.add(pc.multiply(pc.year(column), 12), pc.month(column))
+    newest_first = np.sort(pc.unique(months).to_numpy())[::-1]
+    if len(newest_first) <= MONTHS_TOGETHER:
+        return [rows]
+    return [
+        rows.filter(pc.is_in(months, pa.array(newest_first[first : first + MONTHS_TOGETHER])))
+        for first in range(0, len(newest_first), MONTHS_TOGETHER)
+    ]
 
 
 # Columns: integers become decimals and instants by their buffers, without an object for each.

@@ -34,6 +34,7 @@ from streams.store.columns import (
     _rejected_columns,
     _schema,
     _state_columns,
+    months_apart,
 )
 from streams.store.memory_file import memory_file
 
@@ -201,7 +202,8 @@ class Ledger:
         if columns:
             client = self._states_writer if table == "states" else self._writer
             rows = pa.Table.from_arrays(list(columns.values()), schema=_schema(columns))
-            client.insert_arrow(table, rows, settings=self._insert_settings)
+            for part in months_apart(rows):
+                client.insert_arrow(table, part, settings=self._insert_settings)
 
 
 def _rows(

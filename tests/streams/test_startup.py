@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import faust
 import faust.streams
 import pytest
+from aiokafka import codec
 
 from streams.base.settings import Settings
 from streams.ingest.app import make_app
@@ -134,4 +135,13 @@ async def test_a_faust_without_its_compiled_extension_is_refused(
     app = apps(make_app(Settings()))
     monkeypatch.setattr(faust.streams, "_CStreamIterator", None)
     with pytest.raises(StartupError, match="NO_CYTHON"):
+        await check_app(app)
+
+
+async def test_a_codec_that_is_not_installed_is_refused(
+    apps: Apps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = apps(make_app(Settings()))
+    monkeypatch.setattr(codec, "cramjam", None)
+    with pytest.raises(StartupError, match=r"in snappy, lz4, zstd can't be read.*install cramjam"):
         await check_app(app)
