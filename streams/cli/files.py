@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -89,18 +89,17 @@ def rate(
     rejects = 0
     rated: list[RatedRow] = []
     with store_of(settings) if store is not None else nullcontext() as ledger:
-        for path in files:
+        for nth, path in enumerate(files):
             with progress(path.name, path.stat().st_size) as advance:
+                read_at = now + timedelta(milliseconds=nth)  # what is in two files is of the first
                 batch = rate_file(
-                    path, format_, account, book, now, lambda done, _: advance(done),
+                    path, format_, account, book, read_at, lambda done, _: advance(done),
                     region=region, zone=zone,
                 )  # fmt: skip
             _say_outcomes(path, batch)
             rejects += len(batch.rejected)
             rows = charged_rows(batch.rated)
             rated += rows
-            if as_json:
-                _print_rows(rows)
             if ledger is not None:
                 _write_file(ledger, batch, book, now)
             say = f"{path.name}: {sum(batch.events.values())} events in "
@@ -108,6 +107,8 @@ def rate(
                 f"; {len(batch.states)} monthly states, {len(batch.parked)} parked, "
                 f"{len(batch.rejected)} rejected"
             ))  # fmt: skip
+        if as_json:
+            _print_rows(charged_rows(rated))
         if len(files) > 1:
             say, rows = f"{len(files)} files together: ", charged_rows(rated)
             _say_sums(say, rows, book, ledger, to=err if as_json else out)

@@ -235,7 +235,7 @@ def test_rejects_and_parked_events_are_named_by_file_and_line_and_the_status_is_
 ) -> None:
     early = text(sent_at="2010-01-01T00:00:00Z")
     one = write(tmp_path / "one.jsonl", call(), b"", b"{", early)
-    two = write(tmp_path / "two.jsonl", *([call()] * 99), call(to="nobody"))
+    two = write(tmp_path / "two.jsonl", *(call(id=f"c{n}") for n in range(99)), call(to="nobody"))
     done = process("rate", one, two, "--json")
     assert done.status == 3
     assert len(done.out.splitlines()) == 100
@@ -247,6 +247,49 @@ def test_rejects_and_parked_events_are_named_by_file_and_line_and_the_status_is_
         ("two.jsonl", "100", "rejected", "bad_number"),
     ]
     assert "1 parked, 1 rejected" in done.err
+
+
+def charges_said(line: str) -> tuple[int, str]:
+    match = re.search(r"(\d+) charges, (\S+) USD", line)
+    assert match, line
+    return int(match[1]), match[2]
+
+
+def test_what_is_printed_is_what_the_ledger_charges(rater: Rater, tmp_path: Path) -> None:
+    """Copies and the losers of conflicts were summed, and after a change of prices what was rated
+    now was printed, though what is in the ledger stands."""
+    book = tmp_path / "book.toml"
+    prices = (
+        'currency = "USD"\n[accounts.default]\ntariff = "t"\nzone = "UTC"\n[[tariff]]\nname = "t"\n'
+        "valid_from = 2012-01-01T00:00:00Z\n"
+        + "".join(
+            f'[[tariff.price]]\nline = "{line}"\nunit = "{unit}"\nrate = RATE\nfree = ["failed"]\n'
+            for line, unit in (("calls", "minute"), ("texts", "text"), ("carrier_fees", "message"))
+        )
+    )
+    moved = call(
+        dialed_at="2026-07-31T23:59:00Z", answered_at=None, ended_at="2026-08-01T00:00:59Z"
+    )
+    one = write(
+        tmp_path / "one.jsonl", call(), call(), call(to="+13105550101"), text(status="sent")
+    )
+    two = write(tmp_path / "two.jsonl", text(status="failed"), moved, call(id="other"))
+    store = tmp_path / "store"
+    for rate, more in (("0.01", []), ("0.01", ["--store", store]), ("0.02", ["--store", store])):
+        book.write_text(prices.replace("RATE", rate))
+        done = rater("rate", one, two, "--tariff", book, *more)
+        assert done.status == 0
+        of_one, _, together = done.out.splitlines()
+        if rate == "0.01":  # a call of two minutes; a text and its fee, which are free at the end
+            assert charges_said(of_one) == (3, "0.04")
+            assert charges_said(together) == (4, "0.04")
+        assert charges_said(together) == (4, "0.04")
+        assert ("as the ledger has them" in together) == bool(more)
+        assert ("what was there first stands" in done.err) == bool(more)
+        rows = rater("rate", one, two, "--tariff", book, "--json").out.splitlines()
+        assert len(rows) == 4
+    shown = rater("usage", "acme", "--month", "2026-08", "--store", store, "--json")
+    assert orjson.loads(shown.out)["usage_total"] == "0.04"
 
 
 def test_parked_events_alone_are_no_rejects(rater: Rater, tmp_path: Path) -> None:

@@ -545,7 +545,7 @@ def test_an_account_id_is_data_and_never_sql(any_ledger: Ledger, book: Book) -> 
     made = make_months(
         any_ledger, book, [AUGUST], as_of=AS_OF, changed=Changed(set(), set(ACCOUNTS))
     )
-    assert made == (len(ACCOUNTS), set())
+    assert made[:2] == (len(ACCOUNTS), set())
     for account in ACCOUNTS:
         statement = statement_to_json(read_statement(any_ledger, book, account, AUGUST))
         charges = [line["charge"] for line in statement["lines"][:3]]

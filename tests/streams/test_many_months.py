@@ -11,12 +11,13 @@ import schemas
 from rater.months import next_month, previous_month
 from rater.tariff import Book
 from rater.tariff_file import load_book
-from streams.maintenance.parked import count_parked, retry_parked
+from streams.maintenance.parked import retry_parked
 from streams.maintenance.recurring import make_months
 from streams.rows.batch import Batch, add_columns
 from streams.store import columns
 from streams.store.columns import MONTHS_TOGETHER, months_apart
 from streams.store.ledger import Ledger
+from streams.store.parked import count_parked
 from tests.conftest import Event, Log, call, number, rows_of
 
 FIRST, LAST = date(2012, 1, 1), date(2026, 10, 1)
