@@ -207,6 +207,15 @@ class Book:
             f"{tariff.name}@{tariff.versions[-1].label}" for tariff in self.tariffs.values()
         )
 
+    def edited_since(self, before: "Book") -> list[str]:
+        """The versions that have other prices than they had, under the same name and date."""
+        had = before.fingerprints()
+        return [
+            version
+            for version, prices in self.fingerprints().items()
+            if had.get(version, prices) != prices
+        ]
+
     def fingerprints(self) -> dict[str, bytes]:
         """Of each version's prices, by its tariff's name and its label as rows have them."""
         return {

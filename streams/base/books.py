@@ -20,7 +20,6 @@ class BookFile:
         self._path = path
         self._seen = self._stamp()
         self.book = load_book(path)
-        self._fingerprints = self.book.fingerprints()
         self._show()
 
     def reload(self) -> bool:
@@ -28,7 +27,7 @@ class BookFile:
         stamp = self._stamp()
         if stamp == self._seen:
             return False
-        self._seen = stamp
+        self._seen, before = stamp, self.book
         try:
             self.book = load_book(self._path)
         except TariffError as error:
@@ -40,13 +39,7 @@ class BookFile:
             )
             return False
         self._show()
-        before, self._fingerprints = self._fingerprints, self.book.fingerprints()
-        edited = [
-            version
-            for version, prices in self._fingerprints.items()
-            if before.get(version, prices) != prices
-        ]
-        if edited:
+        if edited := self.book.edited_since(before):
             log.warning(
                 "tariff_edited_in_place",
                 file=str(self._path),

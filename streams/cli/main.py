@@ -96,9 +96,16 @@ def _root(
 @tariff_app.command("check")
 def tariff_check(
     file: Annotated[Path, typer.Argument(help="The tariff book (TOML).")],
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", exists=True, dir_okay=False, help="The book in force until now."),
+    ] = None,
 ) -> None:
-    """Say every mistake of a tariff book at once, each with its file and line."""
-    _, mistakes = read_book(file)
+    """Say every mistake of a tariff book at once, each with its file and line.
+
+    Against the book in force, also which versions have other prices under the name they had.
+    """
+    book, mistakes = read_book(file)
     for mistake in mistakes:
         style = "red" if mistake.fatal else "yellow"
         err.print(str(mistake), style=style, markup=False, soft_wrap=True)
@@ -106,6 +113,15 @@ def tariff_check(
         fatal = sum(mistake.fatal for mistake in mistakes)
         raise Stop(f"{len(mistakes)} mistakes, {fatal} of them keep the book from loading")
     out.print(f"{file}: no mistakes", markup=False)
+    if against is not None and book is not None:
+        for version in book.edited_since(load_book(against)):
+            err.print(
+                f"{version} has other prices than in {against.name}: one version would have two "
+                "prices; change prices by a new [[tariff]] with its valid_from",
+                style="yellow",
+                markup=False,
+                soft_wrap=True,
+            )
 
 
 # The ledger

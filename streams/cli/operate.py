@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -20,6 +20,7 @@ from rater.kinds import KINDS
 from rater.kinds.kind import Kind
 from rater.rate import Wait
 from rater.reject import Reason
+from rater.tariff import Book
 from rater.tariff_file import load_book
 from streams.base.settings import Settings
 from streams.cli.console import (
@@ -36,6 +37,12 @@ from streams.cli.console import (
     settings_for,
     store_of,
 )
+
+if TYPE_CHECKING:
+    from streams.operations.letters import Replayed
+    from streams.operations.reconcile import Report
+    from streams.store.ledger import Ledger
+    from streams.store.letters import Chosen, Letter
 
 NAMED_MOST = 20  # letters of a replay that are named one by one
 
@@ -161,7 +168,7 @@ def dlq_replay(
     """
     from streams.kafka.clients import BrokerErrors
     from streams.operations.letters import replay
-    from streams.store.letters import Chosen, Selection, choose, read_letter
+    from streams.store.letters import Selection, choose
 
     settings = settings_for(store=store)
     matching = bool(reason or topic or since or everything)
@@ -173,16 +180,7 @@ def dlq_replay(
         )
     with store_of(settings) as ledger:
         if place is not None:
-            read = read_letter(ledger, place)
-            if read is None:
-                raise _no_letter(place)
-            letter = read[0]
-            if letter.replays >= max_attempts:
-                raise Stop(
-                    f"{letter.place()} was sent again {letter.replays} times; mend the cause, then "
-                    "raise --max-attempts"
-                )
-            chosen = Chosen([letter], 0, 0, 0, 0)
+            chosen = _choose_one(ledger, place, max_attempts)
         else:
             selection = Selection(reason, _topics(settings, topic), _instant("--since", since))
             chosen = choose(ledger, selection, max_attempts)
@@ -193,20 +191,48 @@ def dlq_replay(
                     replayed = asyncio.run(replay(settings, ledger, chosen.letters, advance))
                 except BrokerErrors as error:
                     raise no_broker(settings, error) from error
-    sent = [outcome for outcome in replayed if outcome.sent is not None]
-    kept = [outcome for outcome in replayed if outcome.sent is None]
-    letters = chosen.letters if dry_run else [outcome.letter for outcome in sent]
+    _say_sent(chosen.letters if dry_run else None, replayed, max_attempts)
+    _say_left(chosen, replayed, max_attempts)
+    if any(outcome.sent is None for outcome in replayed):
+        raise typer.Exit(WITH_REJECTS)
+
+
+def _choose_one(ledger: "Ledger", place: tuple[str, int, int], max_attempts: int) -> "Chosen":
+    """The newest letter of a place. Raises Stop where there is none that may be sent."""
+    from streams.store.letters import Chosen, read_letter
+
+    read = read_letter(ledger, place)
+    if read is None:
+        raise _no_letter(place)
+    letter = read[0]
+    if letter.replays >= max_attempts:
+        raise Stop(
+            f"{letter.place()} was sent again {letter.replays} times; mend the cause, then "
+            "raise --max-attempts"
+        )
+    return Chosen([letter], 0, 0, 0, 0)
+
+
+def _say_sent(
+    would_send: "Sequence[Letter] | None", replayed: "Sequence[Replayed]", max_attempts: int
+) -> None:
+    """What was sent; or in a dry run, what would be."""
+    sent = [(letter, now) for letter, now, _ in replayed if now is not None]
+    letters = [letter for letter, _ in sent] if would_send is None else would_send
     counts = Counter(letter.reason for letter in letters)
-    _print_counts(f"dead letters {'would be ' if dry_run else ''}sent again", counts)
+    _print_counts(f"dead letters {'' if would_send is None else 'would be '}sent again", counts)
     if len(letters) <= NAMED_MOST:
-        for letter in letters if dry_run else ():
+        for letter in would_send or ():
             _say(f"{letter.place()}: attempt {letter.replays + 1} of {max_attempts}")
-        for letter, now, _ in sent:
-            assert now is not None
+        for letter, now in sent:
             _say(
                 f"{letter.place()}: attempt {now.attempt} of {max_attempts}, now at "
                 f"offset {now.record[2]}"
             )
+
+
+def _say_left(chosen: "Chosen", replayed: "Sequence[Replayed]", max_attempts: int) -> None:
+    """What was not sent, and why."""
     if chosen.on_their_way:
         _say(f"{chosen.on_their_way} were sent before and have not come back: left alone")
     if chosen.exhausted:
@@ -220,15 +246,14 @@ def dlq_replay(
         )
     if chosen.beyond:
         _say(f"{chosen.beyond} more than one run sends: run it again")
-    for outcome in kept:
-        err.print(
-            f"{outcome.letter.place()}: not sent: {outcome.why_not}",
-            style="red",
-            markup=False,
-            soft_wrap=True,
-        )
-    if kept:
-        raise typer.Exit(WITH_REJECTS)
+    for letter, sent, why_not in replayed:
+        if sent is None:
+            err.print(
+                f"{letter.place()}: not sent: {why_not}",
+                style="red",
+                markup=False,
+                soft_wrap=True,
+            )
 
 
 def _no_letter(place: tuple[str, int, int]) -> Stop:
@@ -337,20 +362,18 @@ def reconcile(
     """
     from streams.kafka.clients import BrokerErrors
     from streams.kafka.log import LogReadError
-    from streams.operations.reconcile import Request, What
+    from streams.operations.reconcile import Request
     from streams.operations.reconcile import reconcile as compare
 
     if not from_kafka:
         raise Stop("say against what: --from-kafka is what there is", WRONG_USE)
     settings = settings_for(store=store, tariff=tariff)
     book = load_book(settings.tariff)
-    since_at, until_at = _instant("--since", since), _instant("--until", until)
-    request = Request(
-        _kinds(settings, topics or []),
-        from_offset,
-        None if since_at is None else to_us(since_at) // 1000,
-        None if until_at is None else to_us(until_at) // 1000,
+    since_ms, until_ms = (
+        None if at is None else to_us(at) // 1000
+        for at in (_instant("--since", since), _instant("--until", until))
     )
+    request = Request(_kinds(settings, topics or []), from_offset, since_ms, until_ms)
     with store_of(settings) as ledger, progress("comparing", 1000) as advance:
         try:
             report = asyncio.run(
@@ -367,31 +390,44 @@ def reconcile(
             raise Stop(str(error)) from error
         except BrokerErrors as error:
             raise no_broker(settings, error) from error
-    shown = [example for what in What for example in report.examples.get(what, [])]
     if as_json:
-        _print_json(
-            {
-                "clean": not report.counts,
-                "records": report.records,
-                "rows": report.rows,
-                "not_committed": report.not_committed,
-                "tariff": book.label(),
-                "differences": {what.value: report.counts[what] for what in What},
-                "examples": [example._asdict() for example in shown],
-            }
-        )
+        _print_json(_report_as_json(report, book))
     else:
-        _say(
-            f"{report.records} records of {len(request.kinds)} topics rated again into "
-            f"{report.rows} rows: "
-            + (f"{report.counts.total()} differences" if report.counts else "all as in the ledger")
-        )
-        if report.not_committed:
-            _say(f"{report.not_committed} records are not committed yet and were not compared")
-        if report.counts:
-            _print_differences(report.counts, shown)
+        _say_report(report, len(request.kinds))
     if report.counts:
         raise typer.Exit(FAILED)
+
+
+def _report_as_json(report: "Report", book: Book) -> dict[str, Any]:
+    from streams.operations.reconcile import What
+
+    return {
+        "clean": not report.counts,
+        "records": report.records,
+        "rows": report.rows,
+        "not_committed": report.not_committed,
+        "tariff": book.label(),
+        "differences": {what.value: report.counts[what] for what in What},
+        "examples": [example._asdict() for example in report.shown()],
+    }
+
+
+def _say_report(report: "Report", topics: int) -> None:
+    from streams.operations.reconcile import What
+
+    _say(
+        f"{report.records} records of {topics} topics rated again into {report.rows} rows: "
+        + (f"{report.counts.total()} differences" if report.counts else "all as in the ledger")
+    )
+    if report.not_committed:
+        _say(f"{report.not_committed} records are not committed yet and were not compared")
+    if report.counts:
+        _print_differences(report.counts, report.shown())
+    if report.counts[What.CHARGE]:
+        _say(
+            "charges differ under one version of the tariff: its prices were edited, most likely, "
+            "or the engine has changed; new prices take a [[tariff]] of their own with valid_from"
+        )
 
 
 _MEANING = {

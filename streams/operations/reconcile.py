@@ -206,6 +206,10 @@ class Report:
         if len(examples) < self.examples_most:
             examples.append(difference)
 
+    def shown(self) -> list[Difference]:
+        """The examples, those of one kind together."""
+        return [example for what in What for example in self.examples.get(what, [])]
+
 
 async def find_spans(
     settings: Settings, reader: Reader, request: Request

@@ -292,6 +292,23 @@ def test_what_is_printed_is_what_the_ledger_charges(rater: Rater, tmp_path: Path
     assert orjson.loads(shown.out)["usage_total"] == "0.04"
 
 
+def test_prices_edited_in_place_are_told_of_by_a_check_against_the_book_in_force(
+    rater: Rater, tmp_path: Path
+) -> None:
+    sample = schemas.SAMPLE_TARIFF.read_text()
+    for file in schemas.SAMPLE_TARIFF.parent.iterdir():
+        if file.suffix in (".csv", ".toml"):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    edited = tmp_path / "edited.toml"
+    edited.write_text(sample.replace("rate = 0.0085", "rate = 0.0095"))
+    against = ("--against", schemas.SAMPLE_TARIFF)
+    done = rater("tariff", "check", edited, *against)
+    assert done.status == 0
+    assert "standard@2012-01-01T00:00:00Z has other prices than in" in done.err
+    edited.write_text(sample)
+    assert rater("tariff", "check", edited, *against).err == ""
+
+
 def test_parked_events_alone_are_no_rejects(rater: Rater, tmp_path: Path) -> None:
     file = write(tmp_path / "early.jsonl", text(sent_at="2010-01-01T00:00:00Z"))
     done = rater("rate", file)
