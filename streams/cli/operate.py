@@ -376,16 +376,15 @@ def reconcile(
     request = Request(_kinds(settings, topics or []), from_offset, since_ms, until_ms)
     with store_of(settings) as ledger, progress("comparing", 1000) as advance:
         try:
-            report = asyncio.run(
-                compare(
-                    settings,
-                    ledger,
-                    book,
-                    request,
-                    examples=examples,
-                    on_progress=lambda done, total: advance(done * 1000 // total),
-                )
+            compared = compare(
+                settings,
+                ledger,
+                book,
+                request,
+                examples=examples,
+                on_progress=lambda done, total: advance(done * 1000 // total),
             )
+            report = asyncio.run(compared)
         except LogReadError as error:
             raise Stop(str(error)) from error
         except BrokerErrors as error:
