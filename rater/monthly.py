@@ -178,8 +178,9 @@ def charge_asset(
         prorated = divide_half_even(bill.charge * stood_us, end_us - start_us)
         bill = bill._replace(charge=prorated, rule=bill.rule + share)
     charge = charge_of(
-        account_id, event_id, identity, facts, month, kind, usage, book, version, price, bill
-    )
+        usage, price, bill, book, account_id=account_id, event_id=event_id, identity=identity,
+        facts=facts, month=month, kind=kind, version=version,
+    )  # fmt: skip
     if stood_us is None:
         return charge.changed(status="voided")
     return charge.changed(stood_us=stood_us)

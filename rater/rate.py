@@ -77,7 +77,9 @@ def price_usage(
         price = find_by_prefix(line.view, usage.number)
         if price is None:
             return _no_price(account, line.line, usage.dims, usage.number)
-        pricing = line.pricing(price, book, memo, account, kind, usage, shape)
+        pricing = line.pricing(
+            price, book, memo, account=account, kind=kind, usage=usage, shape=shape
+        )
         priced.append((pricing.terms, pricing.cost(usage)))
     return priced
 
@@ -113,6 +115,7 @@ class PricedLine(NamedTuple):
         price: Price,
         book: Book,
         memo: Memo,
+        *,
         account: Account,
         kind: str,
         usage: Usage,
@@ -123,8 +126,9 @@ class PricedLine(NamedTuple):
         if pricing is None:
             memo.make_room()
             terms = terms_of(
-                kind, self.line, usage, shape.month, price, book, account, shape.version
-            )
+                usage, price, kind=kind, line=self.line, month=shape.month, account=account,
+                version=shape.version, currency=book.currency,
+            )  # fmt: skip
             terms = memo.terms.setdefault(terms, terms)
             pricing = self.pricings[id(price)] = Pricing(
                 terms, price, price.why_free(usage), self.tax_rule, book, memo
@@ -260,8 +264,8 @@ def _tax_rule(book: Book, account: Account, line: str, at_us: int, states: State
 
 
 def terms_of(
-    kind: str, line: str, usage: Usage, month: date,
-    price: Price, book: Book, account: Account, version: str,
+    usage: Usage, price: Price, *,
+    kind: str, line: str, month: date, account: Account, version: str, currency: str,
 ) -> Terms:  # fmt: skip
     (direction, media, device, sender, carrier, registered, _, _, number_type, product,
      recorded) = (answer or "" for answer in usage.dims)  # fmt: skip
@@ -269,7 +273,7 @@ def terms_of(
         month, line, kind, direction, media, device, sender, carrier, registered, number_type,
         product, recorded, usage.dialed, usage.status,
         price.unit, price.rate, price.per, price.connection_fee,
-        book.currency, account.tariff, version, account.zone.key,
+        currency, account.tariff, version, account.zone.key,
     )  # fmt: skip
 
 
@@ -282,8 +286,9 @@ def cost_of(segments: int, bill: Bill, tax_rule: TaxRule) -> Cost:
 
 
 def charge_of(
-    account_id: str, event_id: str, identity: str, facts: RowFacts, month: date,
-    kind: str, usage: Usage, book: Book, version: str, price: Price, bill: Bill,
+    usage: Usage, price: Price, bill: Bill, book: Book, *,
+    account_id: str, event_id: str, identity: str, facts: RowFacts,
+    month: date, kind: str, version: str,
 ) -> Charge:  # fmt: skip
     """The ledger row of one line's usage billed apart from any event: of what stood in a month."""
     account = book.account(account_id, usage.at_us)
@@ -291,6 +296,9 @@ def charge_of(
     return Charge(
         account_id, identity, 0, event_id, *facts,
         usage.at_us, usage.answered_us, usage.ended_us,
-        terms_of(kind, line, usage, month, price, book, account, version),
+        terms_of(
+            usage, price, kind=kind, line=line, month=month, account=account, version=version,
+            currency=book.currency,
+        ),
         cost_of(0, bill, _tax_rule(book, account, line, usage.at_us, NO_STATES)),
     )  # fmt: skip

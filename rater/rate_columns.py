@@ -169,7 +169,10 @@ class _Work:
 
     def _new_pricing(self, line: PricedLine, price: Price, shape: Shape, index: int) -> Pricing:
         usage, account = self._usage.usage(index), self._account(index)
-        return line.pricing(price, self._book, self._memo, account, self._kind.name, usage, shape)
+        return line.pricing(
+            price, self._book, self._memo, account=account, kind=self._kind.name, usage=usage,
+            shape=shape,
+        )  # fmt: skip
 
     def _by_head(self, lines: Sequence[PricedLine], shape_of: Codes) -> Codes:
         """The shapes; each in parts by how numbers begin, as far as its prefixes reach."""

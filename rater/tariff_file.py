@@ -221,20 +221,7 @@ class _Reader:
                 f"{where}: first {number['first']}, following {number['following']}, minimum "
                 f'{number["minimum"]} are not whole minutes; use unit = "second" and per = 60',
             )
-        for key, words in (
-            ("start", ("dial", "answer")), ("fraction", ("drop", "up")), ("rounding", ROUNDINGS),
-        ):  # fmt: skip
-            if key in table and table[key] not in tuple(words):
-                self._say(line, f"{where}: {key} {table[key]!r} is none of {', '.join(words)}")
-        if not isinstance(table.get("prorate", False), bool):
-            self._say(line, f"{where}: prorate is {table['prorate']!r}; say true or false")
-        free = table.get("free", [])
-        if not isinstance(free, list):
-            self._say(line, f"{where}: free is {free!r}; say a list of statuses")
-            free = []
-        for status in free:
-            if status not in STATUSES:
-                self._say(line, f"{where}: status {status!r} is none of {', '.join(STATUSES)}")
+        free = self._words(table, line, where)
         match = self._match(table.get("match", {}), rule.dims, line, where)
         from_us, from_is_day = self._edge(table, "valid_from", line, where, -FOREVER_US)
         until_us, until_is_day = self._edge(table, "valid_until", line, where, FOREVER_US)
@@ -268,6 +255,24 @@ class _Reader:
             for prefix, rate, fee, place in rates
         ]
         return [] if len(self.mistakes) > before else prices
+
+    def _words(self, table: dict[str, Any], line: int, where: str) -> list[str]:
+        """Says which of a price's words are none; gives its free statuses."""
+        for key, words in (
+            ("start", ("dial", "answer")), ("fraction", ("drop", "up")), ("rounding", ROUNDINGS),
+        ):  # fmt: skip
+            if key in table and table[key] not in tuple(words):
+                self._say(line, f"{where}: {key} {table[key]!r} is none of {', '.join(words)}")
+        if not isinstance(table.get("prorate", False), bool):
+            self._say(line, f"{where}: prorate is {table['prorate']!r}; say true or false")
+        free = table.get("free", [])
+        if not isinstance(free, list):
+            self._say(line, f"{where}: free is {free!r}; say a list of statuses")
+            free = []
+        for status in free:
+            if status not in STATUSES:
+                self._say(line, f"{where}: status {status!r} is none of {', '.join(STATUSES)}")
+        return free
 
     def _rates(
         self, table: dict[str, Any], line: int, where: str

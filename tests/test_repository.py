@@ -322,6 +322,48 @@ def test_what_reads_and_what_operators_do_load_no_faust() -> None:
     assert ran.stdout.split() == ["False", "False"]
 
 
+# ------------------------------------------------------------------ SQL in one room
+
+SQL = re.compile(
+    r"\bSELECT\b.*\bFROM\b|\bINSERT INTO\b|^\s*(ALTER|CREATE|DROP|OPTIMIZE|EXCHANGE) TABLE",
+    re.DOTALL,
+)
+
+
+def statements(source: str) -> list[str]:
+    """The texts of a module that are SQL, those with parts to be filled in too."""
+    texts = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "x" for part in node.values]
+            texts.append("".join(map(str, parts)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts.append(node.value)
+    return [text for text in texts if SQL.search(text)]
+
+
+@pytest.mark.parametrize("path", modules("rater", "streams"), ids=name_of)
+def test_only_the_stores_room_has_sql(path: Path) -> None:
+    """Law of the rooms: one reader a question, and who asks it speaks no SQL."""
+    if "streams/store/" not in name_of(path):
+        assert statements(text_of(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('x = "SELECT 1 FROM rated"', 1),
+        ('x = f"SELECT {y} FROM {table} FINAL"', 1),
+        ('x = """\nSELECT a,\n b\nFROM t"""', 1),
+        ('x = "INSERT INTO replays SELECT 1"', 1),
+        ('x = "ALTER TABLE rated DELETE WHERE 1"', 1),
+        ('x = "select a price from the list; run ALTER TABLE t REMOVE TTL"', 0),
+    ],
+)
+def test_sql_is_known_when_it_is_seen(source: str, found: int) -> None:
+    assert len(statements(source)) == found
+
+
 # ------------------------------------------------------------------ what can be read at once
 
 FUNCTION_LINES_MAX = 60
@@ -334,7 +376,7 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
             yield node
 
 
-@pytest.mark.parametrize("path", modules("streams"), ids=name_of)
+@pytest.mark.parametrize("path", modules("rater", "streams"), ids=name_of)
 def test_a_function_is_read_at_once_and_names_its_many_arguments(path: Path) -> None:
     """A command's options are named by whoever types them."""
     wrong = []

@@ -12,6 +12,7 @@ import faust.streams
 
 from streams.kafka.codecs import missing_codecs
 from streams.store.ledger import Ledger, StoreErrors
+from streams.store.shapes import read_shapes
 
 
 class StartupError(RuntimeError):
@@ -61,11 +62,6 @@ TABLES = {
 # A dead letter may be forgotten after a while; a charge and what proves it may not.
 MAY_FORGET = frozenset({"rejected", "replays"})
 
-_SHAPES = """
-SELECT name, engine, engine_full, partition_key, sorting_key FROM system.tables
-WHERE database = currentDatabase()
-"""
-
 
 def check_tables(ledger: Ledger) -> None:
     """Refuses a ledger whose tables are not those of the migrations.
@@ -73,7 +69,7 @@ def check_tables(ledger: Ledger) -> None:
     A replicated or shared engine of the same kind is as good. Raises StartupError.
     """
     try:
-        found = {row[0]: row[1:] for row in ledger.query(_SHAPES)}
+        found = read_shapes(ledger)
     except StoreErrors as error:
         raise StartupError(f"the store did not say what its tables are: {error}") from error
     wrong = []
