@@ -18,7 +18,7 @@ from rater.kinds import KINDS
 from rater.kinds.event import Event
 from rater.lines import CALL_LINES
 from rater.months import month_bounds_us, month_of
-from rater.price import Bill, Price, View, find_by_prefix
+from rater.price import Bill, Price, Prices, View, find_by_prefix
 from rater.tariff import Account, Book, Memo, Span
 from rater.tax import NO_TABLE, TaxRule
 from rater.usage import Dims, RowFacts, Usage
@@ -164,16 +164,20 @@ class Pricing:
 
     def cost(self, usage: Usage) -> Cost:
         """What follows from a usage's quantity."""
-        raw_seconds = self.price.raw_seconds(usage)
         states = (usage.origin, usage.termination) if self.by_states else NO_STATES
+        return self.cost_of((self.price.raw_seconds(usage), usage.segments), states)
+
+    def cost_of(self, quantity: Quantity, states: States) -> Cost:
+        """What follows from a quantity; `states` are NO_STATES unless they matter."""
         costs = self.costs(states)
-        quantity = (raw_seconds, usage.segments)
         cost = costs.get(quantity)
         if cost is None:
-            bill = self.price.bill_unless(self._free, raw_seconds, usage.segments)
-            segments = usage.segments if self._counts_segments else 0
+            raw_seconds, segments = quantity
+            bill = self.price.bill_unless(self._free, raw_seconds, segments)
             self._memo.make_room()
-            cost = costs[quantity] = cost_of(segments, bill, self._tax_rule(states))
+            cost = costs[quantity] = cost_of(
+                segments if self._counts_segments else 0, bill, self._tax_rule(states)
+            )
         return cost
 
     def costs(self, states: States) -> dict[Quantity, Cost]:
@@ -208,12 +212,23 @@ def find_shape(book: Book, memo: Memo, account: Account, kind: str, usage: Usage
         tax_rule = partial(_tax_rule, book, account, line, at_us)
         any_rule = tax_rule(NO_STATES)  # the table's edges are the same whatever the states are
         edges.append((any_rule.from_us, any_rule.until_us))
-        lines.append(PricedLine(line, span.prices.view(line, usage.dims), tax_rule, {}))
+        view = _view(memo, span.prices, line, usage.dims)
+        lines.append(PricedLine(line, view, tax_rule, {}))
     starts, ends = zip(*edges, strict=True)
     shape = Shape(max(starts), min(ends), month, span.version, tuple(lines))
     memo.make_room()
     memo.shapes[key] = (shape, *shapes)
     return shape
+
+
+def _view(memo: Memo, prices: Prices, line: str, dims: Dims) -> View:
+    """The prices' probes, which accounts share: to make them takes a millisecond."""
+    key = (id(prices), line, dims)
+    view: View | None = memo.views.get(key)
+    if view is None:
+        memo.make_room()
+        view = memo.views[key] = prices.view(line, dims)
+    return view
 
 
 # What is looked up

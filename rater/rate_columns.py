@@ -26,7 +26,7 @@ from rater.codes import (
 from rater.instants import Instants
 from rater.months import FOREVER_US
 from rater.price import Price, find_by_prefix
-from rater.rate import NO_STATES, Parked, PricedLine, Pricing, Quantity, Shape, find_shape
+from rater.rate import NO_STATES, Parked, PricedLine, Pricing, Quantity, Shape, States, find_shape
 from rater.tariff import Account, Book, History, Memo
 from rater.usage_columns import UsageColumns, states_of
 
@@ -194,7 +194,8 @@ class _Work:
             seconds[firsts].tolist(), self._usage.quantity[firsts].tolist(), strict=True
         )
         costs = [
-            tables[table].get(quantity) or self._cost(pricings[pricing], index)
+            tables[table].get(quantity)
+            or pricings[pricing].cost_of(quantity, self._states(pricings[pricing], index))
             for table, quantity, pricing, index in zip(
                 table_of[firsts].tolist(),
                 quantities,
@@ -207,8 +208,8 @@ class _Work:
         terms = [pricing.terms for pricing in pricings]
         return RatedLine(terms, costs, pricing_of, alike, charges)
 
-    def _cost(self, pricing: Pricing, index: int) -> Cost:
-        return pricing.cost(self._usage.usage(index))
+    def _states(self, pricing: Pricing, index: int) -> States:
+        return states_of(int(self._usage.states[index])) if pricing.by_states else NO_STATES
 
     def _raw_seconds(self, pricings: Sequence[Pricing], pricing_of: Codes) -> Indexes:
         """Of each event, as its price measures time."""
@@ -234,8 +235,7 @@ class _Work:
         places = []
         for first in firsts_of(alike).tolist():
             pricing = pricings[pricing_of[first]]
-            states = states_of(int(self._usage.states[first])) if pricing.by_states else NO_STATES
-            table = pricing.costs(states)
+            table = pricing.costs(self._states(pricing, first))
             place = place_of.setdefault(id(table), len(tables))
             if place == len(tables):
                 tables.append(table)

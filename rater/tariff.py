@@ -155,6 +155,7 @@ class Memo:
     def __init__(self, room: int = 262_144) -> None:
         self._room = room
         self.shapes: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self.views: dict[tuple[Any, ...], Any] = {}
         self.terms: dict[Any, Any] = {}  # by themselves: those that are equal are one object
         self.costs: dict[tuple[Any, ...], dict[tuple[int, int], Any]] = {}
         self._count = 0
@@ -164,6 +165,7 @@ class Memo:
         self._count += 1
         if self._count > self._room:
             self.shapes.clear()
+            self.views.clear()
             self.terms.clear()
             self.costs.clear()
             self._count = 0
