@@ -18,6 +18,8 @@ class Reason(StrEnum):
     IN_FUTURE = "in_future"  # more than five minutes after the log received it
     CONFLICT = "conflict"  # the same event id with other content; the first in the log stands
     UNREADABLE = "unreadable"  # a line of a foreign format that could not be understood
+    NOT_RATED = "not_rated"  # the engine fails on it, and on others it does not
+    NOT_STORED = "not_stored"  # the store refuses its rows, and takes those of others
 
 
 class Reject(NamedTuple):

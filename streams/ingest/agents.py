@@ -8,7 +8,8 @@ import faust
 from rater.kinds import KINDS
 from rater.kinds.kind import Kind
 from streams.base.settings import Settings
-from streams.ingest.writer import Stretch, Writer
+from streams.ingest.stretch import Stretch
+from streams.ingest.writer import Writer
 
 
 def add_agents(app: faust.App, settings: Settings, writer: Writer) -> None:

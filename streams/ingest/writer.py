@@ -3,27 +3,29 @@
 Agents put stretches; while one batch is being written the next one is gathered, so a busy topic
 moves in large blocks and a quiet one waits no longer than `batch_wait_s`. While a large one is
 being written the next is rated too. Acknowledge last: a crash before that line re-reads the batch,
-and row identity absorbs the copies.
+and row identity absorbs the copies. What can't be rated or stored, however often it is tried, is
+looked for (`streams/ingest/isolate.py`): it alone becomes a dead letter.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from operator import attrgetter
-from typing import NamedTuple
+from functools import partial
 
 import structlog
 
-from rater.kinds.kind import Kind
 from rater.tariff import Book, Memo
 from streams.base import faults, metrics
 from streams.base.errors import first_line
 from streams.base.settings import Settings
 from streams.ingest import counting
-from streams.rows.batch import Batch, Record, RejectedRow, add_columns
+from streams.ingest.isolate import RefusedError, isolate
+from streams.ingest.stretch import Stretch, by_topic, rate_all, rate_topic
+from streams.rows.batch import Batch, RejectedRow
 from streams.rows.changed import Changed
-from streams.store.ledger import Ledger, StoreErrors
+from streams.store.errors import StoreErrors, why_refused
+from streams.store.ledger import Ledger
 
 # A smaller batch is written before the next one is rated, which gathers more company meanwhile: its
 # insert costs what it costs whatever is in it. A larger one takes long enough to rate the next.
@@ -40,24 +42,7 @@ class StoreDownError(RuntimeError):
     """The store stayed down past store_outage_max_s; nothing of the batch was acknowledged."""
 
 
-class Stretch(NamedTuple):
-    """Records of one partition in order, and how to acknowledge all of them.
-
-    The list is emptied once its records are rated.
-    """
-
-    kind: Kind
-    topic: str
-    partition: int
-    records: list[Record]
-    acknowledge: Callable[[], object]
-
-    def size(self) -> int:
-        """Bytes of its records' values."""
-        return sum(map(len, filter(None, map(_value, self.records))))
-
-
-_value = attrgetter("value")
+Rated = tuple[list[Stretch], Batch | None]  # without a batch: the engine failed on some of it
 
 
 class Writer:
@@ -75,6 +60,7 @@ class Writer:
         self._send_dead_letters = send_dead_letters
         self._settings = settings
         self._queue: asyncio.Queue[Stretch] = asyncio.Queue(settings.queue_batches)
+        self._rated: asyncio.Queue[Rated] = asyncio.Queue(1)
         # One batch is rated while the one before it is written, and both leave the event loop free
         # for the web and the group. Two topics are rated side by side: half of it is in Arrow.
         self._rating = ThreadPoolExecutor(2, thread_name_prefix="rating")
@@ -91,10 +77,9 @@ class Writer:
 
     async def run(self) -> None:
         """Writes until cancelled. Raises StoreDownError when the store stays down."""
-        rated: asyncio.Queue[tuple[list[Stretch], Batch]] = asyncio.Queue(1)
         tasks = [
-            asyncio.create_task(self._rate_all(rated), name="rate"),
-            asyncio.create_task(self._write_all(rated), name="write"),
+            asyncio.create_task(self._rate_all(), name="rate"),
+            asyncio.create_task(self._write_all(), name="write"),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -105,7 +90,7 @@ class Writer:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _rate_all(self, rated: asyncio.Queue[tuple[list[Stretch], Batch]]) -> None:
+    async def _rate_all(self) -> None:
         gathering = asyncio.create_task(self._gather())
         try:
             while True:
@@ -113,17 +98,17 @@ class Writer:
                 self._ready.clear()
                 gathering = asyncio.create_task(self._gather())
                 batch = await self._rate(stretches)
-                await rated.put((stretches, batch))
-                if batch.record_count() >= LARGE_RECORDS:
+                await self._rated.put((stretches, batch))
+                if batch is not None and batch.record_count() >= LARGE_RECORDS:
                     self._ready.set()
         finally:
             gathering.cancel()
 
-    async def _write_all(self, rated: asyncio.Queue[tuple[list[Stretch], Batch]]) -> None:
+    async def _write_all(self) -> None:
         while True:
-            stretches, batch = await rated.get()
+            stretches, batch = await self._rated.get()
             await self._write(stretches, batch)
-            if batch.record_count() < LARGE_RECORDS:
+            if batch is None or batch.record_count() < LARGE_RECORDS:
                 self._ready.set()
             for _ in stretches:
                 self._queue.task_done()
@@ -177,14 +162,15 @@ class Writer:
         finally:
             coming.cancel()
 
-    async def _write(self, stretches: list[Stretch], batch: Batch) -> None:
+    async def _write(self, stretches: list[Stretch], rated: Batch | None) -> None:
         faults.reach("before_insert")
-        insert_s = await self._insert(batch)
+        batch, insert_s = await self._store(stretches, rated)
         faults.reach("after_insert")
         if batch.rejected:
             await self._send_dead_letters(batch.rejected)
         for stretch in stretches:
             stretch.acknowledge()
+            stretch.records.clear()  # Faust holds the list until it has committed
         faults.reach("after_ack")
         self.progressed_at = time.monotonic()
         now_s = time.time()
@@ -193,23 +179,28 @@ class Writer:
         tellings = [row.telling for row in batch.states]
         self._changed.things.update((one.account_id, one.state.billed_as) for one in tellings)
 
-    async def _rate(self, stretches: list[Stretch]) -> Batch:
-        """One batch of all of them, each topic rated by itself."""
+    async def _rate(self, stretches: list[Stretch]) -> Batch | None:
+        """One batch of all of them, each topic rated by itself; None where the engine fails."""
         loop = asyncio.get_running_loop()
         book = self._book()
-        of_topic: dict[tuple[Kind, str], list[Stretch]] = {}
-        for stretch in stretches:
-            of_topic.setdefault((stretch.kind, stretch.topic), []).append(stretch)
-        batch = Batch()
-        for of_one in await asyncio.gather(
+        parts = await asyncio.gather(
             *(
                 loop.run_in_executor(
-                    self._rating, _rate_topic, kind, topic, some, book, self._memo(topic, book)
+                    self._rating, rate_topic, some, book, self._memo(some[0].topic, book)
                 )
-                for (kind, topic), some in of_topic.items()
-            )
-        ):
-            batch.merge(of_one)
+                for some in by_topic(stretches)
+            ),
+            return_exceptions=True,  # no thread is left that still rates
+        )
+        batch = Batch()
+        for part in parts:
+            if not isinstance(part, BaseException):
+                batch.merge(part)
+            elif isinstance(part, Exception) and not isinstance(part, MemoryError):
+                log.error("not_rated", error=type(part).__name__)  # its text may tell of the data
+                return None
+            else:
+                raise part
         return batch
 
     def _memo(self, topic: str, book: Book) -> Memo:
@@ -220,19 +211,33 @@ class Writer:
             self._memos[topic] = book, memo
         return memo
 
-    async def _insert(self, batch: Batch) -> float:
-        """Writes until the store has said yes to all of it; the seconds of the write that did."""
+    async def _store(self, stretches: list[Stretch], batch: Batch | None) -> tuple[Batch, float]:
+        """Writes until the store has said yes to all of it: what was written, and the seconds of
+        the try that was the last.
+
+        Where something is refused, what comes next is taken along (and put into `stretches`), for
+        it may show that the store is well.
+        """
         loop = asyncio.get_running_loop()
         deadline = time.monotonic() + self._settings.store_outage_max_s
         wait_s = RETRY_FIRST_S
         while True:
             started = time.monotonic()
             try:
-                await loop.run_in_executor(self._writing, self._ledger.write, batch)
-                return time.monotonic() - started
-            except StoreErrors as error:
+                stored = await loop.run_in_executor(
+                    self._writing, self._store_once, stretches, batch
+                )
+                return stored, time.monotonic() - started
+            except Exception as error:
+                if batch is not None and (why := why_refused(error)):
+                    log.error("refused", error=why, records=batch.record_count())
+                    batch = None
+                    continue
+                if not isinstance(error, (RefusedError, *StoreErrors)):
+                    raise
                 metrics.STORE_ERRORS.inc()
-                if time.monotonic() + wait_s > deadline:
+                left_s = deadline - time.monotonic()
+                if wait_s > left_s:
                     raise StoreDownError(
                         f"the store did not take a batch for {self._settings.store_outage_max_s} s"
                         f" ({first_line(error)}); nothing of it was acknowledged, so a restart"
@@ -241,21 +246,20 @@ class Writer:
                 log.warning(
                     "store_down",
                     error=first_line(error),
-                    records=batch.record_count(),
+                    records=sum(len(stretch.records) for stretch in stretches),
                     retry_in_s=wait_s,
-                    gives_up_in_s=round(deadline - time.monotonic()),
+                    gives_up_in_s=round(left_s),
                 )
+            if batch is None:
+                self._ready.set()
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, RETRY_MOST_S)
+            while batch is None and not self._rated.empty():
+                stretches += self._rated.get_nowait()[0]
 
-
-def _rate_topic(
-    kind: Kind, topic: str, stretches: Sequence[Stretch], book: Book, memo: Memo
-) -> Batch:
-    batch = Batch()
-    ranges = [(one.partition, one.records) for one in stretches]
-    add_columns(batch, kind, topic, ranges, book, memo)
-    for stretch in stretches:
-        # Faust holds the list until it has committed: half of what a batch takes of memory.
-        stretch.records.clear()
-    return batch
+    def _store_once(self, stretches: list[Stretch], batch: Batch | None) -> Batch:
+        """Writes the batch, or where there is none, all of it that can be."""
+        if batch is None:
+            return isolate(stretches, partial(rate_all, book=self._book()), self._ledger.write)
+        self._ledger.write(batch)
+        return batch

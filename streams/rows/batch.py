@@ -146,6 +146,10 @@ class Batch:
         """How many records its receipts tell of."""
         return sum(receipt.records for receipt in self.receipts)
 
+    def has_rows(self) -> bool:
+        """Whether anything of it is a row of the ledger, or a state."""
+        return bool(self.blocks or self.rated or self.states)
+
     def span(self) -> Span | None:
         """The part of the log that its accepted records are of; monthly charges are no records."""
         places = [row.place.logged_ms for row in self.states]
@@ -249,6 +253,23 @@ def add_columns(
             charge=sum(sum(line.charges[begin:until]) for line in lines),
         )
         first = end
+
+
+def add_rejected(
+    batch: Batch, kind: Kind, topic: str, of_range: PartitionRecords, reject: Reject
+) -> None:
+    """Adds an offset range of which each record is a dead letter, and the range's receipt."""
+    partition, records = of_range
+    for record in records:
+        place = _place((topic, partition, record.offset, record.timestamp))
+        value, headers = record.value or b"", record.headers
+        batch.rejected.append(RejectedRow(place, kind.name, reject, record.key, value, headers))
+    count, first, last = len(records), records[0].offset, records[-1].offset
+    batch.receipts.append(
+        Receipt(topic, partition, first, last, count, 0, 0, 0, 0, rejected=count, charge=0)
+    )
+    oldest_ms = min(record.timestamp for record in records)
+    batch.oldest_ms = oldest_ms if batch.oldest_ms is None else min(oldest_ms, batch.oldest_ms)
 
 
 def _places_of(topic: str, ranges: Sequence[PartitionRecords], records: Sequence[Record]) -> Places:

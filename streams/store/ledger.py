@@ -36,6 +36,7 @@ from streams.store.columns import (
     _state_columns,
     months_apart,
 )
+from streams.store.errors import StoreErrors
 from streams.store.memory_file import memory_file
 
 TABLES = ("rated", "states", "parked", "rejected", "receipts")
@@ -52,8 +53,6 @@ INSERT_SETTINGS = {
 
 # What was written of parts of the log that lie no further apart is looked at as of one part.
 SPANS_GAP_MS = 60_000
-
-StoreErrors = (ClickHouseError, OSError)
 
 _VOID = """
 INSERT INTO rated SELECT * REPLACE (

@@ -23,7 +23,8 @@ from rater.months import parse_month
 from rater.statement import statement_to_json
 from rater.tariff import Book
 from streams.base.settings import load_settings
-from streams.ingest.writer import Stretch, Writer
+from streams.ingest.stretch import Stretch
+from streams.ingest.writer import Writer
 from streams.maintenance.audit import audit_ledger
 from streams.maintenance.conflicts import find_conflicts, resolve_written
 from streams.maintenance.recurring import make_months

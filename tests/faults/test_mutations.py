@@ -25,8 +25,9 @@ from streams.base.settings import Settings, load_settings
 from streams.ingest import agents
 from streams.ingest.agents import _agent
 from streams.ingest.app import make_app
+from streams.ingest.stretch import Stretch
 from streams.ingest.transport import BatchConsumer
-from streams.ingest.writer import StoreDownError, Stretch, Writer
+from streams.ingest.writer import StoreDownError, Writer
 from streams.maintenance import conflicts
 from streams.rows import batch as pipeline
 from streams.rows import identity

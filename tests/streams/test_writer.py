@@ -12,7 +12,8 @@ from rater.kinds import KINDS
 from rater.tariff import Book
 from streams.base.errors import first_line
 from streams.base.settings import Settings, load_settings
-from streams.ingest.writer import StoreDownError, Stretch, Writer
+from streams.ingest.stretch import Stretch
+from streams.ingest.writer import StoreDownError, Writer
 from streams.rows.batch import Batch, RejectedRow
 
 

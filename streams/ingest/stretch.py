@@ -1,0 +1,53 @@
+"""A stretch of the log: what agents hand to the writer, and how it is rated."""
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import NamedTuple
+
+from rater.kinds.kind import Kind
+from rater.tariff import Book, Memo
+from streams.rows.batch import Batch, Record, add_columns
+
+
+class Stretch(NamedTuple):
+    """Records of one partition in order, and how to acknowledge all of them.
+
+    The list is emptied once its records are stored.
+    """
+
+    kind: Kind
+    topic: str
+    partition: int
+    records: list[Record]
+    acknowledge: Callable[[], object]
+
+    def size(self) -> int:
+        """Bytes of its records' values."""
+        return sum(map(len, filter(None, map(_value, self.records))))
+
+
+_value = attrgetter("value")
+
+
+def by_topic(stretches: Sequence[Stretch]) -> list[list[Stretch]]:
+    """The same, those of a topic together."""
+    of_topic: dict[tuple[Kind, str], list[Stretch]] = {}
+    for stretch in stretches:
+        of_topic.setdefault((stretch.kind, stretch.topic), []).append(stretch)
+    return list(of_topic.values())
+
+
+def rate_topic(stretches: Sequence[Stretch], book: Book, memo: Memo) -> Batch:
+    """The outcome of each record of one topic's stretches."""
+    batch = Batch()
+    kind, topic = stretches[0].kind, stretches[0].topic
+    add_columns(batch, kind, topic, [(one.partition, one.records) for one in stretches], book, memo)
+    return batch
+
+
+def rate_all(stretches: Sequence[Stretch], book: Book) -> Batch:
+    """The outcome of each record, one topic after another, without what was remembered."""
+    batch = Batch()
+    for of_one in by_topic(stretches):
+        batch.merge(rate_topic(of_one, book, Memo()))
+    return batch
