@@ -264,11 +264,15 @@ def add_rejected(
         place = _place((topic, partition, record.offset, record.timestamp))
         value, headers = record.value or b"", record.headers
         batch.rejected.append(RejectedRow(place, kind.name, reject, record.key, value, headers))
-    count, first, last = len(records), records[0].offset, records[-1].offset
+    count, offsets = len(records), (records[0].offset, records[-1].offset)
+    logged_ms = [record.timestamp for record in records]
+    oldest_ms = min(logged_ms)
     batch.receipts.append(
-        Receipt(topic, partition, first, last, count, 0, 0, 0, 0, rejected=count, charge=0)
-    )
-    oldest_ms = min(record.timestamp for record in records)
+        Receipt(
+            topic, partition, *offsets, oldest_ms, max(logged_ms), count, 0, 0, 0, 0,
+            rejected=count, charge=0,
+        )
+    )  # fmt: skip
     batch.oldest_ms = oldest_ms if batch.oldest_ms is None else min(oldest_ms, batch.oldest_ms)
 
 
