@@ -27,7 +27,7 @@ from rater.reject import Reject
 from rater.tariff import Book, Memo
 from rater.tuples import by_fields
 from rater.usage_columns import UsageColumns, content_hashes, usage_columns
-from streams.rows.log_position import Place, Places, Span, Versions
+from streams.rows.log_position import LATEST_MS, Place, Places, Span, Versions, clamp_ms
 
 RAW_KEPT_BYTES = 65_536  # of a dead letter; more could exceed a topic's limit
 
@@ -174,8 +174,11 @@ def add_records(
     batch: Batch, kind: Kind, topic: str, partition: int, records: Sequence[Record], book: Book
 ) -> None:
     """Adds the outcome of each record of one offset range, row by row, and the range's receipt."""
-    outcomes = [(record, decode(kind, record.value, record.timestamp * 1000)) for record in records]
-    oldest_ms = min(record.timestamp for record in records)
+    outcomes = [
+        (record, decode(kind, record.value, clamp_ms(record.timestamp) * 1000))
+        for record in records
+    ]
+    oldest_ms = min(clamp_ms(record.timestamp) for record in records)
     _add_by_row(
         batch,
         (partition, records),
@@ -251,14 +254,14 @@ def add_rejected(
     """Adds an offset range of which each record is a dead letter, and the range's receipt."""
     partition, records = of_range
     for record in records:
-        place = _place((topic, partition, record.offset, record.timestamp))
+        place = _place((topic, partition, record.offset, clamp_ms(record.timestamp)))
         value, headers = record.value or b"", record.headers
         batch.rejected.append(RejectedRow(place, kind.name, reject, record.key, value, headers))
     count, first, last = len(records), records[0].offset, records[-1].offset
     batch.receipts.append(
         Receipt(topic, partition, first, last, count, 0, 0, 0, 0, rejected=count, charge=0)
     )
-    oldest_ms = min(record.timestamp for record in records)
+    oldest_ms = min(clamp_ms(record.timestamp) for record in records)
     batch.oldest_ms = oldest_ms if batch.oldest_ms is None else min(oldest_ms, batch.oldest_ms)
 
 
@@ -268,7 +271,7 @@ def _places_of(topic: str, ranges: Sequence[PartitionRecords], records: Sequence
         topic,
         np.repeat([partition for partition, _ in ranges], [len(some) for _, some in ranges]),
         np.fromiter(map(_offset, records), np.int64, count),
-        np.fromiter(map(_timestamp, records), np.int64, count),
+        np.fromiter(map(_timestamp, records), np.int64, count).clip(0, LATEST_MS),
     )
 
 
@@ -300,7 +303,7 @@ def _add_by_row(
     partition, records = of_range
     before = [len(batch.rated), len(batch.states), len(batch.parked), len(batch.rejected)]
     for record, outcome in outcomes:
-        place = _place((topic, partition, record.offset, record.timestamp))
+        place = _place((topic, partition, record.offset, clamp_ms(record.timestamp)))
         if isinstance(outcome, Reject):
             value, headers = record.value or b"", record.headers
             batch.rejected.append(

@@ -13,8 +13,16 @@ _POSITION_BITS = 127
 # The top bit is above every position: what carries it stands over what does not.
 PREFERRED = 1 << _POSITION_BITS
 
+# A producer may stamp its records with anything; no log is older, and no column holds a later one.
+LATEST_MS = 9_999_999_999_999  # of the year 2286
+
 Integers = npt.NDArray[np.int64]
 Versions = npt.NDArray[np.uint64]  # a pair for each: the low half, then the high half
+
+
+def clamp_ms(timestamp_ms: int) -> int:
+    """A record's timestamp, or the nearest one that a place can have."""
+    return min(max(0, timestamp_ms), LATEST_MS)
 
 
 class Place(NamedTuple):
