@@ -8,7 +8,7 @@ class Reason(StrEnum):
     """What is wrong with a record. The values are on the wire and in metrics: never rename one."""
 
     EMPTY = "empty"  # no value at all (a tombstone)
-    TOO_LARGE = "too_large"  # longer than MAX_RECORD_BYTES
+    TOO_LARGE = "too_large"  # longer than MAX_RECORD_BYTES, or its record batch is a bomb
     BAD_JSON = "bad_json"  # not JSON: syntax, UTF-8, NaN, nesting
     DUPLICATE_KEY = "duplicate_key"  # one name twice in an object
     WRONG_KIND = "wrong_kind"  # `kind` disagrees with the topic, or names none of ours
@@ -18,6 +18,7 @@ class Reason(StrEnum):
     IN_FUTURE = "in_future"  # more than five minutes after the log received it
     CONFLICT = "conflict"  # the same event id with other content; the first in the log stands
     UNREADABLE = "unreadable"  # a line of a foreign format that could not be understood
+    BAD_BATCH = "bad_batch"  # of a record batch that can't be unpacked
     NOT_RATED = "not_rated"  # the engine fails on it, and on others it does not
     NOT_STORED = "not_stored"  # the store refuses its rows, and takes those of others
 

@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     topic_prefix: str = Field("", description="put before each topic's name")
     topic_partitions: PositiveInt = Field(8, description="partitions of each topic at creation")
     topic_replication: PositiveInt = Field(1, description="replicas of each topic at creation")
+    kafka_create_time: bool = Field(
+        False, description="take topics that have their producers' timestamps"
+    )
     session_timeout_s: PositiveSeconds = Field(8, description="a silent worker loses its work")
     fetch_max_bytes: PositiveInt = Field(4_194_304, description="of one partition in one fetch")
 

@@ -248,12 +248,12 @@ def migrate(store: Store = None) -> None:
 def topics_create() -> None:
     """Create the topics that do not exist yet, all with the same partition count."""
     from streams.kafka.clients import BrokerErrors
-    from streams.kafka.topics import PartitionCountError, create_topics
+    from streams.kafka.topics import TopicsError, create_topics
 
     settings = load_settings()
     try:
         created = asyncio.run(create_topics(settings))
-    except PartitionCountError as error:
+    except TopicsError as error:
         raise Stop(str(error)) from error
     except BrokerErrors as error:
         raise no_broker(settings, error) from error

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from rater.kinds.kind import Kind
 from rater.tariff import Book, Memo
-from streams.rows.batch import Batch, Record, add_columns
+from streams.kafka.record_batches import Unread
+from streams.rows.batch import Batch, PartitionRecords, Record, add_columns, add_rejected
 
 
 class Stretch(NamedTuple):
@@ -41,7 +42,15 @@ def rate_topic(stretches: Sequence[Stretch], book: Book, memo: Memo) -> Batch:
     """The outcome of each record of one topic's stretches."""
     batch = Batch()
     kind, topic = stretches[0].kind, stretches[0].topic
-    add_columns(batch, kind, topic, [(one.partition, one.records) for one in stretches], book, memo)
+    ranges: list[PartitionRecords] = []
+    for one in stretches:
+        first = one.records[0]
+        if isinstance(first, Unread):  # so are all of them
+            add_rejected(batch, kind, topic, (one.partition, one.records), first.reject)
+        else:
+            ranges.append((one.partition, one.records))
+    if ranges:
+        add_columns(batch, kind, topic, ranges, book, memo)
     return batch
 
 

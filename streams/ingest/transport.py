@@ -14,20 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
-from itertools import chain
 from typing import Any
 
 import aiokafka
 import faust
 import faust._cython.streams
-from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError
-from aiokafka.record.memory_records import MemoryRecords
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.consumer import ack_lock
 from faust.transport.drivers import aiokafka as driver
@@ -36,12 +33,17 @@ from mode.utils.futures import notify
 
 from streams.base import faults
 from streams.kafka.clients import METADATA_MAX_AGE_MS
+from streams.kafka.lean import LeanConsumer
+from streams.kafka.record_batches import Records, join
 
 WRITTEN_FOR = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
 # A broker answers a fetch when it has so much, or after so long: a few large fetches, where each
 # record batch would be one, cost half of the event loop's time at 10,000 events a second.
 FETCH_WAIT_MS = 100
 FETCH_MIN_BYTES = 1_048_576
+# Of records that were delivered and not acknowledged, about: beyond it nothing more is unpacked.
+IN_FLIGHT_BYTES_MAX = 268_435_456
+IN_FLIGHT_WAIT_S = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -57,78 +59,6 @@ def check_versions() -> None:
                 installed,
                 written_for,
             )
-
-
-class _Fetched(OrderedDict[Any, Any]):
-    """What aiokafka has fetched, by partition, to be handed out by whole record batches.
-
-    Their records stay as aiokafka's C reader made them: they have all that rating reads, and a
-    ConsumerRecord of each costs more than to decode it.
-    """
-
-    def __setitem__(self, tp: Any, result: Any) -> None:
-        if isinstance(result, FetchResult):
-            fetched = result._partition_records
-            fetched._consumer_record = _as_read
-            fetched._records = _RecordBatches(fetched._records, fetched.next_fetch_offset)
-        super().__setitem__(tp, result)
-
-
-def _as_read(_: Any, records: Any) -> Any:
-    return records
-
-
-class _RecordBatches:
-    """The record batches of a fetch, as aiokafka goes through them; each holds one thing, which
-    is all of its records."""
-
-    def __init__(self, batches: MemoryRecords, first_offset: int) -> None:
-        # Not PartitionRecords, which has this: in a cycle, a fetch would stay until the collector
-        # comes.
-        self._batches = batches
-        self._first_offset = first_offset
-
-    def has_next(self) -> bool:
-        return bool(self._batches.has_next())
-
-    def next_batch(self) -> _RecordBatch:
-        return _RecordBatch(self._batches.next_batch(), self._first_offset)
-
-
-class _RecordBatch:
-    def __init__(self, batch: Any, first_offset: int) -> None:
-        self._batch = batch
-        self._first_offset = first_offset
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._batch, name)
-
-    def __next__(self) -> Any:
-        """A control batch's record."""
-        return next(self._batch)
-
-    def __iter__(self) -> Iterator[_Records]:
-        records = _Records(self._batch)
-        if records and records[0].offset < self._first_offset:
-            records = _Records(one for one in records if one.offset >= self._first_offset)
-        if records:
-            yield records
-
-
-class _Records(list[Any]):
-    @property
-    def offset(self) -> int:
-        """Of the last one: aiokafka goes on after it."""
-        offset: int = self[-1].offset
-        return offset
-
-
-class LeanConsumer(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
-    """aiokafka's consumer without a ConsumerRecord for each record."""
-
-    async def start(self) -> None:
-        await super().start()
-        self._fetcher._records = _Fetched(self._fetcher._records)
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -162,9 +92,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
 
-    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Mapping[TP, list[Any]]:
-        fetched = await super()._fetch_records(*args, **kwargs)
-        return {tp: list(chain.from_iterable(batches)) for tp, batches in fetched.items()}
+    async def _fetch_records(
+        self, consumer: LeanConsumer, *args: Any, **kwargs: Any
+    ) -> Mapping[TP, list[Records]]:
+        consumer.make_room()
+        fetched = await super()._fetch_records(consumer, *args, **kwargs)
+        return {tp: join(lists) for tp, lists in fetched.items()}
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Back to what is committed, and to the beginning where nothing is yet.
@@ -223,14 +156,19 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return pending
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        """Fetches, and hands out each partition's records as one message."""
+        """Fetches, and hands out each partition's records as one message; those that can't be read
+        as one of their own. Nothing more while too much is in flight.
+        """
+        if self.bytes_in_flight() > IN_FLIGHT_BYTES_MAX:
+            await asyncio.sleep(IN_FLIGHT_WAIT_S)
+            return
         # Before the wait: what an old generation fetched, from its own position, must not go
         # before what the new one reads from the committed offset.
         generation = self.app.consumer_generation_id
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
-        for tp, batch in records.items():
+        for tp, batch in ((tp, one) for tp, lists in records.items() for one in lists):
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 # A rebalance has begun or passed: what was fetched is read again.
                 with suppress(AssertionError, IllegalStateError):  # where nothing is assigned
@@ -241,7 +179,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self._delivered[tp].append(message)
                 yield tp, message
 
-    def _to_batch_message(self, tp: TP, batch: list[Any], generation: int) -> ConsumerMessage:
+    def _to_batch_message(self, tp: TP, batch: Records, generation: int) -> ConsumerMessage:
         last = batch[-1]
         return ConsumerMessage(
             tp.topic,
@@ -253,6 +191,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             None,
             batch,
             None,
+            serialized_value_size=batch.size,
             tp=tp,
             generation_id=generation,
         )
@@ -305,6 +244,15 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     def in_flight(self) -> int:
         """Batches delivered to agents and not yet acknowledged."""
         return sum(not message.acked for batch in self._delivered.values() for message in batch)
+
+    def bytes_in_flight(self) -> int:
+        """About what they take of memory."""
+        return sum(
+            message.serialized_value_size
+            for batch in self._delivered.values()
+            for message in batch
+            if not message.acked
+        )
 
     def lags(self, bounds: Mapping[tuple[str, int], tuple[int, int]]) -> Mapping[TP, int]:
         """Records not yet committed of each assigned partition whose log's `bounds` are known.

@@ -11,6 +11,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from rater.kinds.kind import Kind
 from streams.base.settings import Settings
+from streams.kafka import record_batches  # noqa: F401  how every consumer reads
 from streams.kafka.clients import admin_client, client_options
 from streams.rows.batch import Record
 

@@ -21,6 +21,7 @@ from streams.base.settings import Settings
 from streams.kafka.clients import read_committed
 from streams.kafka.log import Chunk, LogReadError, Reader, Span, partition_counts
 from streams.rows.batch import Batch, add_records
+from streams.rows.log_position import clamp_ms
 from streams.store.ledger import Ledger
 from streams.store.standing import (
     COMPARED,
@@ -282,7 +283,7 @@ def _compare(report: Report, ledger: Ledger, book: Book, span: Span, chunk: Chun
         add_records(batch, span.kind, span.topic, span.partition, chunk.records, book)
     expected = expected_rows(batch)
     # A topic that was made anew had these offsets before: of those nothing is asked.
-    since_ms = min((record.timestamp for record in chunk.records), default=0)
+    since_ms = min((clamp_ms(record.timestamp) for record in chunk.records), default=0)
     part = Part(span.topic, span.partition, chunk.first, chunk.end, since_ms)
     found = find(ledger, span, part, expected)
     report.records += len(chunk.records)

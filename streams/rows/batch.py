@@ -27,7 +27,15 @@ from rater.reject import Reject
 from rater.tariff import Book, Memo
 from rater.tuples import by_fields
 from rater.usage_columns import UsageColumns, content_hashes, usage_columns
-from streams.rows.log_position import Place, Places, Span, Versions, hash_of_record
+from streams.rows.log_position import (
+    LATEST_MS,
+    Place,
+    Places,
+    Span,
+    Versions,
+    clamp_ms,
+    hash_of_record,
+)
 
 RAW_KEPT_BYTES = 65_536  # of a dead letter; more could exceed a topic's limit
 
@@ -183,8 +191,11 @@ def add_records(
     batch: Batch, kind: Kind, topic: str, partition: int, records: Sequence[Record], book: Book
 ) -> None:
     """Adds the outcome of each record of one offset range, row by row, and the range's receipt."""
-    outcomes = [(record, decode(kind, record.value, record.timestamp * 1000)) for record in records]
-    logged_ms = [record.timestamp for record in records]
+    logged_ms = [clamp_ms(record.timestamp) for record in records]
+    outcomes = [
+        (record, decode(kind, record.value, at_ms * 1000))
+        for record, at_ms in zip(records, logged_ms, strict=True)
+    ]
     _add_by_row(
         batch,
         (partition, records),
@@ -261,11 +272,11 @@ def add_rejected(
     """Adds an offset range of which each record is a dead letter, and the range's receipt."""
     partition, records = of_range
     for record in records:
-        place = _place((topic, partition, record.offset, record.timestamp))
+        place = _place((topic, partition, record.offset, clamp_ms(record.timestamp)))
         value, headers = record.value or b"", record.headers
         batch.rejected.append(RejectedRow(place, kind.name, reject, record.key, value, headers))
     count, offsets = len(records), (records[0].offset, records[-1].offset)
-    logged_ms = [record.timestamp for record in records]
+    logged_ms = [clamp_ms(record.timestamp) for record in records]
     oldest_ms = min(logged_ms)
     batch.receipts.append(
         Receipt(
@@ -282,7 +293,7 @@ def _places_of(topic: str, ranges: Sequence[PartitionRecords], records: Sequence
         topic,
         np.repeat([partition for partition, _ in ranges], [len(some) for _, some in ranges]),
         np.fromiter(map(_offset, records), np.int64, count),
-        np.fromiter(map(_timestamp, records), np.int64, count),
+        np.fromiter(map(_timestamp, records), np.int64, count).clip(0, LATEST_MS),
     )
 
 
@@ -314,7 +325,7 @@ def _add_by_row(
     partition, records = of_range
     before = [len(batch.rated), len(batch.states), len(batch.parked), len(batch.rejected)]
     for record, outcome in outcomes:
-        place = _place((topic, partition, record.offset, record.timestamp))
+        place = _place((topic, partition, record.offset, clamp_ms(record.timestamp)))
         if isinstance(outcome, Reject):
             value, headers = record.value or b"", record.headers
             batch.rejected.append(

@@ -17,8 +17,16 @@ FILE = "file:"  # what a topic's name begins with when the record was a file's l
 _POSITION_BITS = 126
 POSITIONS = (1 << _POSITION_BITS) - 1
 
+# A producer may stamp its records with anything; no log is older, and no column holds a later one.
+LATEST_MS = 9_999_999_999_999  # of the year 2286
+
 Integers = npt.NDArray[np.int64]
 Versions = npt.NDArray[np.uint64]  # a pair for each: the low half, then the high half
+
+
+def clamp_ms(timestamp_ms: int) -> int:
+    """A record's timestamp, or the nearest one that a place can have."""
+    return min(max(0, timestamp_ms), LATEST_MS)
 
 
 class Place(NamedTuple):
@@ -49,7 +57,7 @@ def hash_of_record(place: Place, content: bytes) -> int:
     In Kafka, by the broker's timestamp too. A file's line has none of its own: the same line, read
     again later, is the same record.
     """
-    seed = 0 if place.topic.startswith(FILE) else place.logged_ms % 2**64
+    seed = 0 if place.topic.startswith(FILE) else place.logged_ms
     return xxh3_64_intdigest(content, seed)
 
 

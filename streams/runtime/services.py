@@ -18,7 +18,7 @@ from streams.base.settings import Settings
 from streams.base.shutdown import stop_on_signals, wait_briefly
 from streams.ingest.startup import StartupError
 from streams.kafka.clients import BrokerErrors
-from streams.kafka.topics import PartitionCountError
+from streams.kafka.topics import TopicsError
 from streams.runtime.worker import Worker, WorkerFailedError
 from streams.store.ledger import Ledger, StoreErrors, StoreHeldError, open_ledger
 from streams.web.app import create_app
@@ -93,7 +93,7 @@ async def work(
     log.info("worker_started", web=web.url, kafka=settings.kafka_bootstrap, group=settings.group)
     try:
         await worker.run(stop)
-    except (WorkerFailedError, StartupError, PartitionCountError) as error:
+    except (WorkerFailedError, StartupError, TopicsError) as error:
         raise ServiceError(str(error)) from error
     except BrokerErrors as error:
         raise ServiceError(

@@ -54,7 +54,7 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, then drains and stops.
 
-        Raises StartupError or PartitionCountError before the first record, WorkerFailedError after.
+        Raises StartupError or TopicsError before the first record, WorkerFailedError after.
         """
         await asyncio.to_thread(check_tables, self._ledger)
         await check_app(self._app)

@@ -28,6 +28,7 @@ from streams.ingest.app import make_app
 from streams.ingest.stretch import Stretch
 from streams.ingest.transport import BatchConsumer
 from streams.ingest.writer import StoreDownError, Writer
+from streams.kafka.record_batches import Records
 from streams.maintenance import conflicts
 from streams.rows import batch as pipeline
 from streams.rows import identity
@@ -214,7 +215,7 @@ async def check_nothing_is_acknowledged(agent: Any, book: Book) -> None:
     app.consumer_generation_id = 1
     channel = app.channel().clone(is_iterator=True)
     for offset in range(2):
-        records = [SimpleNamespace(**Logged(offset, LOGGED_MS, b"a", b"{")._asdict())]
+        records = Records([SimpleNamespace(**Logged(offset, LOGGED_MS, b"a", b"{")._asdict())])
         records[0].timestamp_type = 1
         message: ConsumerMessage = consumer._to_batch_message(tp, records, 1)
         consumer._delivered[tp].append(message)

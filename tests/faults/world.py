@@ -32,6 +32,7 @@ from streams.base.settings import Settings
 from streams.ingest import agents, writer
 from streams.ingest.transport import BatchConsumer
 from streams.ingest.writer import StoreDownError, Writer
+from streams.kafka.record_batches import Records
 from streams.maintenance import conflicts, parked
 from streams.maintenance import recurring as monthly
 from streams.maintenance.audit import audit_ledger
@@ -296,9 +297,9 @@ class Consumer(BatchConsumer, _Bottom):
         async for _, message in self.getmany(0.0):
             yield message
 
-    async def _wait_next_records(self, _: float) -> tuple[dict[TP, list[Any]], set[TP]]:
+    async def _wait_next_records(self, _: float) -> tuple[dict[TP, list[Records]], set[TP]]:
         records = {
-            tp: [SimpleNamespace(**record._asdict(), timestamp_type=1) for record in records]
+            tp: [Records(SimpleNamespace(**one._asdict(), timestamp_type=1) for one in records)]
             for tp, records in self._next.items()
         }
         return records, set(self.positions)

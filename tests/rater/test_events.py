@@ -72,7 +72,7 @@ def test_there_is_no_other_kind() -> None:
 def test_reasons_are_on_the_wire_and_keep_their_names() -> None:
     assert {
         "empty", "too_large", "bad_json", "duplicate_key", "wrong_kind", "bad_field",
-        "bad_number", "bad_time", "in_future", "unreadable", "not_rated", "not_stored",
+        "bad_number", "bad_time", "in_future", "unreadable", "bad_batch", "not_rated", "not_stored",
     } <= {reason.value for reason in Reason}  # fmt: skip
 
 

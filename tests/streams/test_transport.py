@@ -11,11 +11,13 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP, ConsumerMessage
 
+from rater.reject import Reason, Reject
 from streams.ingest import transport as batches
-from streams.ingest.transport import BatchConsumer, BatchConsumerThread, _Fetched, check_versions
+from streams.ingest.transport import BatchConsumer, BatchConsumerThread, check_versions
+from streams.kafka.lean import _Fetched
+from streams.kafka.record_batches import RecordBatches, Records, Unread
 
 FAUST_S_OWN = "faust.transport.drivers.aiokafka.Consumer"
 CALLS = TP("usage.call.v1", 0)
@@ -33,10 +35,10 @@ class Consumer(BatchConsumer):
         self._committed_offset: defaultdict[TP, int | None] = defaultdict(lambda: None)
 
     def deliver(self, tp: TP, first: int, last: int) -> ConsumerMessage:
-        records: list[Any] = [
+        records = Records(
             SimpleNamespace(offset=offset, timestamp=1_000, timestamp_type=1)
             for offset in (first, last)
-        ]
+        )
         message = self._to_batch_message(tp, records, 1)
         self._delivered[tp].append(message)
         self._unacked_messages.add(message)
@@ -151,10 +153,10 @@ class Fetching(Consumer):
         self.sought = 0
         self._meanwhile = meanwhile
 
-    async def _wait_next_records(self, _: float) -> tuple[dict[TP, list[Any]], set[TP]]:
+    async def _wait_next_records(self, _: float) -> tuple[dict[TP, list[Records]], set[TP]]:
         self._meanwhile(self)
         record = SimpleNamespace(offset=9, timestamp=1_000, timestamp_type=1)
-        return {CALLS: [record], TEXTS: [record]}, {CALLS, TEXTS}
+        return {CALLS: [Records([record])], TEXTS: [Records([record])]}, {CALLS, TEXTS}
 
     async def perform_seek(self) -> None:
         self.sought += 1
@@ -262,15 +264,37 @@ def test_what_was_handed_out_is_let_go_without_the_collector() -> None:
         gc.enable()
 
 
-async def test_a_fetch_is_handed_out_as_its_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fetch(*_: object, **__: object) -> dict[TP, list[list[int]]]:
-        return {CALLS: [[1, 2], [3]], TEXTS: [[4]]}
+async def test_a_fetch_is_handed_out_as_its_records_and_those_unread_by_themselves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unread = Records([Unread(3, 1_000, b"", Reject(Reason.BAD_BATCH, ""))])
+
+    async def fetch(*_: object, **__: object) -> dict[TP, list[Records]]:
+        return {
+            CALLS: [Records([1]), Records([2]), unread, Records([4])],
+            TEXTS: [Records([5])],
+        }
 
     monkeypatch.setattr(
         "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._fetch_records", fetch
     )
     thread = object.__new__(BatchConsumerThread)
-    assert await thread._fetch_records() == {CALLS: [1, 2, 3], TEXTS: [4]}
+    consumer: Any = SimpleNamespace(make_room=lambda: None)
+    assert await thread._fetch_records(consumer) == {CALLS: [[1, 2], unread, [4]], TEXTS: [[5]]}
+
+
+async def test_nothing_is_fetched_while_too_much_is_in_flight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    consumer = Fetching(lambda _: None)
+    monkeypatch.setattr(batches, "IN_FLIGHT_BYTES_MAX", 100)
+    large = Records([SimpleNamespace(offset=0, timestamp=1_000, timestamp_type=1)])
+    large.size = 101
+    message = consumer._to_batch_message(CALLS, large, 1)
+    consumer._delivered[CALLS].append(message)
+    assert [tp async for tp, _ in consumer.getmany(1.0)] == []
+    consumer.ack(message)
+    assert [tp async for tp, _ in consumer.getmany(1.0)] == [CALLS, TEXTS]
 
 
 def _batch(
@@ -298,7 +322,7 @@ def _unpacked(
 
 def _fetched(place: TopicPartition, log: bytes, first: int = 0, aborted: Any = None) -> Any:
     records = PartitionRecords(
-        place, MemoryRecords(log), aborted, first, None, None, False, READ_COMMITTED
+        place, RecordBatches(log), aborted, first, None, None, False, READ_COMMITTED
     )
     return FetchResult(place, assignment=None, partition_records=records, backoff=0)
 
