@@ -205,6 +205,7 @@ class Maintenance:
         self.audit = AuditJob(settings, ledger, self.conflicts)
         self.months = MonthsJob(ledger, lambda: book_file.book, changes, settings.topic_prefix)
         self.store_answers = False
+        self._retried: tuple[Book | None, Book | None] = (None, None)  # under which books, last
         self.schedule = Schedule(self.jobs(), self._store_is_down)
 
     def jobs(self) -> tuple[Job, ...]:
@@ -215,9 +216,9 @@ class Maintenance:
             Job("garbage", GARBAGE_EVERY_S, collect_garbage),
             Job("old_garbage", OLD_GARBAGE_EVERY_S, collect_old_garbage),
             Job("book", reload_s, self._reload_book),
-            Job("parked", PARKED_RETRY_S, self._retry_parked),
             Job("months", monthly_s, self.months.run, MONTHLY_REST),
             Job("probe", STORE_PROBE_S, self._probe_store),
+            Job("parked", PARKED_RETRY_S, self._retry_parked, lane=Lane.LONG),
             Job("conflicts", CONFLICTS_EVERY_S, self.conflicts.run, LOOK_BACK_REST, Lane.LONG),
             Job("audit", AUDIT_EVERY_S, self.audit.run, LOOK_BACK_REST, Lane.LONG),
         )
@@ -229,9 +230,15 @@ class Maintenance:
         return True
 
     async def _retry_parked(self) -> bool:
-        retried, accounts = await asyncio.to_thread(
-            retry_parked, self._ledger, self._book_file.book
-        )
+        """Under each book twice: what was being rated as it came may be parked by the one before.
+
+        Nothing else brings a price, so nothing that waits is rated again in vain.
+        """
+        book = self._book_file.book
+        if self._retried == (book, book):
+            return True
+        retried, accounts = await asyncio.to_thread(retry_parked, self._ledger, book)
+        self._retried = (self._retried[1], book)
         self._changes.put_changed(Changed(set(), accounts))
         if retried:
             log.info("parked_rated", events=retried)

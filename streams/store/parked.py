@@ -81,7 +81,7 @@ def count_parked(ledger: Ledger) -> int:
 def read_waiting(ledger: Ledger, after: tuple[str, int, int, int], most: int) -> list[ParkedEvent]:
     """The next events that a new price may help, by their key. Raises one of StoreErrors."""
     names = ("topic", "partition", "offset", "record_hash")
-    rows = ledger.query(_WAITING, {**dict(zip(names, after, strict=True)), "most": most})
+    rows = ledger.search(_WAITING, {**dict(zip(names, after, strict=True)), "most": most})
     return [ParkedEvent._make(row) for row in rows]
 
 

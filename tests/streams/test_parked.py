@@ -11,9 +11,10 @@ import schemas
 from rater.statement import statement_to_json
 from rater.tariff import Book
 from rater.tariff_file import load_book
-from streams.maintenance import parked
+from streams.maintenance import jobs, parked
 from streams.maintenance.parked import retry_parked
 from streams.operations.files import rate_file
+from streams.runtime.worker import Worker
 from streams.store.ledger import Ledger
 from streams.store.parked import count_parked
 from streams.store.statements import read_statement
@@ -205,3 +206,26 @@ def test_two_files_of_one_name_do_not_take_each_others_parked_events(
         path.write_bytes(orjson.dumps(EVENTS[0] | {"id": f"call-{day}"}) + b"\n")
         ledger.write(rate_file(path, "json", "acme", book, now, lambda done, batch: None))
     assert count_parked(ledger) == 2
+
+
+async def test_what_waits_is_rated_again_when_prices_may_have_changed_and_at_no_other_time(
+    idle_worker: Worker, ledger: Ledger, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under each book twice: the second time for what was being rated as the book came."""
+    old = load_book(file)
+    ledger.write(Log(EVENTS).batch(old))
+    tried: list[Book] = []
+
+    def retry(ledger: Ledger, book: Book) -> tuple[int, set[str]]:
+        tried.append(book)
+        return retry_parked(ledger, book)
+
+    monkeypatch.setattr(jobs, "retry_parked", retry)
+    maintenance = idle_worker.maintenance
+    for book in (old, add_version(file)):
+        maintenance._book_file.book = book
+        for _ in range(5):
+            await maintenance._retry_parked()
+        assert tried == [book, book]
+        tried.clear()
+    assert count_parked(ledger) == 0
