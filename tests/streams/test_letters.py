@@ -15,6 +15,7 @@ from rater.reject import Reason, Reject
 from rater.tariff import Book
 from streams.cli import operate
 from streams.cli.console import FAILED, WRONG_USE, Stop
+from streams.kafka.dead_letter_topic import dead_letter
 from streams.operations.letters import printable, show_bytes
 from streams.rows.batch import Batch, ParkedRow, RejectedRow
 from streams.rows.log_position import Place
@@ -429,3 +430,12 @@ def test_a_store_without_the_tables_is_one_clear_line(tmp_path: Path, run: Run) 
         done = run("dlq", "list")
     assert done.status == FAILED
     assert done.err.startswith("the store at http://127.0.0.1:9 can't be used: ")
+
+
+def test_what_a_producer_says_of_where_its_record_lay_is_left_out_of_the_letter() -> None:
+    row = letter(7, headers=(("rater_origin_topic", b"elsewhere"), ("traceparent", b"00-a-b-01")))
+    _, _, headers = dead_letter(row)
+    names = [name for name, _ in headers]
+    assert len(names) == len(set(names))
+    assert dict(headers)["rater_origin_topic"] == CALLS.encode()
+    assert dict(headers)["traceparent"] == b"00-a-b-01"
