@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,8 @@ from streams.formats.registry import IMPORTERS
 if TYPE_CHECKING:
     from streams.rows.batch import Batch, RatedRow
     from streams.store.ledger import Ledger
+
+SAID_MOST = 20  # of one reason
 
 Files = Annotated[
     list[Path], typer.Argument(exists=True, dir_okay=False, help="Files of events, a JSON a line.")
@@ -117,15 +120,29 @@ def rate(
 
 
 def _say_outcomes(path: Path, batch: "Batch") -> None:
+    """What is no event and what waits, by line; of one reason SAID_MOST, and how many more."""
+    rejected = Counter[str]()
     for row in batch.rejected:
-        _say_reject(path, row.place.offset, row.reject)
-    for parked in batch.parked:
-        err.print(
-            f"{path.name}:{parked.place.offset}: parked ({parked.parked.reason}): "
-            f"{parked.parked.message}",
-            style="yellow",
-            markup=False,
-        )
+        rejected[row.reject.reason] += 1
+        if rejected[row.reject.reason] <= SAID_MOST:
+            _say_reject(path, row.place.offset, row.reject)
+    parked = Counter[str]()
+    for waiting in batch.parked:
+        reason = waiting.parked.reason
+        parked[reason] += 1
+        if parked[reason] <= SAID_MOST:
+            err.print(
+                f"{path.name}:{waiting.place.offset}: parked ({reason}): {waiting.parked.message}",
+                style="yellow",
+                markup=False,
+                soft_wrap=True,
+            )
+    for outcome, counts, style in (("rejected", rejected, "red"), ("parked", parked, "yellow")):
+        for reason, count in counts.items():
+            if count > SAID_MOST:
+                err.print(
+                    f"{path.name}: {count - SAID_MOST} more {outcome} ({reason})", style=style
+                )
 
 
 def _print_rows(rows: "Sequence[RatedRow]") -> None:

@@ -95,24 +95,29 @@ def _root(
 
 @tariff_app.command("check")
 def tariff_check(
-    file: Annotated[Path, typer.Argument(help="The tariff book (TOML).")],
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="The tariff book (TOML).")
+    ],
     against: Annotated[
         Path | None,
         typer.Option("--against", exists=True, dir_okay=False, help="The book in force until now."),
     ] = None,
 ) -> None:
-    """Say every mistake of a tariff book at once, each with its file and line.
+    """Say every mistake of a tariff book at once, each with its file and line; then status 1.
 
-    Against the book in force, also which versions have other prices under the name they had.
+    A warning, such as a line that has no price, is no mistake. Against the book in force, also
+    which versions have other prices under the name they had.
     """
     book, mistakes = read_book(file)
-    for mistake in mistakes:
+    for mistake in sorted(mistakes, key=lambda one: not one.fatal):
         style = "red" if mistake.fatal else "yellow"
-        err.print(str(mistake), style=style, markup=False, soft_wrap=True)
-    if mistakes:
-        fatal = sum(mistake.fatal for mistake in mistakes)
-        raise Stop(f"{len(mistakes)} mistakes, {fatal} of them keep the book from loading")
-    out.print(f"{file}: no mistakes", markup=False)
+        warning = "" if mistake.fatal else "warning: "
+        err.print(f"{warning}{mistake}", style=style, markup=False, soft_wrap=True)
+    fatal = sum(mistake.fatal for mistake in mistakes)
+    if fatal:
+        raise Stop(f"{fatal} mistakes keep the book from loading")
+    warnings = f", {len(mistakes)} warnings" if mistakes else ""
+    out.print(f"{file}: no mistakes{warnings}", markup=False, soft_wrap=True)
     if against is not None and book is not None:
         for version in book.edited_since(load_book(against)):
             err.print(

@@ -309,6 +309,19 @@ def test_prices_edited_in_place_are_told_of_by_a_check_against_the_book_in_force
     assert rater("tariff", "check", edited, *against).err == ""
 
 
+def test_of_many_rejects_of_one_reason_some_are_said_and_the_rest_are_counted(
+    rater: Rater, tmp_path: Path
+) -> None:
+    early = text(sent_at="2010-01-01T00:00:00Z")
+    file = write(tmp_path / "bad.jsonl", *[b"{"] * 50, *(early | {"id": f"{n}"} for n in range(31)))
+    said = rater("rate", file).err.splitlines()
+    assert len(said) == 20 + 20 + 2
+    assert said[-2:] == [
+        "bad.jsonl: 30 more rejected (bad_json)",
+        "bad.jsonl: 11 more parked (no_version)",
+    ]
+
+
 def test_parked_events_alone_are_no_rejects(rater: Rater, tmp_path: Path) -> None:
     file = write(tmp_path / "early.jsonl", text(sent_at="2010-01-01T00:00:00Z"))
     done = rater("rate", file)
@@ -443,10 +456,32 @@ def test_every_mistake_of_a_tariff_is_said_at_once_with_its_line(
     assert "Mars/Olympus" in loading.err
 
 
-def test_a_tariff_file_that_is_missing_is_a_failed_check(rater: Rater) -> None:
+def test_a_tariff_file_that_is_missing_is_wrong_use(rater: Rater) -> None:
     done = rater("tariff", "check", "missing.toml")
-    assert (done.status, done.out) == (1, "")
-    assert "missing.toml:1: cannot be read" in done.err
+    assert (done.status, done.out) == (2, "")
+    assert "missing.toml" in done.err
+
+
+def test_a_book_that_sells_calls_alone_has_warnings_and_no_mistakes(
+    rater: Rater, tmp_path: Path
+) -> None:
+    book = tmp_path / "book.toml"
+    head = (
+        'currency = "USD"\n[accounts.default]\ntariff = "t"\nzone = "UTC"\n'
+        '[[tariff]]\nname = "t"\nvalid_from = 2012-01-01T00:00:00Z\n'
+    )
+    calls = '[[tariff.price]]\nline = "calls"\nunit = "minute"\nrate = 0.01\n'
+    book.write_text(head + calls)
+    done = rater("tariff", "check", book)
+    assert done.status == 0
+    assert re.match(r".*: no mistakes, \d+ warnings$", one_line(done.out))
+    assert all(line.startswith("warning: ") for line in done.err.splitlines())
+    assert "no price for texts" in done.err
+    # What keeps it from loading stands before what follows from it.
+    book.write_text(head + calls.replace("calls", "cals"))
+    done = rater("tariff", "check", book)
+    assert done.status == 1
+    assert "cals" in done.err.splitlines()[0]
 
 
 # ------------------------------------------------------------------ servers that are not there
