@@ -138,11 +138,9 @@ def _say_outcomes(path: Path, batch: "Batch") -> None:
                 soft_wrap=True,
             )
     for outcome, counts, style in (("rejected", rejected, "red"), ("parked", parked, "yellow")):
-        for reason, count in counts.items():
+        for why, count in counts.items():
             if count > SAID_MOST:
-                err.print(
-                    f"{path.name}: {count - SAID_MOST} more {outcome} ({reason})", style=style
-                )
+                err.print(f"{path.name}: {count - SAID_MOST} more {outcome} ({why})", style=style)
 
 
 def _print_rows(rows: "Sequence[RatedRow]") -> None:
