@@ -26,7 +26,8 @@ from streams.maintenance.recurring import make_months, open_months
 from streams.maintenance.schedule import Job, Lane, Schedule
 from streams.rows.changed import Changed, Thing
 from streams.rows.log_position import Span
-from streams.store.ledger import Ledger, StoreErrors
+from streams.store.errors import StoreErrors, is_answer
+from streams.store.ledger import Ledger
 
 STORE_PROBE_S = 5.0
 BROKER_TIMEOUT_S = 5.0  # so that an absent broker does not hold up the audit
@@ -153,28 +154,45 @@ class MonthsJob:
         months = open_months(now)
         new = [month for month in months if month not in self._made]
         old = [month for month in months if month in self._made]
-        try:
-            for some in [None, *changed.in_parts()]:
-                made = await asyncio.to_thread(
-                    make_months,
-                    self._ledger,
-                    self._book(),
-                    new if some is None else old,
-                    as_of=now,
-                    topic_prefix=self._topic_prefix,
-                    changed=some,
-                )
-                self._unpriced = made.unpriced | {
-                    (month, thing)
-                    for month, thing in self._unpriced
-                    if month in old and not (some and some.has(thing))
-                }
-        except StoreErrors:
-            self._changes.put_changed(changed)
-            raise
-        self._made = set(months)
+        parts: list[Changed | None] = [None, *changed.in_parts()]
+        failed: list[Changed | None] = []
+        problem: Exception | None = None
+        for index, some in enumerate(parts):
+            try:
+                await self._make(old if some else new, old, now, some)
+            except StoreErrors as error:
+                problem = error
+                failed.append(some)
+                if not is_answer(error):
+                    failed += parts[index + 1 :]
+                    break
+        for some in filter(None, failed):
+            self._changes.put_changed(some)
+        if None not in failed:
+            self._made = set(months)
         metrics.UNPRICED_THINGS.set(len(self._unpriced))
+        if problem is not None:
+            raise problem
         return began
+
+    async def _make(
+        self, months: list[date], old: list[date], now: datetime, some: Changed | None
+    ) -> None:
+        """The charges of some months, of one part of what changed or of all."""
+        made = await asyncio.to_thread(
+            make_months,
+            self._ledger,
+            self._book(),
+            months,
+            as_of=now,
+            topic_prefix=self._topic_prefix,
+            changed=some,
+        )
+        self._unpriced = made.unpriced | {
+            (month, thing)
+            for month, thing in self._unpriced
+            if month in old and not (some and some.has(thing))
+        }
 
 
 class Maintenance:
