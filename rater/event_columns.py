@@ -95,12 +95,20 @@ def read(
         rows, present = rows[which], [present[index] for index in which.tolist()]
     columns, sure = _columns(kind, table, present)
     sure &= _in_time(columns, latest_us[rows])
+    # Before the checks: they remember texts, whose lengths are bounded in what is left.
+    columns, rows = _those_sure(columns, rows, sure)
+    sure = np.ones(len(rows), np.bool_)
     for rule in kind.checks:
         sure &= rule.column(columns)
-    if not sure.all():
-        well = np.flatnonzero(sure)
-        columns, rows = columns.take(well), rows[well]
+    columns, rows = _those_sure(columns, rows, sure)
     return (columns, rows) if len(rows) else (None, rows)
+
+
+def _those_sure(columns: EventColumns, rows: Indexes, sure: Sure) -> tuple[EventColumns, Indexes]:
+    if sure.all():
+        return columns, rows
+    well = np.flatnonzero(sure)
+    return columns.take(well), rows[well]
 
 
 def _candidates(raws: Sequence[bytes | None]) -> tuple[Indexes, list[bytes]]:

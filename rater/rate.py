@@ -216,7 +216,7 @@ def find_shape(book: Book, memo: Memo, account: Account, kind: str, usage: Usage
         lines.append(PricedLine(line, view, tax_rule, {}))
     starts, ends = zip(*edges, strict=True)
     shape = Shape(max(starts), min(ends), month, span.version, tuple(lines))
-    memo.make_room()
+    memo.make_room(usage.dims)
     memo.shapes[key] = (shape, *shapes)
     return shape
 

@@ -146,29 +146,34 @@ class Tariff:
         return self._prices[key]
 
 
+MEMO_BYTES = 67_108_864
+ENTRY_BYTES = 800  # of one thing that is remembered, without an event's texts; measured
+
+
 class Memo:
     """What one caller remembers of a book as it rates: never of two books, never for two threads.
 
-    Emptied when it holds too much: it can be found again.
+    Emptied when it holds too much: it can be found again. `room` is in bytes, about.
     """
 
-    def __init__(self, room: int = 262_144) -> None:
+    def __init__(self, room: int = MEMO_BYTES) -> None:
         self._room = room
         self.shapes: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self.views: dict[tuple[Any, ...], Any] = {}
         self.terms: dict[Any, Any] = {}  # by themselves: those that are equal are one object
         self.costs: dict[tuple[Any, ...], dict[tuple[int, int], Any]] = {}
-        self._count = 0
+        self._size = 0
 
-    def make_room(self) -> None:
-        """To be asked before each thing that is put in."""
-        self._count += 1
-        if self._count > self._room:
+    def make_room(self, texts: Iterable[object] = ()) -> None:
+        """To be asked before each thing that is put in, with what it has of an event's texts."""
+        size = ENTRY_BYTES + sum(len(text) for text in texts if isinstance(text, str))
+        self._size += size
+        if self._size > self._room:
             self.shapes.clear()
             self.views.clear()
             self.terms.clear()
             self.costs.clear()
-            self._count = 0
+            self._size = size
 
 
 class Book:

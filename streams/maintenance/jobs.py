@@ -31,7 +31,8 @@ from streams.maintenance.recurring import (
 from streams.maintenance.schedule import Job, Lane, Schedule
 from streams.rows.changed import Changed, Thing
 from streams.rows.log_position import Span
-from streams.store.ledger import Ledger, StoreErrors
+from streams.store.errors import StoreErrors, is_answer
+from streams.store.ledger import Ledger
 from streams.store.parked import count_parked
 
 STORE_PROBE_S = 5.0
@@ -158,21 +159,33 @@ class MonthsJob:
         now = datetime.now(UTC)
         months = open_months(now)
         new = [month for month in months if month not in self._made]
-        try:
-            for some in [None, *changed.in_parts()]:
+        parts: list[Changed | None] = [None, *changed.in_parts()]
+        failed: list[Changed | None] = []
+        problem: Exception | None = None
+        for index, some in enumerate(parts):
+            try:
                 made = await asyncio.to_thread(
                     self._make, new if some is None else months, months[0], now, some
                 )
-                self._unpriced = made | {
-                    (month, thing)
-                    for month, thing in self._unpriced
-                    if month not in new and not (some and some.has(thing))
-                }
-        except StoreErrors:
-            self._changes.put_changed(changed)
-            raise
-        self._made = set(months)
+            except StoreErrors as error:
+                problem = error
+                failed.append(some)
+                if not is_answer(error):
+                    failed += parts[index + 1 :]
+                    break
+                continue
+            self._unpriced = made | {
+                (month, thing)
+                for month, thing in self._unpriced
+                if month not in new and not (some and some.has(thing))
+            }
+        for some in filter(None, failed):
+            self._changes.put_changed(some)
+        if None not in failed:
+            self._made = set(months)
         metrics.UNPRICED_THINGS.set(len(self._unpriced))
+        if problem is not None:
+            raise problem
         return began
 
     def _make(

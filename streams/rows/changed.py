@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
-NAMES_TOGETHER = 1_000  # of things, and of accounts; a server takes 128 KiB of a parameter
+PART_BYTES = 65_536  # of names, escaped; a server takes 128 KiB of a parameter
+_HASH_BYTES = 21  # a thing's name is told by its hash
 
 Thing = tuple[str, str]  # an account, and what the thing is billed as
 
@@ -34,7 +35,23 @@ class Changed(NamedTuple):
 
     def in_parts(self) -> Iterator["Changed"]:
         """The same in parts whose names fit in a query."""
-        things, accounts = sorted(self.things), sorted(self.accounts)
-        for first in range(0, max(len(things), len(accounts)), NAMES_TOGETHER):
-            part = slice(first, first + NAMES_TOGETHER)
-            yield Changed(set(things[part]), set(accounts[part]))
+        part, size = Changed(set(), set()), 0
+        names: list[tuple[str, Thing | None]] = [(thing[0], thing) for thing in sorted(self.things)]
+        names += [(account, None) for account in sorted(self.accounts)]
+        for account, thing in names:
+            added = _escaped_bytes(account) + _HASH_BYTES
+            if size and size + added > PART_BYTES:
+                yield part
+                part, size = Changed(set(), set()), 0
+            if thing is None:
+                part.accounts.add(account)
+            else:
+                part.things.add(thing)
+            size += added
+        if size:
+            yield part
+
+
+def _escaped_bytes(name: str) -> int:
+    """At the most, with its quotes and the comma after it."""
+    return 2 * len(name.encode()) + 3

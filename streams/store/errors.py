@@ -17,6 +17,11 @@ _OF_ROWS = frozenset({
 })  # fmt: skip
 
 
+def is_answer(error: BaseException) -> bool:
+    """Whether the store is there and said no: to another question it may say yes."""
+    return isinstance(error, Error) and error.code is not None
+
+
 def why_refused(error: Exception) -> str:
     """Why rows can't be written, however often: the error's name without any data; or an empty
     text where the error may pass.

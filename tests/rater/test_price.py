@@ -7,7 +7,7 @@ import pytest
 from rater.money import format_nanos
 from rater.price import Prices
 from rater.rate import rate
-from rater.tariff import Memo
+from rater.tariff import ENTRY_BYTES, Memo
 from rater.usage import Usage
 from tests.rater.make import SAMPLE, a_price, a_usage, decoded, dims, text
 
@@ -316,9 +316,11 @@ def test_probes_do_not_grow_with_the_number_of_prefixes() -> None:
     assert probes[200_000] <= 8
 
 
-def test_what_is_remembered_of_carriers_is_bounded() -> None:
-    memo = Memo(room := 1_000)
-    for carrier in range(room * 2):
-        event = decoded(text(account_id="someone", carrier=f"c{carrier}"))
+@pytest.mark.parametrize(("letters", "entries"), [(0, 100), (240, 90)])
+def test_what_is_remembered_of_carriers_is_bounded_by_bytes(letters: int, entries: int) -> None:
+    memo, most = Memo(100 * ENTRY_BYTES), 0
+    for carrier in range(200):
+        event = decoded(text(account_id="someone", carrier=f"c{carrier}" + "x" * letters))
         assert isinstance(rate(event, SAMPLE, memo), list)
-        assert len(memo.shapes) + len(memo.terms) + len(memo.costs) <= room
+        most = max(most, len(memo.shapes) + len(memo.terms) + len(memo.costs))
+    assert 50 < most <= entries

@@ -6,17 +6,19 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from clickhouse_connect.driver.binding import format_query_value
 
 from rater.months import parse_month
 from rater.statement import statement_to_json
 from rater.tariff import Book
 from streams.maintenance import jobs
 from streams.maintenance import recurring as monthly
+from streams.maintenance.jobs import MonthsJob
 from streams.maintenance.recurring import make_months
 from streams.rows.batch import Batch
 from streams.rows.changed import Changed
 from streams.runtime.worker import Worker
-from streams.store.ledger import Ledger
+from streams.store.ledger import Ledger, StoreErrors
 from streams.store.statements import read_statement
 from tests import oracle
 from tests.conftest import (
@@ -293,15 +295,59 @@ def test_only_what_changed_is_made(
     assert any_ledger.query("SELECT account_id, identity FROM rated_rows ORDER BY ALL") == made
 
 
-def test_changes_are_told_in_parts_that_fit_in_a_query(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.rows.changed.NAMES_TOGETHER", 2)
-    things = {("acme", str(n)) for n in range(5)}
-    parts = list(Changed(things, {"globex"}).in_parts())
-    assert [(len(part.things), len(part.accounts)) for part in parts] == [(2, 1), (2, 0), (1, 0)]
+PARAMETER_BYTES_MAX = 131_072  # http_max_field_value_size of a server
+
+
+@pytest.mark.parametrize("letter", ["a", "'", "\\", "é", "漢", "😀"])
+def test_changes_are_told_in_parts_that_fit_in_a_query(letter: str) -> None:
+    names = [f"{n:03}" + letter * 253 for n in range(500)]
+    whole = Changed({(name, name) for name in names}, set(names[::2]))
+    parts = list(whole.in_parts())
     again = Changed(set(), set())
     for part in parts:
+        for value in part.parameters().values():
+            assert len(format_query_value(value).encode()) < PARAMETER_BYTES_MAX
         again.merge(part)
-    assert again == Changed(things, {"globex"})
+    assert again == whole
+    assert len(parts) < 40
+    assert list(Changed(set(), set()).in_parts()) == []
+
+
+async def test_a_part_that_fails_holds_up_no_other_and_is_made_again(
+    ledger: Ledger, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = [f"account-{n}" for n in range(5)]
+    monkeypatch.setattr("streams.rows.changed.PART_BYTES", 1)
+    changes = Changes()
+    job = MonthsJob(ledger, lambda: book, changes, "")
+    await job.run()
+    ledger.write(Log(number(id=one, account_id=one) for one in accounts).batch(book))
+    changes.put_changed(Changed(set(), set(accounts)))
+    ledger.command("ALTER TABLE rated ADD CONSTRAINT refused CHECK account_id != 'account-2'")
+    for _ in range(2):
+        with pytest.raises(StoreErrors):
+            await job.run()
+        assert changes.changed == Changed(set(), {"account-2"})
+        made = ledger.query("SELECT DISTINCT account_id FROM rated_rows ORDER BY 1")
+        assert [name for (name,) in made] == [one for one in accounts if one != "account-2"]
+    ledger.command("ALTER TABLE rated DROP CONSTRAINT refused")
+    await job.run()
+    assert changes.changed == Changed(set(), set())
+    assert len(ledger.query("SELECT DISTINCT account_id FROM rated_rows")) == 5
+
+
+class Changes:
+    """What changed, kept where it is put."""
+
+    def __init__(self) -> None:
+        self.changed = Changed(set(), set())
+
+    def take_changed(self) -> Changed:
+        taken, self.changed = self.changed, Changed(set(), set())
+        return taken
+
+    def put_changed(self, changed: Changed) -> None:
+        self.changed.merge(changed)
 
 
 @pytest.mark.parametrize(("tale", "events"), TALES, ids=[tale for tale, _ in TALES])
