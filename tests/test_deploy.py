@@ -129,6 +129,14 @@ def test_every_published_port_is_bound_to_loopback() -> None:
     assert {port for port in published if not port.startswith("127.0.0.1:")} == set()
 
 
+def test_the_operators_door_is_published_nowhere_and_a_worker_has_no_other() -> None:
+    for name, ports in by_service("ports"):
+        assert not any(str(port).endswith(":6067") for port in ports), name
+    worker = services()["worker"]["environment"]
+    assert worker["RATER_OPS_PORT"] == "6067"
+    assert not [key for key in worker if key.startswith(("RATER_WEB", "RATER_API"))]
+
+
 def test_every_rater_variable_is_a_setting() -> None:
     texts = {COMPOSE: COMPOSE.read_text(encoding="utf-8")}
     for path in DEPLOY.rglob("*"):

@@ -69,7 +69,9 @@ class Settings(BaseSettings):
     health_stall_s: PositiveSeconds = Field(60, description="lag without progress that is ill")
 
     # Web
-    web_host: str = Field("127.0.0.1", description="where the page, API and health listen")
+    ops_host: str = Field("127.0.0.1", description="where health and metrics listen")
+    ops_port: Annotated[int, Field(ge=0, le=65_535)] = Field(6067, description="0 is any free one")
+    web_host: str = Field("127.0.0.1", description="where the page and the API listen")
     web_port: Annotated[int, Field(ge=0, le=65_535)] = Field(6066, description="0 is any free one")
     api_tokens_file: Path | None = Field(
         None, description="TOML with [tokens]: token = account, or * for every account"

@@ -47,7 +47,7 @@ def shown(text: str, places: tuple[int, int], symbol: str = "") -> Shown:
 
 
 def shown_rate(per_second: float) -> str:
-    """Records a second: whole, but a trickle with one decimal, so that it is not shown as 0."""
+    """Events a second: whole, but a trickle with one decimal, so that it is not shown as 0."""
     return f"{per_second:g}" if per_second < 10 else f"{int(per_second + 0.5):,}"
 
 
@@ -121,7 +121,7 @@ def _summary(statement: dict[str, Any]) -> str:
     """The head of the page: the total, what it is as of, and how live it is."""
     zone, symbol = statement["zone"], symbol_of(statement["currency"])
     clock = datetime.fromisoformat(statement["as_of"]).astimezone(ZoneInfo(zone))
-    rate = shown_rate(statement["records_per_second"])
+    rate = shown_rate(statement["events_per_second"])
     return f"""<section class="summary" aria-label="Total and state">
     <div>
       <p class="label">Total</p>
@@ -136,7 +136,7 @@ def _summary(statement: dict[str, Any]) -> str:
     </div>
     <div class="pulse">
       <p class="badge" data-badge data-state="loaded"><span data-badge-text>As loaded</span></p>
-      <p class="rate"><b data-rate>{rate}</b> records/s</p>
+      <p class="rate"><b data-rate>{rate}</b> events/s</p>
     </div>
   </section>"""
 

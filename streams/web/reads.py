@@ -62,7 +62,7 @@ class Reads:
         return await self._off_loop(self._statement, account, month)
 
     async def live_statement(self, account: str, month: date | None) -> dict[str, Any]:
-        """The same, and how many records a second get their outcome."""
+        """The same, and how many of the account's own events a second are rated."""
         return await self._off_loop(self._live_statement, account, month)
 
     async def months(self, account: str) -> list[date]:
@@ -85,8 +85,9 @@ class Reads:
         return statement_to_json(statement) | {"products": products}
 
     def _live_statement(self, account: str, month: date | None) -> dict[str, Any]:
-        rate = usage.read_throughput(self._ledger)
-        return self._statement(account, month) | {"records_per_second": round(rate, 1)}
+        month = month or self.this_month(account)
+        rate = usage.read_traffic(self._ledger, account, month)
+        return self._statement(account, month) | {"events_per_second": round(rate, 1)}
 
     async def _off_loop(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:

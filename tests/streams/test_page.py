@@ -348,7 +348,6 @@ def test_numbers_tick_after_a_write_and_equal_a_fresh_page(
         filled.text(at, direction="inbound", status="failed", account_id="ticking")
         expect(page.get_by_role("row", name="Inbound texts")).to_contain_text("1 of them free")
         assert_shown_adds_up(page)
-        expect(page.locator("[data-rate]")).not_to_have_text("0")
         assert page.evaluate("window.same"), "it ticks without a reload"
         ticked = page.evaluate(CELLS)
         page.reload()

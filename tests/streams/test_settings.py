@@ -12,7 +12,7 @@ from tests.conftest import ROOT, environment
 def test_nothing_listens_or_connects_beyond_this_machine_unless_told() -> None:
     with environment():
         settings = load_settings()
-    assert settings.web_host == "127.0.0.1"
+    assert settings.web_host == settings.ops_host == "127.0.0.1"
     assert settings.kafka_bootstrap == "127.0.0.1:9092"
     assert settings.clickhouse_url == "http://127.0.0.1:8123"
     assert settings.api_tokens_file is None
