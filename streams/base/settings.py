@@ -4,14 +4,20 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import schemas
 from streams.base.faults import PATTERN as FAULT_PATTERN
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
+
+
+def _by_comma(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 class Settings(BaseSettings):
@@ -76,6 +82,9 @@ class Settings(BaseSettings):
     api_tokens_file: Path | None = Field(
         None, description="TOML with [tokens]: token = account, or * for every account"
     )
+    hosts: Annotated[list[str], NoDecode, BeforeValidator(_by_comma)] = Field(
+        [], description="names of the page and the API beside loopback's, by comma"
+    )
     log_format: Literal["console", "json"] = Field("console", description="console or json")
 
     # Tests
@@ -92,6 +101,8 @@ class Settings(BaseSettings):
                 f"RATER_WEB_HOST {self.web_host} is reachable from outside: "
                 "set RATER_API_TOKENS_FILE, or bind to 127.0.0.1"
             )
+        if self.hosts and self.api_tokens_file is None:
+            raise ValueError("RATER_HOSTS serves other names: set RATER_API_TOKENS_FILE, too")
         return self
 
     def topic(self, name: str) -> str:

@@ -150,7 +150,7 @@ async def start_web(settings: Settings, ledger: Ledger, book_file: BookFile) -> 
 
 async def start_ops(settings: Settings, health: Health) -> WebServer:
     """Health and metrics on theirs. Raises ServiceError."""
-    app = create_ops_app(health)
+    app = create_ops_app(health, settings)
     return await _started(
         WebServer(app, settings.ops_host, settings.ops_port, setting="RATER_OPS_PORT")
     )

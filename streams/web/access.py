@@ -1,12 +1,10 @@
 """Access: the account that a request may read. It comes from the token, never the path alone."""
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from streams.base.settings import is_loopback
 from streams.web.tokens import EVERY_ACCOUNT, Tokens
 
 COOKIE = "rater_token"
@@ -18,8 +16,8 @@ Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 class Access:
     """Decides by the tokens of RATER_API_TOKENS_FILE; without them everything is open.
 
-    Open means: to this machine. Settings bind such a server to loopback, and here it answers to
-    a loopback name only, so that no web page elsewhere can read it through a name of its own.
+    Open means: to this machine. Settings bind such a server to loopback, and it answers to a
+    loopback name only (`hosts.py`).
     """
 
     def __init__(self, tokens: Tokens | None) -> None:
@@ -28,10 +26,6 @@ class Access:
     async def granted(self, request: Request, credentials: Bearer) -> str:
         """What the token grants: an account, or `*`. Raises 401 without a known token."""
         if self.tokens is None:
-            if not is_loopback(_host_name(request)):
-                raise HTTPException(
-                    421, "without tokens only 127.0.0.1 is served; set RATER_API_TOKENS_FILE"
-                )
             return EVERY_ACCOUNT
         token = credentials.credentials if credentials else request.cookies.get(COOKIE, "")
         granted = self.tokens.account_of(token)
@@ -44,11 +38,3 @@ class Access:
         if await self.granted(request, credentials) not in (EVERY_ACCOUNT, account):
             raise HTTPException(403, "the token is for another account")
         return account
-
-
-def _host_name(request: Request) -> str:
-    """The host that the client named, without its port."""
-    try:
-        return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    except ValueError:
-        return ""

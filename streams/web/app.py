@@ -15,6 +15,7 @@ from streams.base.settings import Settings
 from streams.store.ledger import Ledger
 from streams.web.access import Access
 from streams.web.headers import Headers
+from streams.web.hosts import Hosts
 from streams.web.live import Live
 from streams.web.page import login_page, message_page
 from streams.web.pages import page_routes
@@ -39,6 +40,7 @@ def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> 
     app.include_router(v1_routes(reads, live, access))
     app.include_router(page_routes(reads, access))
     app.mount("/static", StaticFiles(directory=STATIC))
+    app.add_middleware(Hosts, listens_on=settings.web_host, names=settings.hosts)
     app.add_middleware(Headers)
     app.add_exception_handler(StarletteHTTPException, _answer_error)
     app.add_exception_handler(StoreDownError, _answer_store_down)

@@ -12,11 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from streams.base.settings import Settings
 from streams.web.headers import Headers
 from streams.web.health import Health
+from streams.web.hosts import Hosts
 
 
-def create_ops_app(health: Health) -> Starlette:
+def create_ops_app(health: Health, settings: Settings) -> Starlette:
     async def healthz(_: Request) -> Response:
         return _verdict(health.alive())
 
@@ -27,7 +29,8 @@ def create_ops_app(health: Health) -> Starlette:
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
-    return Starlette(routes=routes, middleware=[Middleware(Headers)])
+    hosts = Middleware(Hosts, listens_on=settings.ops_host, names=settings.hosts)
+    return Starlette(routes=routes, middleware=[Middleware(Headers), hosts])
 
 
 def _verdict(reason: str | None) -> Response:

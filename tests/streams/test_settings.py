@@ -64,6 +64,16 @@ def test_an_empty_tokens_file_setting_is_no_tokens_file() -> None:
         load_settings()
 
 
+def test_other_names_are_served_with_tokens_only(tmp_path: Path) -> None:
+    with (
+        environment(RATER_HOSTS="rater.example"),
+        pytest.raises(SettingsError, match="RATER_API_TOKENS_FILE"),
+    ):
+        load_settings()
+    with environment(RATER_HOSTS="a.example, b.example", RATER_API_TOKENS_FILE=str(tmp_path / "t")):
+        assert load_settings().hosts == ["a.example", "b.example"]
+
+
 WRONG = [
     # variable                         value               | the line says
     ("RATER_WEB_PORT",                 "eighty",             "integer"),

@@ -22,6 +22,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from prometheus_client import REGISTRY, Counter
+from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
 from rater.instants import to_us
@@ -37,6 +38,7 @@ from streams.store.ledger import Ledger, open_ledger
 from streams.web.app import create_app
 from streams.web.export import attachment
 from streams.web.health import Health, StoreHealth
+from streams.web.hosts import Hosts
 from streams.web.live import EventStream, Live
 from streams.web.ops import create_ops_app
 from streams.web.reads import StoreDownError
@@ -130,7 +132,7 @@ class Served:
         ops: Health | None = None,
     ) -> None:
         if ops is not None:
-            server = WebServer(create_ops_app(ops), "127.0.0.1", port)
+            server = WebServer(create_ops_app(ops, settings or filled.settings), "127.0.0.1", port)
         else:
             app = create_app(filled.ledger, lambda: filled.book, settings or filled.settings)
             server = WebServer(app, "127.0.0.1", port, before_stop=app.state.live.close)
@@ -638,11 +640,43 @@ def test_a_wrong_file_of_tokens_is_one_clear_line(
     assert "\n" not in str(raised.value)
 
 
-def test_without_tokens_a_foreign_name_of_this_machine_is_refused(served: Served) -> None:
-    for host in ("evil.example", "127.0.0.1.evil.example", "[::"):
-        for path in ("/v1/accounts/acme/usage", "/accounts/acme", "/"):
-            assert served.get(path, headers={"Host": host}).status_code == 421
-    assert served.get(USAGE, headers={"Host": "localhost:1"}).status_code == 200
+PATHS = [
+    USAGE, "/accounts/acme", "/", "/login", "/openapi.json", "/static/usage.js", "/nowhere",
+]  # fmt: skip
+OF_OPERATORS = ["/metrics", "/healthz", "/readyz"]
+
+
+def test_no_route_of_any_door_answers_to_a_foreign_name(
+    served: Served, guarded: Served, ops: Served
+) -> None:
+    for host in ("evil.example", "127.0.0.1.evil.example", "10.1.2.3", "[::", ""):
+        for door, paths in ((served, PATHS), (guarded, PATHS), (ops, OF_OPERATORS)):
+            for path in paths:
+                assert door.get(path, headers={"Host": host}).status_code == 421, (host, path)
+    for host in ("localhost:1", "127.0.0.1", "[::1]:6066"):
+        assert served.get(USAGE, headers={"Host": host}).status_code == 200
+
+
+# listens on     RATER_HOSTS        the host asked for   | served
+HOSTS = [
+    ("0.0.0.0",   [],                "10.1.2.3:6066",      True),
+    ("0.0.0.0",   [],                "localhost",          True),
+    ("0.0.0.0",   [],                "rater.example",      False),
+    ("0.0.0.0",   ["Rater.example"], "rater.EXAMPLE:443",  True),
+    ("0.0.0.0",   ["rater.example"], "a.rater.example",    False),
+    ("127.0.0.1", ["rater.example"], "rater.example",      True),
+    ("127.0.0.1", ["rater.example"], "10.1.2.3",           False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("listens_on", "names", "host", "known"), HOSTS)
+async def test_a_door_is_known_by_addresses_where_it_is_open_and_by_names_that_were_told(
+    listens_on: str, names: list[str], host: str, known: bool
+) -> None:
+    door = Hosts(PlainTextResponse("in"), listens_on, names)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(door)) as client:
+        answer = await client.get("http://x/", headers={"Host": host})
+    assert answer.status_code == (200 if known else 421)
 
 
 # ------------------------------------------------------------------ health, metrics, headers
