@@ -25,6 +25,7 @@ import schemas
 from rater import __version__
 from streams.base.metrics import NAMES
 from streams.base.settings import Settings, load_settings
+from streams.web.tokens import Tokens
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
@@ -219,8 +220,8 @@ def test_the_script_makes_every_secret_the_compose_file_names(secrets: Path) -> 
     named = {Path(secret["file"]) for secret in read_yaml(COMPOSE)["secrets"].values()}
     assert {path.parent for path in named} == {Path("deploy/secrets")}
     made = {path.name for path in secrets.iterdir()}
-    # Invoicing's password is for a program outside.
-    assert made == {path.name for path in named} | {"clickhouse_invoicing_password"}
+    # Invoicing's password is for a program outside, the token for a person.
+    assert made == {path.name for path in named} | {"clickhouse_invoicing_password", "api_token"}
     for name in made:
         assert (DEPLOY / "secrets" / f"{name}.example").exists()
 
@@ -266,9 +267,11 @@ def test_a_second_run_changes_no_secret(secrets: Path) -> None:
 
 
 def test_the_made_token_sees_every_account(secrets: Path) -> None:
-    tokens = tomllib.loads((secrets / "api_tokens.toml").read_text(encoding="utf-8"))["tokens"]
-    assert list(tokens.values()) == ["*"]
-    assert all(len(token) >= 32 for token in tokens)
+    token = (secrets / "api_token").read_text(encoding="utf-8")
+    assert token not in (secrets / "api_tokens.toml").read_text(encoding="utf-8")
+    known = Tokens(secrets / "api_tokens.toml").find(token)
+    assert known is not None
+    assert known.account == "*"
     example = tomllib.loads((DEPLOY / "secrets" / "api_tokens.toml.example").read_text("utf-8"))
     assert set(example) == {"tokens"}
 

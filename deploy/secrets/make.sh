@@ -32,6 +32,7 @@ for user in migrate worker reader invoicing; do
     keep_or_make "clickhouse_${user}_password"
 done
 keep_or_make grafana_admin_password
+keep_or_make api_token
 
 # The server is told hashes, never passwords. It is written anew each time: it follows from the
 # four files above. A line end that an editor left in one is no part of the password.
@@ -50,10 +51,12 @@ keep_or_make grafana_admin_password
 
 if [ ! -s "$folder/api_tokens.toml" ]; then
     {
-        echo '# token = "account". A token of the account "*" sees every account.'
-        echo '[tokens]'
-        echo "$(new_password) = \"*\""
+        echo '# Made by make.sh: the token itself is in api_token. A token of the account "*" sees every'
+        echo '# account. `rater token create` and `rater token revoke` write this file anew.'
+        echo '[tokens.first]'
+        echo 'account = "*"'
+        echo "sha256 = \"$(tr -d '\r\n' <"$folder/api_token" | sha256)\""
     } >"$folder/api_tokens.toml"
 fi
 
-echo "secrets are in $folder; the token for the page is in api_tokens.toml"
+echo "secrets are in $folder; the token for the page is in api_token"

@@ -80,7 +80,10 @@ class Settings(BaseSettings):
     web_host: str = Field("127.0.0.1", description="where the page and the API listen")
     web_port: Annotated[int, Field(ge=0, le=65_535)] = Field(6066, description="0 is any free one")
     api_tokens_file: Path | None = Field(
-        None, description="TOML with [tokens]: token = account, or * for every account"
+        None, description="the tokens' hashes, made by rater token create"
+    )
+    trusted_proxies: Annotated[list[str], NoDecode, BeforeValidator(_by_comma)] = Field(
+        [], description="addresses whose X-Forwarded-For and -Proto are believed, by comma"
     )
     hosts: Annotated[list[str], NoDecode, BeforeValidator(_by_comma)] = Field(
         [], description="names of the page and the API beside loopback's, by comma"

@@ -143,9 +143,14 @@ async def start_web(settings: Settings, ledger: Ledger, book_file: BookFile) -> 
     """The page and the API on their port. Raises ServiceError."""
     app = create_app(ledger, lambda: book_file.book, settings)
     live = app.state.live
-    return await _started(
-        WebServer(app, settings.web_host, settings.web_port, before_stop=live.close)
+    server = WebServer(
+        app,
+        settings.web_host,
+        settings.web_port,
+        trusted_proxies=settings.trusted_proxies,
+        before_stop=live.close,
     )
+    return await _started(server)
 
 
 async def start_ops(settings: Settings, health: Health) -> WebServer:

@@ -20,7 +20,7 @@ from streams.web.live import Live
 from streams.web.page import login_page, message_page
 from streams.web.pages import page_routes
 from streams.web.reads import NoStatementError, Reads, StoreDownError
-from streams.web.tokens import load_tokens
+from streams.web.tokens import Tokens
 from streams.web.v1 import v1_routes
 
 STATIC = Path(__file__).parent / "static"
@@ -32,7 +32,7 @@ def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> 
     Before the server stops, `await app.state.live.close()` ends the live streams.
     """
     path = settings.api_tokens_file
-    access = Access(load_tokens(path) if path else None)
+    access = Access(Tokens(path) if path else None)
     reads = Reads(ledger, book)
     live = Live(reads.live_statement)
     app = FastAPI(title="rater", version=__version__, docs_url=None, redoc_url=None)

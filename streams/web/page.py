@@ -142,7 +142,7 @@ def _summary(statement: dict[str, Any]) -> str:
 
 
 def login_page(target: str, problem: str = "") -> str:
-    """The form that keeps a token in a cookie. `target` is where it leads."""
+    """The form that takes a token and begins a session. `target` is where it leads."""
     alert = f'<p class="problem" role="alert">{_e(problem)}</p>' if problem else ""
     body = f"""
 <main class="narrow">
@@ -154,7 +154,7 @@ def login_page(target: str, problem: str = "") -> str:
            autofocus>
     <input type="hidden" name="next" value="{_e(target)}">
     <button>Sign in</button>
-    <p class="note">The token of your account. It stays in this browser until you sign out.</p>
+    <p class="note">The token of your account. This browser stays signed in for 12 hours.</p>
   </form>
 </main>"""
     return _document("Sign in", body)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from rater.lines import Tab
-from streams.web.access import COOKIE, Access
+from streams.web.access import Access, same_site
 from streams.web.months import Month
 from streams.web.page import login_page, usage_page
 from streams.web.reads import Reads
@@ -46,25 +46,25 @@ def page_routes(reads: Reads, access: Access) -> APIRouter:
     async def login_form() -> Response:
         return HTMLResponse(login_page("/"))
 
-    @routes.post("/login")
+    @routes.post("/login", dependencies=[Depends(same_site)])
     async def login(request: Request) -> Response:
-        """Keeps a known token in a cookie that no script reads and no other site sends."""
+        """Begins a session for a known token."""
         form = await _form(request)
         token = form.get("token", "").strip()
         target = _local_path(form.get("next", "/"))
         response = RedirectResponse(target, 303)
         if access.tokens is None:
             return response
-        if access.tokens.account_of(token) is None:
+        known = access.known(request, token)
+        if known is None:
             return HTMLResponse(login_page(target, "This token is not known."), 401)
-        secure = request.url.scheme == "https"
-        response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
+        access.sign_in(request, response, known)
         return response
 
-    @routes.post("/logout")
-    async def logout() -> Response:
+    @routes.post("/logout", dependencies=[Depends(same_site)])
+    async def logout(request: Request) -> Response:
         response = RedirectResponse("/login", 303)
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        access.sign_out(request, response)
         return response
 
     return routes

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -42,12 +42,14 @@ class WebServer:
         port: int,
         *,
         setting: str = "RATER_WEB_PORT",
+        trusted_proxies: Sequence[str] = (),
         before_stop: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         self._app = app
         self._host = host
         self._port = port
         self._setting = setting
+        self._trusted_proxies = trusted_proxies
         self._before_stop = before_stop
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
@@ -68,6 +70,9 @@ class WebServer:
                 access_log=False,
                 lifespan="off",
                 server_header=False,
+                # Of nobody else: who says where he comes from may say it anew for each guess.
+                proxy_headers=bool(self._trusted_proxies),
+                forwarded_allow_ips=list(self._trusted_proxies),
                 ws="none",
                 timeout_graceful_shutdown=GRACEFUL_STOP_S,
             )
