@@ -16,10 +16,10 @@ from streams.store.ledger import Ledger
 from streams.web.access import Access
 from streams.web.headers import Headers
 from streams.web.hosts import Hosts
-from streams.web.live import Live
+from streams.web.live import Live, TooManyStreamsError
 from streams.web.page import login_page, message_page
 from streams.web.pages import page_routes
-from streams.web.reads import NoStatementError, Reads, StoreDownError
+from streams.web.reads import BusyError, NoStatementError, Reads, StoreDownError
 from streams.web.tokens import Tokens
 from streams.web.v1 import v1_routes
 
@@ -44,6 +44,8 @@ def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> 
     app.add_middleware(Headers)
     app.add_exception_handler(StarletteHTTPException, _answer_error)
     app.add_exception_handler(StoreDownError, _answer_store_down)
+    app.add_exception_handler(BusyError, _answer_too_many)
+    app.add_exception_handler(TooManyStreamsError, _answer_too_many)
     app.add_exception_handler(NoStatementError, _answer_no_statement)
     return app
 
@@ -62,6 +64,10 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 
 async def _answer_store_down(request: Request, error: Exception) -> Response:
     return await _answer_error(request, HTTPException(503, str(error), {"Retry-After": "5"}))
+
+
+async def _answer_too_many(request: Request, error: Exception) -> Response:
+    return await _answer_error(request, HTTPException(429, str(error), {"Retry-After": "5"}))
 
 
 async def _answer_no_statement(request: Request, error: Exception) -> Response:

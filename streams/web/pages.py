@@ -1,5 +1,6 @@
 """The routes of the page: the way in, one account's month, signing in and out."""
 
+import asyncio
 from datetime import date
 from typing import Annotated
 from urllib.parse import parse_qs, quote
@@ -15,6 +16,7 @@ from streams.web.reads import Reads
 from streams.web.tokens import EVERY_ACCOUNT
 
 FORM_MAX_BYTES = 8192
+FORM_S = 10.0
 
 
 def page_routes(reads: Reads, access: Access) -> APIRouter:
@@ -82,9 +84,13 @@ def _local_path(target: str) -> str:
 async def _form(request: Request) -> dict[str, str]:
     """The fields of a small urlencoded form, read here to spare a dependency."""
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > FORM_MAX_BYTES:
-            raise HTTPException(413, "the form is too large")
+    try:
+        async with asyncio.timeout(FORM_S):
+            async for part in request.stream():
+                body += part
+                if len(body) > FORM_MAX_BYTES:
+                    raise HTTPException(413, "the form is too large")
+    except TimeoutError:
+        raise HTTPException(408, "the form took too long", {"Connection": "close"}) from None
     fields = parse_qs(body.decode("utf-8", "replace"))
     return {name: values[0] for name, values in fields.items()}

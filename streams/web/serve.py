@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import uvicorn
 from starlette.types import ASGIApp
 
+from streams.web.connections import KEEP_ALIVE_S, protocol_for
+
 GRACEFUL_STOP_S = 2
 STOP_S = 4.0
 
@@ -66,6 +68,8 @@ class WebServer:
         self._server = _Server(
             uvicorn.Config(
                 self._app,
+                http=protocol_for(list(self._trusted_proxies)),
+                timeout_keep_alive=KEEP_ALIVE_S,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
