@@ -266,6 +266,43 @@ def test_a_second_run_changes_no_secret(secrets: Path) -> None:
     assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
 
 
+# what is broken     | by
+BROKEN = [
+    ("od",               "exit 1"),
+    ("od",               "echo ' 0a 0b'"),
+    ("tr",               "exit 1"),
+    ("sha256sum",        "exit 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tool", "script"), BROKEN)
+def test_no_secret_is_made_by_a_tool_that_fails(tmp_path: Path, tool: str, script: str) -> None:
+    (tmp_path / "bin").mkdir()
+    broken = tmp_path / "bin" / tool
+    broken.write_text(f"#!/bin/sh\n{script}\n")
+    broken.chmod(0o755)
+    folder = tmp_path / "secrets"
+    done = subprocess.run(
+        ["sh", str(DEPLOY / "secrets" / "make.sh"), str(folder)],
+        env=os.environ | {"PATH": f"{broken.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("make.sh: ")
+    assert "secrets are in" not in done.stdout
+    assert [path for path in folder.iterdir() if not path.read_bytes().strip()] == []
+    assert not (folder / "clickhouse_users.xml").exists()
+    make_secrets(folder)  # what was made is kept, and the rest is made
+
+
+def test_a_secret_that_is_empty_is_refused_by_the_script(tmp_path: Path) -> None:
+    (tmp_path / "clickhouse_worker_password").write_text("\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        make_secrets(tmp_path)
+
+
 def test_the_made_token_sees_every_account(secrets: Path) -> None:
     token = (secrets / "api_token").read_text(encoding="utf-8")
     assert token not in (secrets / "api_tokens.toml").read_text(encoding="utf-8")

@@ -119,13 +119,21 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def read_secret(path: Path | None) -> str:
-    """A secret's file without its last line break; empty where no file is set."""
-    return "" if path is None else path.read_text(encoding="utf-8").rstrip("\r\n")
-
-
 class SettingsError(ValueError):
     """A setting that can't be used; the message is one line for each."""
+
+
+def read_secret(path: Path | None) -> str:
+    """A secret's file without its last line break; empty where no file is set.
+
+    Raises SettingsError for an empty file: what should have made the secret has failed.
+    """
+    if path is None:
+        return ""
+    secret = path.read_text(encoding="utf-8").rstrip("\r\n")
+    if not secret:
+        raise SettingsError(f"the secret's file {path} is empty; make the secret anew")
+    return secret
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -466,11 +466,12 @@ def _serve(service: Any) -> None:
 
 async def _serve_and_leave(service: Any) -> None:
     from streams.runtime.services import ServiceError
+    from streams.web.tokens import TokensError
 
     status = 0
     try:
         await service
-    except ServiceError as error:
+    except (ServiceError, SettingsError, TokensError) as error:
         err.print(str(error), style="red", markup=False)
         status = FAILED
     except Exception:

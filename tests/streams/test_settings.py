@@ -117,7 +117,6 @@ SECRETS = [
     ("p@ss word\r\n",        "p@ss word"),
     (" p@ss word ",          " p@ss word "),
     ("ünïcode\n",            "ünïcode"),
-    ("",                     ""),
 ]  # fmt: skip
 
 
@@ -128,6 +127,14 @@ def test_a_secret_is_its_file_without_the_last_line_break(
     path = tmp_path / "secret"
     path.write_bytes(text.encode())
     assert read_secret(path) == secret
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\r\n"])
+def test_an_empty_secret_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(text.encode())
+    with pytest.raises(SettingsError, match=f"{path} is empty"):
+        read_secret(path)
 
 
 def test_no_file_is_no_secret_and_a_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
