@@ -304,7 +304,7 @@ def comparable(statement: Mapping[str, Any]) -> dict[str, Any]:
         "status",
         "products",
         "waiting",
-        "records_per_second",
+        "events_per_second",
         "tariffs",
         "remarks",
     )

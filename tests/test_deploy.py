@@ -25,6 +25,7 @@ import schemas
 from rater import __version__
 from streams.base.metrics import NAMES
 from streams.base.settings import Settings, load_settings
+from streams.web.tokens import Tokens
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
@@ -129,6 +130,14 @@ def test_every_published_port_is_bound_to_loopback() -> None:
     assert {port for port in published if not port.startswith("127.0.0.1:")} == set()
 
 
+def test_the_operators_door_is_published_nowhere_and_a_worker_has_no_other() -> None:
+    for name, ports in by_service("ports"):
+        assert not any(str(port).endswith(":6067") for port in ports), name
+    worker = services()["worker"]["environment"]
+    assert worker["RATER_OPS_PORT"] == "6067"
+    assert not [key for key in worker if key.startswith(("RATER_WEB", "RATER_API"))]
+
+
 def test_every_rater_variable_is_a_setting() -> None:
     texts = {COMPOSE: COMPOSE.read_text(encoding="utf-8")}
     for path in DEPLOY.rglob("*"):
@@ -211,8 +220,8 @@ def test_the_script_makes_every_secret_the_compose_file_names(secrets: Path) -> 
     named = {Path(secret["file"]) for secret in read_yaml(COMPOSE)["secrets"].values()}
     assert {path.parent for path in named} == {Path("deploy/secrets")}
     made = {path.name for path in secrets.iterdir()}
-    # Invoicing's password is for a program outside.
-    assert made == {path.name for path in named} | {"clickhouse_invoicing_password"}
+    # Invoicing's password is for a program outside, the token for a person.
+    assert made == {path.name for path in named} | {"clickhouse_invoicing_password", "api_token"}
     for name in made:
         assert (DEPLOY / "secrets" / f"{name}.example").exists()
 
@@ -257,10 +266,49 @@ def test_a_second_run_changes_no_secret(secrets: Path) -> None:
     assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
 
 
+# what is broken     | by
+BROKEN = [
+    ("od",               "exit 1"),
+    ("od",               "echo ' 0a 0b'"),
+    ("tr",               "exit 1"),
+    ("sha256sum",        "exit 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tool", "script"), BROKEN)
+def test_no_secret_is_made_by_a_tool_that_fails(tmp_path: Path, tool: str, script: str) -> None:
+    (tmp_path / "bin").mkdir()
+    broken = tmp_path / "bin" / tool
+    broken.write_text(f"#!/bin/sh\n{script}\n")
+    broken.chmod(0o755)
+    folder = tmp_path / "secrets"
+    done = subprocess.run(
+        ["sh", str(DEPLOY / "secrets" / "make.sh"), str(folder)],
+        env=os.environ | {"PATH": f"{broken.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("make.sh: ")
+    assert "secrets are in" not in done.stdout
+    assert [path for path in folder.iterdir() if not path.read_bytes().strip()] == []
+    assert not (folder / "clickhouse_users.xml").exists()
+    make_secrets(folder)  # what was made is kept, and the rest is made
+
+
+def test_a_secret_that_is_empty_is_refused_by_the_script(tmp_path: Path) -> None:
+    (tmp_path / "clickhouse_worker_password").write_text("\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        make_secrets(tmp_path)
+
+
 def test_the_made_token_sees_every_account(secrets: Path) -> None:
-    tokens = tomllib.loads((secrets / "api_tokens.toml").read_text(encoding="utf-8"))["tokens"]
-    assert list(tokens.values()) == ["*"]
-    assert all(len(token) >= 32 for token in tokens)
+    token = (secrets / "api_token").read_text(encoding="utf-8")
+    assert token not in (secrets / "api_tokens.toml").read_text(encoding="utf-8")
+    known = Tokens(secrets / "api_tokens.toml").find(token)
+    assert known is not None
+    assert known.account == "*"
     example = tomllib.loads((DEPLOY / "secrets" / "api_tokens.toml.example").read_text("utf-8"))
     assert set(example) == {"tokens"}
 

@@ -12,48 +12,66 @@ mkdir -p "$folder"
 chmod 700 "$folder"
 umask 022
 
-new_password() {
-    od -An -N24 -tx1 /dev/urandom | tr -d ' \n'
+fail() {
+    echo "make.sh: $1; nothing more was made" >&2
+    exit 1
 }
 
-sha256() {
+# 48 hex digits. Counted, since a pipe ends well when its first command did not.
+new_password() {
+    made=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n') || fail "no password could be made"
+    [ "${#made}" -eq 48 ] || fail "od gave ${#made} hex digits of 48"
+    printf %s "$made"
+}
+
+# Of a secret's file. A line end that an editor left in it is no part of the password.
+sha256_of() {
+    [ -n "$(tr -d '\r\n' <"$1")" ] || fail "$1 is empty"
     if command -v sha256sum >/dev/null; then
-        sha256sum
+        hash=$(tr -d '\r\n' <"$1" | sha256sum | cut -d ' ' -f 1)
     else
-        shasum -a 256
-    fi | cut -d ' ' -f 1
+        hash=$(tr -d '\r\n' <"$1" | shasum -a 256 | cut -d ' ' -f 1)
+    fi
+    [ "${#hash}" -eq 64 ] || fail "no SHA-256 of $1 could be made"
+    printf %s "$hash"
 }
 
 keep_or_make() {
-    [ -s "$folder/$1" ] || new_password >"$folder/$1"
+    if [ ! -s "$folder/$1" ]; then
+        password=$(new_password)
+        printf %s "$password" >"$folder/$1"
+    fi
 }
 
 for user in migrate worker reader invoicing; do
     keep_or_make "clickhouse_${user}_password"
 done
 keep_or_make grafana_admin_password
+keep_or_make api_token
 
 # The server is told hashes, never passwords. It is written anew each time: it follows from the
-# four files above. A line end that an editor left in one is no part of the password.
-{
-    echo '<clickhouse>'
-    for user in migrate worker reader invoicing; do
-        case $user in
-        invoicing) name=invoicing ;;
-        *) name=rater_$user ;;
-        esac
-        hash=$(tr -d '\r\n' <"$folder/clickhouse_${user}_password" | sha256)
-        echo "    <${name}_sha256>$hash</${name}_sha256>"
-    done
-    echo '</clickhouse>'
-} >"$folder/clickhouse_users.xml"
+# four files above.
+users=
+for user in migrate worker reader invoicing; do
+    case $user in
+    invoicing) name=invoicing ;;
+    *) name=rater_$user ;;
+    esac
+    hash=$(sha256_of "$folder/clickhouse_${user}_password")
+    users="$users    <${name}_sha256>$hash</${name}_sha256>
+"
+done
+printf '<clickhouse>\n%s</clickhouse>\n' "$users" >"$folder/clickhouse_users.xml"
 
 if [ ! -s "$folder/api_tokens.toml" ]; then
+    hash=$(sha256_of "$folder/api_token")
     {
-        echo '# token = "account". A token of the account "*" sees every account.'
-        echo '[tokens]'
-        echo "$(new_password) = \"*\""
+        echo '# Made by make.sh: the token itself is in api_token. A token of the account "*" sees every'
+        echo '# account. `rater token create` and `rater token revoke` write this file anew.'
+        echo '[tokens.first]'
+        echo 'account = "*"'
+        echo "sha256 = \"$hash\""
     } >"$folder/api_tokens.toml"
 fi
 
-echo "secrets are in $folder; the token for the page is in api_tokens.toml"
+echo "secrets are in $folder; the token for the page is in api_token"

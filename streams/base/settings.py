@@ -4,14 +4,20 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import schemas
 from streams.base.faults import PATTERN as FAULT_PATTERN
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
+
+
+def _by_comma(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 class Settings(BaseSettings):
@@ -72,10 +78,18 @@ class Settings(BaseSettings):
     health_stall_s: PositiveSeconds = Field(60, description="lag without progress that is ill")
 
     # Web
-    web_host: str = Field("127.0.0.1", description="where the page, API and health listen")
+    ops_host: str = Field("127.0.0.1", description="where health and metrics listen")
+    ops_port: Annotated[int, Field(ge=0, le=65_535)] = Field(6067, description="0 is any free one")
+    web_host: str = Field("127.0.0.1", description="where the page and the API listen")
     web_port: Annotated[int, Field(ge=0, le=65_535)] = Field(6066, description="0 is any free one")
     api_tokens_file: Path | None = Field(
-        None, description="TOML with [tokens]: token = account, or * for every account"
+        None, description="the tokens' hashes, made by rater token create"
+    )
+    trusted_proxies: Annotated[list[str], NoDecode, BeforeValidator(_by_comma)] = Field(
+        [], description="addresses whose X-Forwarded-For and -Proto are believed, by comma"
+    )
+    hosts: Annotated[list[str], NoDecode, BeforeValidator(_by_comma)] = Field(
+        [], description="names of the page and the API beside loopback's, by comma"
     )
     log_format: Literal["console", "json"] = Field("console", description="console or json")
 
@@ -93,6 +107,8 @@ class Settings(BaseSettings):
                 f"RATER_WEB_HOST {self.web_host} is reachable from outside: "
                 "set RATER_API_TOKENS_FILE, or bind to 127.0.0.1"
             )
+        if self.hosts and self.api_tokens_file is None:
+            raise ValueError("RATER_HOSTS serves other names: set RATER_API_TOKENS_FILE, too")
         return self
 
     def topic(self, name: str) -> str:
@@ -106,13 +122,21 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def read_secret(path: Path | None) -> str:
-    """A secret's file without its last line break; empty where no file is set."""
-    return "" if path is None else path.read_text(encoding="utf-8").rstrip("\r\n")
-
-
 class SettingsError(ValueError):
     """A setting that can't be used; the message is one line for each."""
+
+
+def read_secret(path: Path | None) -> str:
+    """A secret's file without its last line break; empty where no file is set.
+
+    Raises SettingsError for an empty file: what should have made the secret has failed.
+    """
+    if path is None:
+        return ""
+    secret = path.read_text(encoding="utf-8").rstrip("\r\n")
+    if not secret:
+        raise SettingsError(f"the secret's file {path} is empty; make the secret anew")
+    return secret
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -20,7 +20,7 @@ from rater.statement import FORMS, LineForm, part_title, statement_to_json
 from rater.tariff import Book
 from rater.tariff_file import TariffError, load_book, read_book
 from streams.base.settings import SettingsError, load_settings
-from streams.cli import files, operate
+from streams.cli import files, operate, tokens
 from streams.cli.console import (
     FAILED,
     WRONG_USE,
@@ -47,6 +47,7 @@ tariff_app = typer.Typer(help="Look after the tariff book.", no_args_is_help=Tru
 topics_app = typer.Typer(help="Look after the Kafka topics.", no_args_is_help=True)
 app.add_typer(tariff_app, name="tariff")
 app.add_typer(topics_app, name="topics")
+app.add_typer(tokens.app, name="token")
 app.add_typer(operate.dlq_app, name="dlq")
 app.add_typer(operate.parked_app, name="parked")
 app.command()(files.rate)
@@ -341,11 +342,12 @@ def _serve(service: Any) -> None:
 
 async def _serve_and_leave(service: Any) -> None:
     from streams.runtime.services import ServiceError
+    from streams.web.tokens import TokensError
 
     status = 0
     try:
         await service
-    except ServiceError as error:
+    except (ServiceError, SettingsError, TokensError) as error:
         err.print(str(error), style="red", markup=False)
         status = FAILED
     except Exception:

@@ -16,7 +16,7 @@ from streams.kafka.embedded.ports import PortTaken, refuse_taken_port
 from streams.kafka.produce import send_traffic
 from streams.kafka.simulate import Simulator
 from streams.kafka.topics import create_topics
-from streams.runtime.services import ServiceError, configure_logs, work
+from streams.runtime.services import ServiceError, configure_logs, start_web, work
 from streams.store.ledger import StoreErrors, StoreHeldError, open_ledger
 
 console = Console(highlight=False)
@@ -42,6 +42,7 @@ async def run_demo(path: Path, *, port: int, rate: float, seconds: float) -> Non
             kafka_bootstrap=broker.bootstrap,
             clickhouse_url=f"chdb:{path / 'clickhouse'}",
             web_port=port,
+            ops_port=0,
             topic_partitions=4,
             group="rater-demo",
         )
@@ -49,13 +50,17 @@ async def run_demo(path: Path, *, port: int, rate: float, seconds: float) -> Non
         ledger = await asyncio.to_thread(open_ledger, settings, migrate=True)
         try:
             await create_topics(settings)
+            book_file = BookFile(settings.tariff)
+            web = await start_web(settings, ledger, book_file)
+            say_where(web.url)
             traffic = asyncio.create_task(_send(settings, rate, stop))
             if seconds:
                 asyncio.get_running_loop().call_later(seconds, stop.set)
             try:
-                await work(settings, ledger, BookFile(settings.tariff), stop, say_where)
+                await work(settings, ledger, book_file, stop)
             finally:
                 stop.set()
+                await web.stop()
                 await traffic
         finally:
             ledger.close()

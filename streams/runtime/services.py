@@ -5,7 +5,6 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Callable
 
 import pyarrow as pa
 import structlog
@@ -23,6 +22,7 @@ from streams.runtime.worker import Worker, WorkerFailedError
 from streams.store.ledger import Ledger, StoreErrors, StoreHeldError, open_ledger
 from streams.web.app import create_app
 from streams.web.health import Health, StoreHealth
+from streams.web.ops import create_ops_app
 from streams.web.serve import PortTakenError, WebServer
 
 # A thread that computes lets the others in after so long. Rating and columns compute for tens of
@@ -77,20 +77,15 @@ async def run_worker(settings: Settings) -> None:
 
 
 async def work(
-    settings: Settings,
-    ledger: Ledger,
-    book_file: BookFile,
-    stop: asyncio.Event,
-    on_url: Callable[[str], None] = lambda url: None,
+    settings: Settings, ledger: Ledger, book_file: BookFile, stop: asyncio.Event
 ) -> None:
-    """A worker and its web on the running loop, until `stop` is set. Raises ServiceError."""
+    """A worker and the operators' door on the running loop, until `stop`. Raises ServiceError."""
     calm_collector()
     choose_allocator()
     sys.setswitchinterval(SWITCH_S)
     worker = Worker(settings, ledger, book_file)
-    web = await start_web(settings, ledger, book_file, worker)
-    on_url(web.url)
-    log.info("worker_started", web=web.url, kafka=settings.kafka_bootstrap, group=settings.group)
+    ops = await start_ops(settings, worker)
+    log.info("worker_started", ops=ops.url, kafka=settings.kafka_bootstrap, group=settings.group)
     try:
         await worker.run(stop)
     except (WorkerFailedError, StartupError, TopicsError) as error:
@@ -101,7 +96,7 @@ async def work(
             "is it running? RATER_KAFKA_BOOTSTRAP says where"
         ) from error
     finally:
-        await wait_briefly(asyncio.create_task(web.stop()))
+        await wait_briefly(asyncio.create_task(ops.stop()))
     log.info("worker_stopped")
 
 
@@ -128,33 +123,50 @@ def choose_allocator() -> None:
 
 
 async def run_api(settings: Settings) -> None:
-    """The page and the API alone, until SIGTERM. Raises ServiceError."""
+    """The page and the API, health and metrics beside them, until SIGTERM. Raises ServiceError."""
     configure_logs(settings)
     stop = asyncio.Event()
     stop_on_signals(stop)
     book_file, ledger = await asyncio.to_thread(_open, settings)
     try:
-        web = await start_web(settings, ledger, book_file, StoreHealth(ledger))
-        log.info("api_started", web=web.url)
+        ops = await start_ops(settings, StoreHealth(ledger))
+        web = await start_web(settings, ledger, book_file)
+        log.info("api_started", web=web.url, ops=ops.url)
         await stop.wait()
         await web.stop()
+        await ops.stop()
     finally:
         ledger.close()
 
 
-async def start_web(
-    settings: Settings, ledger: Ledger, book_file: BookFile, health: Health
-) -> WebServer:
-    web = WebServer(
-        create_app(ledger, lambda: book_file.book, settings, health),
+async def start_web(settings: Settings, ledger: Ledger, book_file: BookFile) -> WebServer:
+    """The page and the API on their port. Raises ServiceError."""
+    app = create_app(ledger, lambda: book_file.book, settings)
+    live = app.state.live
+    server = WebServer(
+        app,
         settings.web_host,
         settings.web_port,
+        trusted_proxies=settings.trusted_proxies,
+        before_stop=live.close,
     )
+    return await _started(server)
+
+
+async def start_ops(settings: Settings, health: Health) -> WebServer:
+    """Health and metrics on theirs. Raises ServiceError."""
+    app = create_ops_app(health, settings)
+    return await _started(
+        WebServer(app, settings.ops_host, settings.ops_port, setting="RATER_OPS_PORT")
+    )
+
+
+async def _started(server: WebServer) -> WebServer:
     try:
-        await web.start()
+        await server.start()
     except PortTakenError as error:
         raise ServiceError(str(error)) from error
-    return web
+    return server
 
 
 def _open(settings: Settings) -> tuple[BookFile, Ledger]:

@@ -1,4 +1,4 @@
-"""Reading the ledger: statements, months, products, the throughput. Everything is its rows' sum.
+"""Reading the ledger: statements, months, products, traffic. Everything is its rows' sum.
 
 Exact reads use FINAL (inside the views); parameters are bound.
 """
@@ -17,7 +17,7 @@ from rater.statement import Basis, Statement, Sums, TaxSums, Waiting, basis_of, 
 from rater.tariff import Book
 from streams.store.ledger import Ledger
 
-THROUGHPUT_WINDOW_S = 10
+TRAFFIC_WINDOW_S = 10
 PRODUCTS = [line.name for line in LINES if line.tab is Tab.PRODUCTS]
 
 
@@ -148,14 +148,19 @@ def read_months(ledger: Ledger, account_id: str) -> list[date]:
     return [row[0] for row in rows]
 
 
-def read_throughput(ledger: Ledger) -> float:
-    """Records a second that got their outcome, over the last ten seconds, of all workers."""
+def read_traffic(ledger: Ledger, account_id: str, month: date) -> float:
+    """Events a second of one account's month that are rated, over the last ten seconds.
+
+    By the broker's clock, so it falls to 0 while a worker is behind. An event of several lines is
+    one. It reads the account's rows alone: nobody is told of another's traffic.
+    """
     rows = ledger.query(
-        "SELECT sum(records) FROM receipts"
-        " WHERE written_at > now64(3) - toIntervalSecond({window:UInt32})",
-        {"window": THROUGHPUT_WINDOW_S},
+        "SELECT uniqExact(topic, partition, offset) FROM rated"
+        " WHERE account_id = {account:String} AND month = {month:Date}"
+        " AND logged_at > now64(3) - toIntervalSecond({window:UInt32})",
+        {"account": account_id, "month": month, "window": TRAFFIC_WINDOW_S},
     )
-    return float(rows[0][0]) / THROUGHPUT_WINDOW_S
+    return float(rows[0][0]) / TRAFFIC_WINDOW_S
 
 
 def read_charge(ledger: Ledger, account_id: str, event_id: str) -> list[dict[str, Any]]:

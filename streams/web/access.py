@@ -1,54 +1,110 @@
 """Access: the account that a request may read. It comes from the token, never the path alone."""
 
+import logging
+import time
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, HTTPException, Request
+from fastapi.responses import Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from streams.base.settings import is_loopback
-from streams.web.tokens import EVERY_ACCOUNT, Tokens
-
-COOKIE = "rater_token"
+from streams.web.sessions import FAILURES_MOST, SESSION_S, Attempts, Sessions
+from streams.web.tokens import EVERY_ACCOUNT, Known, Tokens
 
 bearer = HTTPBearer(auto_error=False, description="a token of RATER_API_TOKENS_FILE")
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+
+log = logging.getLogger(__name__)
 
 
 class Access:
     """Decides by the tokens of RATER_API_TOKENS_FILE; without them everything is open.
 
-    Open means: to this machine. Settings bind such a server to loopback, and here it answers to
-    a loopback name only, so that no web page elsewhere can read it through a name of its own.
+    Open means: to this machine. Settings bind such a server to loopback, and it answers to a
+    loopback name only (`hosts.py`).
     """
 
     def __init__(self, tokens: Tokens | None) -> None:
         self.tokens = tokens
+        self._sessions = None if tokens is None else Sessions(tokens)
+        self._attempts = Attempts()
 
     async def granted(self, request: Request, credentials: Bearer) -> str:
-        """What the token grants: an account, or `*`. Raises 401 without a known token."""
-        if self.tokens is None:
-            if not is_loopback(_host_name(request)):
-                raise HTTPException(
-                    421, "without tokens only 127.0.0.1 is served; set RATER_API_TOKENS_FILE"
-                )
+        """What the token grants: an account, or `*`. Raises 401 without a known token, or 429."""
+        if self._sessions is None:
             return EVERY_ACCOUNT
-        token = credentials.credentials if credentials else request.cookies.get(COOKIE, "")
-        granted = self.tokens.account_of(token)
-        if granted is None:
+        known = None
+        if credentials:
+            known = self.known(request, credentials.credentials)
+        elif secret := request.cookies.get(cookie_of(request)):
+            known = self._sessions.find(secret, time.monotonic())
+        if known is None:
             raise HTTPException(401, "a token is needed", headers={"WWW-Authenticate": "Bearer"})
-        return granted
+        return known.account
 
     async def account(self, account: str, request: Request, credentials: Bearer) -> str:
-        """The account of the path, if the token grants it. Raises 401 or 403."""
+        """The account of the path, if the token grants it. Raises 401, 403 or 429."""
         if await self.granted(request, credentials) not in (EVERY_ACCOUNT, account):
             raise HTTPException(403, "the token is for another account")
         return account
 
+    def known(self, request: Request, token: str) -> Known | None:
+        """The known token, or None; raises 429 where the address has failed too often.
 
-def _host_name(request: Request) -> str:
-    """The host that the client named, without its port."""
-    try:
-        return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    except ValueError:
-        return ""
+        A log line for the first failure and for the last before the pause: no flood, no token.
+        """
+        address = request.client.host if request.client else ""
+        now_s = time.monotonic()
+        if wait_s := self._attempts.wait_s(address, now_s):
+            raise HTTPException(
+                429, "too many unknown tokens from this address", {"Retry-After": str(wait_s)}
+            )
+        assert self.tokens is not None
+        known = self.tokens.find(token)
+        if known is None:
+            failed = self._attempts.fail(address, now_s)
+            if failed in (1, FAILURES_MOST):
+                log.warning("unknown token from %s, %d within a minute", address, failed)
+        return known
+
+    def sign_in(self, request: Request, response: Response, known: Known) -> None:
+        """Begins a session: a cookie that no script reads and no other site sends."""
+        assert self._sessions is not None
+        response.set_cookie(
+            cookie_of(request),
+            self._sessions.begin(known, time.monotonic()),
+            max_age=SESSION_S,
+            httponly=True,
+            samesite="strict",
+            secure=_is_secure(request),
+        )
+
+    def sign_out(self, request: Request, response: Response) -> None:
+        """Ends the session, so that a copy of the cookie opens nothing, either."""
+        name = cookie_of(request)
+        if self._sessions is not None:
+            self._sessions.end(request.cookies.get(name, ""))
+        secure = _is_secure(request)
+        response.delete_cookie(name, httponly=True, samesite="strict", secure=secure)
+
+
+def cookie_of(request: Request) -> str:
+    """The cookie's name. Browsers take `__Host-` from this very host over TLS alone."""
+    return "__Host-rater" if _is_secure(request) else "rater_session"
+
+
+async def same_site(request: Request) -> None:
+    """Raises 403 where a browser says that another site sent the form.
+
+    Programs say nothing of a site and pass: what they send is not by somebody else's hand.
+    """
+    sent_from = request.headers.get("sec-fetch-site", "same-origin")
+    origin = request.headers.get("origin")
+    ours = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    if sent_from not in ("same-origin", "none") or not ours:
+        raise HTTPException(403, "the form was sent by another site")
+
+
+def _is_secure(request: Request) -> bool:
+    return request.url.scheme == "https"

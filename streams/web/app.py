@@ -1,4 +1,4 @@
-"""The app: routes put together, headers on every answer, errors as one clear message."""
+"""The app of the page and the API: routes put together, errors as one clear message."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -6,85 +6,48 @@ from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rater import __version__
 from rater.tariff import Book
 from streams.base.settings import Settings
 from streams.store.ledger import Ledger
 from streams.web.access import Access
-from streams.web.health import Health
-from streams.web.live import Live
-from streams.web.ops import ops_routes
+from streams.web.headers import Headers
+from streams.web.hosts import Hosts
+from streams.web.live import Live, TooManyStreamsError
 from streams.web.page import login_page, message_page
 from streams.web.pages import page_routes
-from streams.web.reads import NoStatementError, Reads, StoreDownError
-from streams.web.tokens import load_tokens
+from streams.web.reads import BusyError, NoStatementError, Reads, StoreDownError
+from streams.web.tokens import Tokens
 from streams.web.v1 import v1_routes
 
 STATIC = Path(__file__).parent / "static"
 
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none';"
-        " object-src 'none'"
-    ),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 
-
-def create_app(
-    ledger: Ledger, book: Callable[[], Book], settings: Settings, health: Health
-) -> FastAPI:
-    """The web of one process. Raises TokensError when the file of tokens can't be used.
+def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> FastAPI:
+    """The page and the API. Raises TokensError when the file of tokens can't be used.
 
     Before the server stops, `await app.state.live.close()` ends the live streams.
     """
     path = settings.api_tokens_file
-    access = Access(load_tokens(path) if path else None)
+    access = Access(Tokens(path) if path else None)
     reads = Reads(ledger, book)
     live = Live(reads.live_statement)
     app = FastAPI(title="rater", version=__version__, docs_url=None, redoc_url=None)
     app.state.live = live
     app.include_router(v1_routes(reads, live, access))
     app.include_router(page_routes(reads, access))
-    app.router.routes.extend(ops_routes(health))
     app.mount("/static", StaticFiles(directory=STATIC))
+    app.add_middleware(Hosts, listens_on=settings.web_host, names=settings.hosts)
     app.add_middleware(Headers)
     app.add_exception_handler(StarletteHTTPException, _answer_error)
     app.add_exception_handler(StoreDownError, _answer_store_down)
+    app.add_exception_handler(BusyError, _answer_too_many)
+    app.add_exception_handler(TooManyStreamsError, _answer_too_many)
     app.add_exception_handler(NoStatementError, _answer_no_statement)
     return app
-
-
-class Headers:
-    """Puts the security headers on every answer, and keeps data out of every cache."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        # A file of the page may be kept, if the browser asks first whether it is still the same.
-        cache = "no-cache" if scope["path"].startswith("/static/") else "no-store"
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(HEADERS)
-                headers["Cache-Control"] = cache
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
@@ -101,6 +64,10 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 
 async def _answer_store_down(request: Request, error: Exception) -> Response:
     return await _answer_error(request, HTTPException(503, str(error), {"Retry-After": "5"}))
+
+
+async def _answer_too_many(request: Request, error: Exception) -> Response:
+    return await _answer_error(request, HTTPException(429, str(error), {"Retry-After": "5"}))
 
 
 async def _answer_no_statement(request: Request, error: Exception) -> Response:

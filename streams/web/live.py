@@ -8,22 +8,30 @@ For the same reason a client that comes back with a Last-Event-ID is told the ne
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import date
+from functools import partial
 from typing import Any
 
 from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from streams.web.reads import StoreDownError
 
 TICK_S = 0.5
 HEARTBEAT_S = 10.0
+STREAMS_MOST = 100  # of one account
+MONTHS_MOST = 4  # of one account watched at once; each is read again and again
 RETRY_MS = 2000
 
 Read = Callable[[str, date | None], Awaitable[dict[str, Any]]]
 Key = tuple[str, date | None]
+
+
+class TooManyStreamsError(RuntimeError):
+    """An account watches as much as it may. The message is for the reader."""
 
 
 class Feed:
@@ -91,11 +99,25 @@ class Live:
         self._tick_s = tick_s
         self._heartbeat_s = heartbeat_s
         self._feeds: dict[Key, Feed] = {}
+        self._open: Counter[Key] = Counter()
         self._closed = False
 
     def response(self, account: str, month: date | None) -> "EventStream":
-        """The stream of a statement, as a response."""
-        return EventStream(self._watch((account, month)))
+        """The stream of a statement, as a response. Raises TooManyStreamsError."""
+        key = account, month
+        months = {watched for who, watched in self._open if who == account} | {month}
+        streams = sum(count for (who, _), count in self._open.items() if who == account)
+        if len(months) > MONTHS_MOST:
+            raise TooManyStreamsError(f"{MONTHS_MOST} months of this account are watched already")
+        if streams >= STREAMS_MOST:
+            raise TooManyStreamsError(f"this account has {STREAMS_MOST} live streams already")
+        self._open[key] += 1
+        return EventStream(self._watch(key), on_end=partial(self._leave, key))
+
+    def _leave(self, key: Key) -> None:
+        self._open[key] -= 1
+        if not self._open[key]:
+            del self._open[key]
 
     async def close(self) -> None:
         """Ends every stream and every feed, and waits for the read that is under way."""
@@ -142,13 +164,22 @@ class Live:
 class EventStream(StreamingResponse):
     """Server-sent events. When the client leaves, the generator ends with the response."""
 
-    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+    def __init__(
+        self, events: AsyncGenerator[bytes, None], on_end: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(
             events,
             media_type="text/event-stream",
             headers={"X-Accel-Buffering": "no"},  # nginx would hold events back
         )
         self._events = events
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._on_end()
 
     async def stream_response(self, send: Send) -> None:
         async with aclosing(self._events):

@@ -1,15 +1,24 @@
-"""The routes of operators: /healthz, /readyz, /metrics. Open, and without any account in them."""
+"""The operators' door: /healthz, /readyz, /metrics. It asks for no token and names no account.
+
+Metrics tell of the whole platform, money among it, so they have a port of their own, on loopback
+unless RATER_OPS_HOST says otherwise; the page's port has none of these.
+"""
 
 import anyio.to_thread
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from streams.base.settings import Settings
+from streams.web.headers import Headers
 from streams.web.health import Health
+from streams.web.hosts import Hosts
 
 
-def ops_routes(health: Health) -> list[Route]:
+def create_ops_app(health: Health, settings: Settings) -> Starlette:
     async def healthz(_: Request) -> Response:
         return _verdict(health.alive())
 
@@ -19,7 +28,9 @@ def ops_routes(health: Health) -> list[Route]:
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    hosts = Middleware(Hosts, listens_on=settings.ops_host, names=settings.hosts)
+    return Starlette(routes=routes, middleware=[Middleware(Headers), hosts])
 
 
 def _verdict(reason: str | None) -> Response:

@@ -47,7 +47,7 @@ def shown(text: str, places: tuple[int, int], symbol: str = "") -> Shown:
 
 
 def shown_rate(per_second: float) -> str:
-    """Records a second: whole, but a trickle with one decimal, so that it is not shown as 0."""
+    """Events a second: whole, but a trickle with one decimal, so that it is not shown as 0."""
     return f"{per_second:g}" if per_second < 10 else f"{int(per_second + 0.5):,}"
 
 
@@ -121,7 +121,7 @@ def _summary(statement: dict[str, Any]) -> str:
     """The head of the page: the total, what it is as of, and how live it is."""
     zone, symbol = statement["zone"], symbol_of(statement["currency"])
     clock = datetime.fromisoformat(statement["as_of"]).astimezone(ZoneInfo(zone))
-    rate = shown_rate(statement["records_per_second"])
+    rate = shown_rate(statement["events_per_second"])
     return f"""<section class="summary" aria-label="Total and state">
     <div>
       <p class="label">Total</p>
@@ -136,13 +136,13 @@ def _summary(statement: dict[str, Any]) -> str:
     </div>
     <div class="pulse">
       <p class="badge" data-badge data-state="loaded"><span data-badge-text>As loaded</span></p>
-      <p class="rate"><b data-rate>{rate}</b> records/s</p>
+      <p class="rate"><b data-rate>{rate}</b> events/s</p>
     </div>
   </section>"""
 
 
 def login_page(target: str, problem: str = "") -> str:
-    """The form that keeps a token in a cookie. `target` is where it leads."""
+    """The form that takes a token and begins a session. `target` is where it leads."""
     alert = f'<p class="problem" role="alert">{_e(problem)}</p>' if problem else ""
     body = f"""
 <main class="narrow">
@@ -154,7 +154,7 @@ def login_page(target: str, problem: str = "") -> str:
            autofocus>
     <input type="hidden" name="next" value="{_e(target)}">
     <button>Sign in</button>
-    <p class="note">The token of your account. It stays in this browser until you sign out.</p>
+    <p class="note">The token of your account. This browser stays signed in for 12 hours.</p>
   </form>
 </main>"""
     return _document("Sign in", body)

@@ -1,5 +1,6 @@
 """The routes of the page: the way in, one account's month, signing in and out."""
 
+import asyncio
 from datetime import date
 from typing import Annotated
 from urllib.parse import parse_qs, quote
@@ -8,13 +9,14 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from rater.lines import Tab
-from streams.web.access import COOKIE, Access
+from streams.web.access import Access, same_site
 from streams.web.months import Month
 from streams.web.page import login_page, usage_page
 from streams.web.reads import Reads
 from streams.web.tokens import EVERY_ACCOUNT
 
 FORM_MAX_BYTES = 8192
+FORM_S = 10.0
 
 
 def page_routes(reads: Reads, access: Access) -> APIRouter:
@@ -46,25 +48,25 @@ def page_routes(reads: Reads, access: Access) -> APIRouter:
     async def login_form() -> Response:
         return HTMLResponse(login_page("/"))
 
-    @routes.post("/login")
+    @routes.post("/login", dependencies=[Depends(same_site)])
     async def login(request: Request) -> Response:
-        """Keeps a known token in a cookie that no script reads and no other site sends."""
+        """Begins a session for a known token."""
         form = await _form(request)
         token = form.get("token", "").strip()
         target = _local_path(form.get("next", "/"))
         response = RedirectResponse(target, 303)
         if access.tokens is None:
             return response
-        if access.tokens.account_of(token) is None:
+        known = access.known(request, token)
+        if known is None:
             return HTMLResponse(login_page(target, "This token is not known."), 401)
-        secure = request.url.scheme == "https"
-        response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
+        access.sign_in(request, response, known)
         return response
 
-    @routes.post("/logout")
-    async def logout() -> Response:
+    @routes.post("/logout", dependencies=[Depends(same_site)])
+    async def logout(request: Request) -> Response:
         response = RedirectResponse("/login", 303)
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        access.sign_out(request, response)
         return response
 
     return routes
@@ -82,9 +84,13 @@ def _local_path(target: str) -> str:
 async def _form(request: Request) -> dict[str, str]:
     """The fields of a small urlencoded form, read here to spare a dependency."""
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > FORM_MAX_BYTES:
-            raise HTTPException(413, "the form is too large")
+    try:
+        async with asyncio.timeout(FORM_S):
+            async for part in request.stream():
+                body += part
+                if len(body) > FORM_MAX_BYTES:
+                    raise HTTPException(413, "the form is too large")
+    except TimeoutError:
+        raise HTTPException(408, "the form took too long", {"Connection": "close"}) from None
     fields = parse_qs(body.decode("utf-8", "replace"))
     return {name: values[0] for name, values in fields.items()}

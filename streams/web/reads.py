@@ -22,6 +22,8 @@ from streams.store import statements as usage
 from streams.store.ledger import Ledger, StoreErrors
 
 READS_AT_ONCE = 4
+OF_ONE_ACCOUNT_AT_ONCE = 2
+OF_ONE_ACCOUNT_WAITING = 50
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,6 +33,10 @@ logger = logging.getLogger(__name__)
 
 class StoreDownError(RuntimeError):
     """The store did not answer a read. The message is for the reader; the log has the cause."""
+
+
+class BusyError(StoreDownError):
+    """An account has too many reads waiting. The message is for the reader."""
 
 
 class NoStatementError(LookupError):
@@ -44,6 +50,7 @@ class Reads:
         self._ledger = ledger
         self._book = book
         self._limiter = anyio.CapacityLimiter(READS_AT_ONCE)
+        self._turns: dict[str, anyio.CapacityLimiter] = {}  # of accounts that read now
 
     def this_month(self, account: str) -> date:
         """The current month by the account's own calendar."""
@@ -59,19 +66,19 @@ class Reads:
 
         Raises NoStatementError where the account or the month never was.
         """
-        return await self._off_loop(self._statement, account, month)
+        return await self._off_loop(account, self._statement, account, month)
 
     async def live_statement(self, account: str, month: date | None) -> dict[str, Any]:
-        """The same, and how many records a second get their outcome."""
-        return await self._off_loop(self._live_statement, account, month)
+        """The same, and how many of the account's own events a second are rated."""
+        return await self._off_loop(account, self._live_statement, account, month)
 
     async def months(self, account: str) -> list[date]:
         """The months in which the account has rows, newest first."""
-        return await self._off_loop(usage.read_months, self._ledger, account)
+        return await self._off_loop(account, usage.read_months, self._ledger, account)
 
     async def charge(self, account: str, event_id: str) -> list[dict[str, Any]]:
         """Every row of one event; none where the account has no such event."""
-        return await self._off_loop(usage.read_charge, self._ledger, account, event_id)
+        return await self._off_loop(account, usage.read_charge, self._ledger, account, event_id)
 
     def _statement(self, account: str, month: date | None) -> dict[str, Any]:
         month = month or self.this_month(account)
@@ -85,14 +92,30 @@ class Reads:
         return statement_to_json(statement) | {"products": products}
 
     def _live_statement(self, account: str, month: date | None) -> dict[str, Any]:
-        rate = usage.read_throughput(self._ledger)
-        return self._statement(account, month) | {"records_per_second": round(rate, 1)}
+        month = month or self.this_month(account)
+        rate = usage.read_traffic(self._ledger, account, month)
+        return self._statement(account, month) | {"events_per_second": round(rate, 1)}
 
-    async def _off_loop(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _off_loop(
+        self, account: str, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Runs a read in a thread, in its account's turn. Raises BusyError and StoreDownError.
+
+        An account stands at most twice in the queue that all share, so whatever one of them asks
+        for, another's read waits for two of its reads and no more.
+        """
+        turns = self._turns.setdefault(account, anyio.CapacityLimiter(OF_ONE_ACCOUNT_AT_ONCE))
+        if turns.statistics().tasks_waiting >= OF_ONE_ACCOUNT_WAITING:
+            raise BusyError("this account has too many requests under way; try again in a moment")
         try:
-            return await anyio.to_thread.run_sync(
-                partial(read, *args, **kwargs), limiter=self._limiter
-            )
+            async with turns:
+                return await anyio.to_thread.run_sync(
+                    partial(read, *args, **kwargs), limiter=self._limiter
+                )
         except StoreErrors as error:
             logger.warning("a read of the ledger failed: %s", error)
             raise StoreDownError("the store does not answer; try again in a moment") from error
+        finally:
+            used = turns.statistics()
+            if not used.borrowed_tokens and not used.tasks_waiting:
+                self._turns.pop(account, None)

@@ -33,7 +33,6 @@ from streams.rows.log_position import Place, place_of_version
 from streams.store.ledger import Ledger
 from streams.store.statements import read_statement
 from streams.web.app import create_app
-from streams.web.health import StoreHealth
 from tests import oracle
 from tests.conftest import Event, Logged, assert_rows, comparable, rows_by_oracle, rows_of
 from tests.support.readings import csv_differences, page_differences
@@ -253,7 +252,7 @@ class Rest:
 
     async def check_readers(self, statements: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
         """The live stream, the API and both exports show the statement digit for digit."""
-        app = create_app(self.ledger, lambda: self.book, load_settings(), StoreHealth(self.ledger))
+        app = create_app(self.ledger, lambda: self.book, load_settings())
         transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             for (account, month), statement in statements.items():

@@ -540,6 +540,21 @@ def test_a_service_without_its_server_ends_quickly_and_says_which_in_its_last_li
     assert re.search(rf"{closed_port} can't be used", done.err.splitlines()[-1]), done.err
 
 
+def test_tokens_are_made_listed_and_revoked(rater: Rater, tmp_path: Path) -> None:
+    path = str(tmp_path / "tokens.toml")
+    made = rater("token", "create", "acme-1", "--account", "acme", RATER_API_TOKENS_FILE=path)
+    assert (made.status, len(made.out.strip())) == (0, 43)
+    listed = rater("token", "list", RATER_API_TOKENS_FILE=path)
+    assert listed.out.split() == ["acme-1", "acme"]
+    again = rater("token", "create", "acme-1", "--account", "acme", RATER_API_TOKENS_FILE=path)
+    assert (again.status, again.out) == (1, "")
+    assert "there is a token acme-1 already" in one_line(again.err)
+    revoked = rater("token", "revoke", "acme-1", RATER_API_TOKENS_FILE=path)
+    assert (revoked.status, revoked.out) == (0, "acme-1 is revoked\n")
+    assert rater("token", "list", RATER_API_TOKENS_FILE=path).status == 1
+    assert rater("token", "list").status == 2
+
+
 def test_a_secret_file_that_is_missing_is_one_clear_line(rater: Rater) -> None:
     done = rater("migrate", RATER_CLICKHOUSE_PASSWORD_FILE="missing-secret")
     assert (done.status, done.out) == (1, "")

@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from rater.tariff import Book
 from rater.tariff_file import load_book
 from streams.web.page import PLACES, shown
+from streams.web.tokens import create_token
 from tests.streams.test_web import MONTH, Filled, Served, filled_ledger
 
 PAGE = f"/accounts/acme?month={MONTH}"
@@ -348,7 +349,6 @@ def test_numbers_tick_after_a_write_and_equal_a_fresh_page(
         filled.text(at, direction="inbound", status="failed", account_id="ticking")
         expect(page.get_by_role("row", name="Inbound texts")).to_contain_text("1 of them free")
         assert_shown_adds_up(page)
-        expect(page.locator("[data-rate]")).not_to_have_text("0")
         assert page.evaluate("window.same"), "it ticks without a reload"
         ticked = page.evaluate(CELLS)
         page.reload()
@@ -427,13 +427,13 @@ def test_signing_in_leads_to_the_page_and_out_of_it(
     browser: Browser, filled: Filled, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("tokens") / "tokens.toml"
-    path.write_text('[tokens]\nacme-token = "acme"\n')
+    token = create_token(path, "acme", "acme")
     settings = filled.settings.model_copy(update={"api_tokens_file": path})
     with Served(filled, settings) as guarded, opened(browser, guarded.url + PAGE) as (page, _):
         page.get_by_label("Access token").fill("wrong")
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("alert")).to_have_text("This token is not known.")
-        page.get_by_label("Access token").fill("acme-token")
+        page.get_by_label("Access token").fill(token)
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Usage in January 2026")
         expect(page.locator("[data-badge]")).to_have_text("Live")

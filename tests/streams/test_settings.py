@@ -12,7 +12,7 @@ from tests.conftest import ROOT, environment
 def test_nothing_listens_or_connects_beyond_this_machine_unless_told() -> None:
     with environment():
         settings = load_settings()
-    assert settings.web_host == "127.0.0.1"
+    assert settings.web_host == settings.ops_host == "127.0.0.1"
     assert settings.kafka_bootstrap == "127.0.0.1:9092"
     assert settings.clickhouse_url == "http://127.0.0.1:8123"
     assert settings.api_tokens_file is None
@@ -64,6 +64,16 @@ def test_an_empty_tokens_file_setting_is_no_tokens_file() -> None:
         load_settings()
 
 
+def test_other_names_are_served_with_tokens_only(tmp_path: Path) -> None:
+    with (
+        environment(RATER_HOSTS="rater.example"),
+        pytest.raises(SettingsError, match="RATER_API_TOKENS_FILE"),
+    ):
+        load_settings()
+    with environment(RATER_HOSTS="a.example, b.example", RATER_API_TOKENS_FILE=str(tmp_path / "t")):
+        assert load_settings().hosts == ["a.example", "b.example"]
+
+
 WRONG = [
     # variable                         value               | the line says
     ("RATER_WEB_PORT",                 "eighty",             "integer"),
@@ -107,7 +117,6 @@ SECRETS = [
     ("p@ss word\r\n",        "p@ss word"),
     (" p@ss word ",          " p@ss word "),
     ("ünïcode\n",            "ünïcode"),
-    ("",                     ""),
 ]  # fmt: skip
 
 
@@ -118,6 +127,14 @@ def test_a_secret_is_its_file_without_the_last_line_break(
     path = tmp_path / "secret"
     path.write_bytes(text.encode())
     assert read_secret(path) == secret
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\r\n"])
+def test_an_empty_secret_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(text.encode())
+    with pytest.raises(SettingsError, match=f"{path} is empty"):
+        read_secret(path)
 
 
 def test_no_file_is_no_secret_and_a_file_that_is_missing_is_an_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -23,17 +24,16 @@ from schemas import SAMPLE_TARIFF
 from streams.base.settings import load_settings
 from streams.kafka.simulate import Simulator
 from streams.maintenance.recurring import make_months
-from streams.rows.batch import Batch, Receipt
+from streams.rows.batch import Batch
 from streams.store.ledger import Ledger
 from streams.store.statements import (
     read_charge,
     read_months,
     read_products,
     read_statement,
-    read_throughput,
+    read_traffic,
 )
 from streams.web.app import create_app
-from streams.web.health import StoreHealth
 from tests import oracle
 from tests.conftest import (
     LOGGED_MS,
@@ -178,7 +178,7 @@ def test_a_mix_of_every_kind_is_charged_as_by_the_oracle_and_replays_change_noth
 
 def reader(ledger: Ledger, book: Book) -> Callable[[str], httpx.Response]:
     """Asks the web in this process."""
-    app = create_app(ledger, lambda: book, load_settings(), StoreHealth(ledger))
+    app = create_app(ledger, lambda: book, load_settings())
     transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
 
     async def ask(path: str) -> httpx.Response:
@@ -362,11 +362,22 @@ def test_a_charge_explains_itself(ledger: Ledger, book: Book) -> None:
     assert months == list(MONTHS)
 
 
-def test_the_throughput_is_of_the_last_ten_seconds_and_of_every_worker(ledger: Ledger) -> None:
-    assert read_throughput(ledger) == 0
-    receipts = [Receipt("usage.call.v1", n, 0, 29, 0, 0, 30, 30, 30, 0, 0, 0, 0) for n in range(2)]
-    ledger.write(Batch(receipts=receipts))
-    assert read_throughput(ledger) == 6
+def test_the_traffic_is_of_the_last_ten_seconds_and_of_the_account_alone(
+    ledger: Ledger, book: Book
+) -> None:
+    log = Log()
+    now_ms = time.time_ns() // 1_000_000
+    for account, age_s, count in (("acme", 0, 3), ("acme", 60, 4), ("other", 0, 500)):
+        for n in range(count):
+            log.append(text(id=f"{age_s}-{n}", account_id=account))
+            kind, record = log.records[-1]
+            log.records[-1] = kind, record._replace(timestamp=now_ms - age_s * 1000)
+    ledger.write(log.batch(book))
+    august, july = date(2026, 8, 1), date(2026, 7, 1)
+    assert read_traffic(ledger, "acme", august) == 0.3  # each text has two rows
+    assert read_traffic(ledger, "other", august) == 50
+    assert read_traffic(ledger, "acme", july) == 0
+    assert read_traffic(ledger, "nobody", august) == 0
 
 
 def test_an_old_month_shows_what_its_rows_say_whatever_the_book_says_today(

@@ -56,12 +56,12 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 class WorkerProcess:
-    """`rater worker` with its own web port; its log is kept for messages."""
+    """`rater worker` with its own port of health and metrics; its log is kept for messages."""
 
     def __init__(self, environment: dict[str, str], log_path: Path) -> None:
         self.port = free_port("127.0.0.1")
         self.log_path = log_path
-        own = {"RATER_WEB_PORT": str(self.port), "RATER_LOG_FORMAT": "json"}
+        own = {"RATER_OPS_PORT": str(self.port), "RATER_LOG_FORMAT": "json"}
         self._environment = os.environ | environment | own
         self._process: subprocess.Popen[bytes] | None = None
 

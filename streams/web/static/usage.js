@@ -107,7 +107,7 @@ function showStatement(statement) {
     if (put(element, total)) flash(element);
   }
   showWaiting(statement.waiting);
-  put(one("[data-rate]"), shownRate(statement.records_per_second));
+  put(one("[data-rate]"), shownRate(statement.events_per_second));
   showProducts(statement.products);
   say(`Total ${shown(statement.total, [2, 2], symbol)[0]} ${statement.currency}`);
   // A part that the page has no row for: only the server can make one.

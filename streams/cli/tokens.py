@@ -1,0 +1,61 @@
+"""The commands for tokens: made, listed, revoked in the file of RATER_API_TOKENS_FILE."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from streams.base.settings import load_settings
+from streams.cli.console import WRONG_USE, Stop, err, out
+
+app = typer.Typer(help="Who may read which account on the page and the API.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="What it is called, to revoke it by.")]
+
+
+@app.command()
+def create(
+    name: Name,
+    account: Annotated[str, typer.Option("--account", help='The account it opens; "*" for all.')],
+) -> None:
+    """Make a token and show it once: the file keeps its hash alone."""
+    from streams.web.tokens import TokensError, create_token
+
+    try:
+        token = create_token(_file(), name, account)
+    except TokensError as error:
+        raise Stop(str(error)) from error
+    err.print("the token, shown this once:", markup=False)
+    out.print(token, markup=False, highlight=False)
+
+
+@app.command("list")
+def list_() -> None:
+    """Show the names of the tokens and what each opens."""
+    from streams.web.tokens import TokensError, load_tokens
+
+    try:
+        for known in load_tokens(_file()):
+            out.print(f"{known.name}  {escape(ascii(known.account)[1:-1])}", highlight=False)
+    except TokensError as error:
+        raise Stop(str(error)) from error
+
+
+@app.command()
+def revoke(name: Name) -> None:
+    """Take a token away; it and its sessions open nothing from now on."""
+    from streams.web.tokens import TokensError, revoke_token
+
+    try:
+        revoke_token(_file(), name)
+    except TokensError as error:
+        raise Stop(str(error)) from error
+    out.print(f"{name} is revoked", markup=False, highlight=False)
+
+
+def _file() -> Path:
+    path = load_settings().api_tokens_file
+    if path is None:
+        raise Stop("RATER_API_TOKENS_FILE says which file, and is not set", WRONG_USE)
+    return path
