@@ -155,6 +155,7 @@ def demo(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The demo as a child; whatever a test finds, nothing of it is left running."""
     command = [str(installed), "demo", "--seconds", str(DEMO_SECONDS), "--port", str(port)]
+    command += ["--kafka-port", "0", "--store-port", "0"]
     with (cwd.parent / "demo.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=log, stderr=log)
         try:

@@ -327,13 +327,20 @@ def api() -> None:
 def demo(
     path: Annotated[Path, typer.Option("--path", help="Where its data lives.")] = Path(".rater"),
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Of the page.")] = 6066,
+    kafka_port: Annotated[int, typer.Option(min=0, max=65_535, help="Of its Kafka.")] = 9092,
+    store_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Of its store, as ClickHouse's HTTP.")
+    ] = 8123,
     rate: Annotated[float, typer.Option(min=0.01, help="Simulated events a second.")] = 20,
     seconds: Annotated[float, typer.Option(min=0, help="Stop after so long; 0 goes on.")] = 0,
 ) -> None:
-    """All in one: real Kafka as a child process, the engine, traffic and the live page."""
-    from streams.runtime.demo import run_demo
+    """All in one: real Kafka as a child process, the engine, traffic and the live page.
 
-    _serve(run_demo(path, port=port, rate=rate, seconds=seconds))
+    Other commands use its Kafka and its store meanwhile: it says how. A port 0 is any free one.
+    """
+    from streams.runtime.demo import Ports, run_demo
+
+    _serve(run_demo(path, Ports(port, kafka_port, store_port), rate=rate, seconds=seconds))
 
 
 def _serve(service: Any) -> None:

@@ -150,18 +150,19 @@ async def start_web(settings: Settings, ledger: Ledger, book_file: BookFile) -> 
         trusted_proxies=settings.trusted_proxies,
         before_stop=live.close,
     )
-    return await _started(server)
+    return await started(server)
 
 
 async def start_ops(settings: Settings, health: Health) -> WebServer:
     """Health and metrics on theirs. Raises ServiceError."""
     app = create_ops_app(health, settings)
-    return await _started(
+    return await started(
         WebServer(app, settings.ops_host, settings.ops_port, setting="RATER_OPS_PORT")
     )
 
 
-async def _started(server: WebServer) -> WebServer:
+async def started(server: WebServer) -> WebServer:
+    """The server, serving. Raises ServiceError where its address can't be had."""
     try:
         await server.start()
     except PortTakenError as error:

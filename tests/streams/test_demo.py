@@ -22,7 +22,19 @@ class Demo:
         self.log_path = path.parent / f"demo-{time.monotonic_ns()}.log"
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                rater_command("demo", "--path", str(path), "--port", str(port), "--rate", "60"),
+                rater_command(
+                    "demo",
+                    "--path",
+                    str(path),
+                    "--port",
+                    str(port),
+                    "--rate",
+                    "60",
+                    "--kafka-port",
+                    "0",
+                    "--store-port",
+                    "0",
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -68,6 +80,25 @@ def brokers_on(path: Path) -> list[str]:
     return found
 
 
+def read_environment(file: Path) -> dict[str, str]:
+    """What a shell has after `. file`."""
+    script = f". {file}; env -0"
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=True, timeout=30)
+    pairs = (pair.partition("=") for pair in done.stdout.decode().split("\0") if pair)
+    return {name: value for name, _, value in pairs}
+
+
+def rater(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        rater_command(*arguments),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
 @pytest.mark.timeout(280)
 def test_the_demo_shows_data_stops_on_ctrl_c_and_a_second_start_goes_on(tmp_path: Path) -> None:
     path, port = tmp_path / "demo", free_port("127.0.0.1")
@@ -81,6 +112,19 @@ def test_the_demo_shows_data_stops_on_ctrl_c_and_a_second_start_goes_on(tmp_path
         taken = Demo(tmp_path / "other", port)
         assert taken.process.wait(60) == 1
         assert f"port {port} on 127.0.0.1 is taken" in taken.log(), taken.log()
+        # Another program beside it: it reads the same store, by the password alone.
+        environment = read_environment(path / "env")
+        shown = rater("usage", "acme", "--json", environment=environment)
+        assert shown.returncode == 0, shown.stderr
+        assert json.loads(shown.stdout)["account_id"] == "acme"
+        audit = rater("audit", environment=environment)
+        assert "clean" in audit.stdout, audit.stdout + audit.stderr
+        wrong = tmp_path / "wrong"
+        wrong.write_text("guess")
+        refused = environment | {"RATER_CLICKHOUSE_PASSWORD_FILE": str(wrong)}
+        done = rater("usage", "acme", environment=refused)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert (path / "clickhouse.password").stat().st_mode & 0o777 == 0o600
         before = demo.counts()
         assert demo.interrupt() == 0, demo.log()
         assert "nothing is left running" in demo.log()
