@@ -13,13 +13,16 @@ DURATION ?= 600
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick chaos bench bench-functions check format schemas wheel lock clean
+.PHONY: help demo shell test quick chaos bench bench-functions check format schemas wheel lock clean
 
 help:  ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/embedded.stamp  ## Kafka, engine, store, traffic and page on this machine
 	@exec $(BIN)/rater demo $(DEMO_ARGS)
+
+shell: $(VENV)/embedded.stamp  ## A shell that has `rater` on its path
+	@PATH="$(CURDIR)/$(BIN):$$PATH" exec "$${SHELL:-/bin/sh}"
 
 # In the order of the folders: the files of tests/faults are the longest, so they go first.
 test: check  ## Format, types, lint and all tests, real Kafka included

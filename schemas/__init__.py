@@ -6,4 +6,5 @@ ROOT = Path(__file__).parent
 SAMPLE_TARIFF = ROOT / "tariff" / "sample.toml"
 MIGRATIONS = ROOT / "clickhouse"
 EVENTS = ROOT / "events"
+EXAMPLES = ROOT / "examples"
 ASYNCAPI = ROOT / "asyncapi.json"

@@ -14,7 +14,9 @@ import schemas
 from rater.decode import decode
 from rater.instants import to_us
 from rater.kinds import KINDS
+from rater.rate import rate
 from rater.reject import Reject
+from rater.tariff_file import load_book
 from streams.kafka.contracts import contracts
 from streams.kafka.simulate import Simulator
 from streams.kafka.topics import INPUTS, REJECTED, TOPIC_CONFIG
@@ -165,3 +167,16 @@ def test_events_come_in_and_dead_letters_go_out(asyncapi: dict[str, Any]) -> Non
 
 def test_the_logs_own_clock_stamps_the_records() -> None:
     assert TOPIC_CONFIG["message.timestamp.type"] == "LogAppendTime"
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_kind_has_an_example_that_its_schema_and_the_rater_take(name: str) -> None:
+    raw = (schemas.EXAMPLES / f"{name}.json").read_bytes()
+    event = decode(KINDS[name], raw, to_us(datetime(2026, 11, 30, tzinfo=UTC)))
+    assert isinstance(event, KINDS[name].struct)
+    Draft202012Validator(schema_of(name)).validate(json.loads(raw))
+    rated = rate(event, load_book(schemas.SAMPLE_TARIFF))
+    assert isinstance(rated, list)
+    lines = [charge.terms.line for charge in rated]
+    usage = KINDS[name].usage
+    assert lines == [] if usage is None else lines in map(list, usage.line_names())
