@@ -168,16 +168,23 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
-        for tp, batch in ((tp, one) for tp, lists in records.items() for one in lists):
+        # All of them before the first is handed out, which may wait: what was read and is not
+        # among these counts as done.
+        messages = [
+            (tp, self._to_batch_message(tp, batch, generation))
+            for tp, lists in records.items()
+            if active is None or tp in active or tp in self._buffered_partitions
+            for batch in lists
+        ]
+        for tp, message in messages:
+            self._delivered[tp].append(message)
+        for tp, message in messages:
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 # A rebalance has begun or passed: what was fetched is read again.
                 with suppress(AssertionError, IllegalStateError):  # where nothing is assigned
                     await self.perform_seek()
                 return
-            if active is None or tp in active or tp in self._buffered_partitions:
-                message = self._to_batch_message(tp, batch, generation)
-                self._delivered[tp].append(message)
-                yield tp, message
+            yield tp, message
 
     def _to_batch_message(self, tp: TP, batch: Records, generation: int) -> ConsumerMessage:
         last = batch[-1]
@@ -254,18 +261,33 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             if not message.acked
         )
 
+    def _reached(self, tp: TP) -> tuple[int, int]:
+        """Up to where a partition was read, and up to where it can be; 0 where nobody knows yet."""
+        consumer = self._thread._consumer
+        subscription = consumer._subscription.subscription if consumer is not None else None
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None or tp not in assignment.tps:
+            return 0, 0
+        state = assignment.state_value(tp)
+        return (state.position if state.has_valid_position else 0), state.lso or 0
+
     def lags(self, bounds: Mapping[tuple[str, int], tuple[int, int]]) -> Mapping[TP, int]:
         """Records not yet committed of each assigned partition whose log's `bounds` are known.
 
         The bounds are asked for apart from what is fetched: a consumer that stands still would
-        say that there is nothing to read. What retention took before it was read is no lag.
+        say that there is nothing to read. What retention took before it was read is no lag; nor is
+        what nobody can read, a transaction's marker or what it has not committed: where nothing is
+        in flight, what was read up to is done.
         """
         lags = {}
         for tp in self.assignment():
             if (known := bounds.get((tp.topic, tp.partition))) is not None:
                 first, end = known
-                end = max(end, self.highwater(tp) or 0)
-                lags[tp] = max(0, end - max(first, self._committed_offset[tp] or 0))
+                position, stable_end = self._reached(tp)
+                done = max(first, self._committed_offset[tp] or 0)
+                if not self._delivered[tp]:
+                    done = max(done, position)
+                lags[tp] = max(0, max(end, stable_end) - done)
         return lags
 
 

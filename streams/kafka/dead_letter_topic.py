@@ -1,20 +1,26 @@
 """Dead letters on their topic: a record that is no event, with where it came from and why."""
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 
 import aiokafka
+import structlog
+from aiokafka.errors import MessageSizeTooLargeError
 
 from rater import __version__
 from streams.base.settings import Settings
 from streams.kafka.topics import REJECTED
-from streams.rows.batch import RejectedRow
+from streams.rows.batch import RAW_KEPT_BYTES, RejectedRow
+
+log = structlog.get_logger()
 
 
 def dead_letter(row: RejectedRow) -> tuple[bytes | None, bytes, list[tuple[str, bytes]]]:
     """Key, value and headers of a dead letter: the record's own, and where it came from and why.
 
-    The value is its first bytes (RAW_KEPT_BYTES); the hash is of the whole.
+    The value is its first bytes (RAW_KEPT_BYTES); the hash is of the whole. In the place of a key,
+    or of headers, that are longer than that stands their hash.
     """
     origin = {
         "rater_origin_topic": row.place.topic,
@@ -27,23 +33,44 @@ def dead_letter(row: RejectedRow) -> tuple[bytes | None, bytes, list[tuple[str, 
         "rater_value_hash": row.raw_hash(),
         "rater_engine_version": __version__,
     }
+    key, headers = row.key, list(row.headers)
+    if key is not None and len(key) > RAW_KEPT_BYTES:
+        origin["rater_key_hash"] = _hash(key)
+        key = origin["rater_key_hash"].encode()
+    named = [name.encode() + b"=" + (value or b"") for name, value in headers]
+    if sum(map(len, named)) > RAW_KEPT_BYTES:
+        origin["rater_headers_hash"] = _hash(b"\n".join(named))
+        headers = []
     # What a producer says of where its record lay is left out: nobody is to take it for ours.
-    own = [header for header in row.headers if header[0] not in origin]
-    return row.key, row.raw(), [*own, *((name, text.encode()) for name, text in origin.items())]
+    own = [header for header in headers if header[0] not in origin]
+    return key, row.raw(), [*own, *((name, text.encode()) for name, text in origin.items())]
+
+
+def _hash(what: bytes) -> str:
+    return hashlib.blake2b(what, digest_size=16).hexdigest()
 
 
 async def send_dead_letters(
     producer: aiokafka.AIOKafkaProducer, settings: Settings, rows: Sequence[RejectedRow]
 ) -> None:
     """Sends dead letters to the topic, each on its record's partition number; returns when all are
-    in the log."""
+    in the log. One that the topic does not take for its size is in the table alone.
+    """
     topic = settings.topic(REJECTED)
     partitions = await producer.partitions_for(topic)
     sent = []
     for row in rows:
         key, value, headers = dead_letter(row)
         partition = row.place.partition if row.place.partition in partitions else None
-        sent.append(
-            await producer.send(topic, value, key=key, partition=partition, headers=headers)
-        )
-    await asyncio.gather(*sent)
+        try:
+            sent.append(
+                await producer.send(topic, value, key=key, partition=partition, headers=headers)
+            )
+        except MessageSizeTooLargeError:
+            log.warning("dead_letter_too_large", topic=topic)
+    results = await asyncio.gather(*sent, return_exceptions=True)
+    errors = [result for result in results if isinstance(result, BaseException)]
+    for error in errors:
+        if not isinstance(error, MessageSizeTooLargeError):
+            raise error
+        log.warning("dead_letter_too_large", topic=topic)

@@ -82,24 +82,31 @@ def test_a_commit_goes_up_to_the_last_batch_acknowledged_without_a_gap(
 
 
 LAGS = [
-    # log's bounds | committed | fetched up to | lag
-    ((0, 10),        None,       None,           10),
-    ((0, 10),        4,          None,           6),
-    ((0, 10),        4,          12,             8),   # a fetch may know more
-    ((0, 10),        12,         None,           0),   # and so may a commit
-    ((7, 10),        4,          10,             3),   # what retention took is not to be read
-    ((10, 10),       None,       10,             0),
+    # log's bounds | committed | read up to, can be | in flight | lag
+    ((0, 10),        None,       (0, 0),              False,      10),
+    ((0, 10),        4,          (4, 0),              False,      6),
+    ((0, 10),        4,          (10, 12),            True,       8),   # a fetch may know more
+    ((0, 10),        12,         (12, 0),             False,      0),   # and so may a commit
+    ((7, 10),        4,          (10, 10),            True,       3),   # retention took the others
+    ((10, 10),       None,       (0, 10),             False,      0),
+    ((0, 10),        9,          (10, 10),            False,      0),   # a transaction's marker
+    ((0, 10),        9,          (10, 10),            True,       1),   # not before it is done
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("bounds", "committed", "fetched", "lag"), LAGS)
-def test_lag_is_what_lies_in_the_log_and_is_not_committed(
-    bounds: tuple[int, int], committed: int | None, fetched: int | None, lag: int
+@pytest.mark.parametrize(("bounds", "committed", "reached", "in_flight", "lag"), LAGS)
+def test_lag_is_what_can_be_read_in_the_log_and_is_not_committed(
+    bounds: tuple[int, int],
+    committed: int | None,
+    reached: tuple[int, int],
+    in_flight: bool,
+    lag: int,
 ) -> None:
     consumer: Any = SimpleNamespace(
         assignment=lambda: {CALLS, TEXTS},
-        highwater=lambda tp: fetched,
+        _reached=lambda tp: reached,
         _committed_offset={CALLS: committed, TEXTS: None},
+        _delivered={CALLS: [object()] * in_flight},
     )
     assert BatchConsumer.lags(consumer, {(CALLS.topic, CALLS.partition): bounds}) == {CALLS: lag}
 
