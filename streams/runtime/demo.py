@@ -34,6 +34,8 @@ async def run_demo(path: Path, *, port: int, rate: float, seconds: float) -> Non
         refuse_taken_port("127.0.0.1", port)  # before anything is started
     except PortTaken as error:
         raise ServiceError(f"{error} with --port") from error
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o700)  # its user's alone: numbers and texts lie in it
     broker = EmbeddedKafka(path / "kafka", on_progress=lambda step: console.print(f"  {step}"))
     console.print(f"rater demo, its data in {path}")
     try:
