@@ -16,7 +16,8 @@ from streams.kafka.embedded.ports import PortTaken, refuse_taken_port
 from streams.kafka.produce import send_traffic
 from streams.kafka.simulate import Simulator
 from streams.kafka.topics import create_topics
-from streams.runtime.services import ServiceError, configure_logs, start_web, work
+from streams.runtime.logs import configure_logs
+from streams.runtime.services import ServiceError, start_web, work
 from streams.store.ledger import StoreErrors, StoreHeldError, open_ledger
 
 console = Console(highlight=False)
