@@ -5,6 +5,7 @@ promises of deploy/README.md. ClickHouse's users, the alerts and their queries a
 in the engine inside the process (chDB reads a server's configuration), and by promtool.
 """
 
+import asyncio
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ import sys
 import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,15 @@ from ruamel.yaml import YAML
 
 import schemas
 from rater import __version__
+from rater.tariff import Book
 from streams.base.metrics import NAMES
 from streams.base.settings import Settings, load_settings
+from streams.store import statements
+from streams.store.ledger import Ledger
+from streams.web.reads import NoStatementError, Reads
 from streams.web.tokens import Tokens
+from tests import conftest
+from tests.conftest import Log
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
@@ -404,7 +412,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, secrets: Path) -> Engine:
         "INSERT INTO migrations VALUES ('0001')",
         *migrations,
     )
-    assert [text for done, text in answers if not done] == []
+    assert [said for done, said in answers if not done] == []
     # The user who made a view was `default` here and is rater_migrate in truth.
     (made,) = engine.ask(
         None,
@@ -491,9 +499,10 @@ rater_worker   | DELETE FROM rater.rated WHERE 1                                
 rater_worker   | TRUNCATE TABLE rater.rated                                      | no
 rater_worker   | DROP TABLE rater.rated                                          | no
 rater_worker   | SELECT * FROM file('/etc/hostname', 'CSV', 'x String')          | no
-rater_reader   | SELECT count() FROM rater.rated FINAL                           | yes
-rater_reader   | SELECT count() FROM rater.rejected                              | yes
-rater_reader   | SELECT count() FROM rater.statement_lines                       | yes
+rater_reader   | SELECT account_id FROM rater.rated                              | yes
+rater_reader   | SELECT count() FROM rater.rejected                              | no
+rater_reader   | SELECT from_number FROM rater.rated                             | no
+rater_reader   | SELECT to_number FROM rater.rated_rows                          | no
 rater_reader   | INSERT INTO rater.rated (account_id) SELECT 'acct' LIMIT 0      | no
 rater_reader   | SELECT 1 SETTINGS max_execution_time = 3600                     | no
 rater_reader   | SELECT * FROM file('/etc/hostname', 'CSV', 'x String')          | no
@@ -517,6 +526,43 @@ def test_a_user_can_do_its_job_and_nothing_else(engine: Engine, user: str) -> No
         if (allowed == "yes") != done or (not done and not refused):
             wrong.append((statement, allowed, text))
     assert not wrong
+
+
+def test_the_reader_may_ask_all_that_the_page_asks(
+    engine: Engine, ledger: Ledger, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's own questions, written down as they are asked, then asked as `rater_reader`."""
+    asked: list[str] = []
+    ask = Ledger.query
+
+    def listen(self: Ledger, sql: str, parameters: Any = None) -> Any:
+        values = parameters or {}
+
+        def literal(found: re.Match[str]) -> str:
+            value = values[found[1]]
+            return str(value) if isinstance(value, int | list) else f"'{value}'"
+
+        asked.append(re.sub(r"\{(\w+):[^}]+\}", literal, sql))
+        return ask(self, sql, parameters)
+
+    ledger.write(Log([conftest.call(), conftest.text(), conftest.subscription()]).batch(book))
+    monkeypatch.setattr(Ledger, "query", listen)
+    reads = Reads(ledger, lambda: book)
+
+    async def look() -> None:
+        for month in (date(2026, 8, 1), None):
+            await reads.live_statement("acme", month)
+        await reads.months("acme")
+        await reads.charge("acme", "call-1")
+        with pytest.raises(NoStatementError):
+            await reads.statement("nobody", None)
+
+    asyncio.run(look())
+    assert ledger.ping()
+    statements.read_products(ledger, "acme", date(2026, 8, 1))
+    answers = engine.ask("rater_reader", "USE rater", *asked)
+    assert [said for done, said in answers if not done] == []
+    assert len(asked) > 8
 
 
 def test_readers_have_limits(engine: Engine) -> None:

@@ -87,6 +87,27 @@ def test_a_citation_that_leads_nowhere_is_seen(text: str, wanted: list[str]) -> 
     assert list(uncited(text)) == wanted
 
 
+# ------------------------------------------------------------------ promises
+
+ATTACK = re.compile(r"`(tests/[\w/]+\.py)`((?:, `test_\w+`)+)")
+
+
+def test_each_promise_of_security_names_an_attack_that_is_there() -> None:
+    promises = section(text_of(ROOT / "docs" / "security.md"), "Promises, and the attack on each")
+    rows = [line for line in promises.splitlines() if line.startswith("| ")][1:]
+    assert rows
+    for row in rows:
+        attacks = ATTACK.findall(row)
+        assert attacks, row
+        for file, names in attacks:
+            for name in re.findall(r"test_\w+", names):
+                assert re.search(rf"def {name}", text_of(ROOT / file)), (file, name)
+
+
+def section(text: str, heading: str) -> str:
+    return text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+
+
 # ------------------------------------------------------------------ decisions
 
 STATUS = re.compile(r"^Status: (accepted|superseded by \d{4}), 20\d\d-\d\d-\d\d\.")

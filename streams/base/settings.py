@@ -3,6 +3,7 @@
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -106,6 +107,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"RATER_WEB_HOST {self.web_host} is reachable from outside: "
                 "set RATER_API_TOKENS_FILE, or bind to 127.0.0.1"
+            )
+        url = urlsplit(self.clickhouse_url)
+        if url.password or url.username or "password" in url.query.lower():
+            raise ValueError(
+                "RATER_CLICKHOUSE_URL carries a user or password: "
+                "set RATER_CLICKHOUSE_USER and RATER_CLICKHOUSE_PASSWORD_FILE"
             )
         if self.hosts and self.api_tokens_file is None:
             raise ValueError("RATER_HOSTS serves other names: set RATER_API_TOKENS_FILE, too")

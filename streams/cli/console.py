@@ -1,13 +1,14 @@
 """What every command shares: the two consoles, how a command ends, settings, store, progress."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 
 from streams.base.settings import Settings, load_settings
 
@@ -16,8 +17,38 @@ if TYPE_CHECKING:  # What a command needs is imported when it runs: `rater --hel
 
 FAILED, WRONG_USE, WITH_REJECTS = 1, 2, 3
 
-out = Console(soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+# What a terminal obeys instead of showing it: control characters but tab and line feed, and what
+# turns the direction of writing.
+_OBEYED = {
+    **dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "\N{REPLACEMENT CHARACTER}"),
+    **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\N{REPLACEMENT CHARACTER}"),
+}
+del _OBEYED[ord("\t")], _OBEYED[ord("\n")]
+
+
+class PlainConsole(Console):
+    """A console that shows what it is given: no markup in it, and no escape of a terminal.
+
+    What a command prints comes from events, files and servers that anyone may have written.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(
+            stderr=stderr, highlight=not stderr, soft_wrap=True, emoji=False, markup=False
+        )
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(segment.text.translate(_OBEYED), segment.style)
+
+
+out = PlainConsole()
+err = PlainConsole(stderr=True)
 
 Store = Annotated[
     Path | None, typer.Option("--store", help="An embedded ledger's folder, instead of the server.")

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from streams.base.settings import load_settings
 from streams.cli.console import WRONG_USE, Stop, err, out
@@ -37,7 +36,7 @@ def list_() -> None:
 
     try:
         for known in load_tokens(_file()):
-            out.print(f"{known.name}  {escape(ascii(known.account)[1:-1])}", highlight=False)
+            out.print(f"{known.name}  {known.account}", highlight=False)
     except TokensError as error:
         raise Stop(str(error)) from error
 

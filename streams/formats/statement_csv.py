@@ -22,6 +22,7 @@ def statement_to_csv(statement: dict[str, Any]) -> str:
     writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore")
     writer.writeheader()
     head = {name: statement[name] for name in COLUMNS[:6]}
+    head["account_id"] = as_text(head["account_id"])
     for line in statement["lines"]:
         writer.writerow(head | _cells(line) | {"row": "line"})
         writer.writerows(
@@ -37,6 +38,11 @@ def statement_to_csv(statement: dict[str, Any]) -> str:
     return text.getvalue()
 
 
+def as_text(cell: str) -> str:
+    """A text that a spreadsheet shows and never runs: `=1+1` gets an apostrophe before it."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
+
+
 def _cells(row: dict[str, Any]) -> dict[str, Any]:
     """A line or part as cells: true and false as in JSON, what there is none of empty."""
     cells = {
@@ -45,5 +51,5 @@ def _cells(row: dict[str, Any]) -> dict[str, Any]:
         if value is not None
     }
     if "authorities" in cells:
-        cells["authorities"] = "; ".join(cells["authorities"])
+        cells["authorities"] = as_text("; ".join(cells["authorities"]))
     return cells

@@ -19,7 +19,8 @@ from streams.kafka.embedded.ports import PortTaken, refuse_taken_port
 from streams.kafka.produce import send_traffic
 from streams.kafka.simulate import Simulator
 from streams.kafka.topics import create_topics
-from streams.runtime.services import ServiceError, configure_logs, start_web, started, work
+from streams.runtime.logs import configure_logs
+from streams.runtime.services import ServiceError, start_web, started, work
 from streams.store.http_front import build_app
 from streams.store.ledger import StoreErrors, StoreHeldError, open_ledger
 from streams.web.serve import WebServer
@@ -52,6 +53,8 @@ async def run_demo(path: Path, ports: Ports, *, rate: float, seconds: float) -> 
             refuse_taken_port("127.0.0.1", port)  # before anything is started
         except PortTaken as error:
             raise ServiceError(f"{error} with {option}") from error
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o700)  # its user's alone: numbers and texts lie in it
     broker = EmbeddedKafka(
         path / "kafka", port=ports.kafka, on_progress=lambda step: console.print(f"  {step}")
     )

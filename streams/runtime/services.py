@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 import os
 import sys
 
@@ -18,6 +17,7 @@ from streams.base.shutdown import stop_on_signals, wait_briefly
 from streams.ingest.startup import StartupError
 from streams.kafka.clients import BrokerErrors
 from streams.kafka.topics import TopicsError
+from streams.runtime.logs import configure_logs
 from streams.runtime.worker import Worker, WorkerFailedError
 from streams.store.ledger import Ledger, StoreErrors, StoreHeldError, open_ledger
 from streams.web.app import create_app
@@ -36,31 +36,6 @@ log = structlog.get_logger()
 
 class ServiceError(RuntimeError):
     """A service could not start or had to stop; one line that says why and what to do."""
-
-
-def configure_logs(settings: Settings, level: int = logging.INFO) -> None:
-    """Our logs by structlog, as lines for people or as JSON; the libraries' from warnings up."""
-    renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
-    if settings.log_format == "console":
-        renderer = structlog.dev.ConsoleRenderer(pad_event_to=20)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        cache_logger_on_first_use=False,
-    )
-    # Its warnings repeat, with whole URLs, what we say in a line of our own.
-    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
-    # Tells as errors what it waits for, such as a new broker's coordinator.
-    logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
-    logging.basicConfig(
-        force=True,
-        level=max(level, logging.WARNING),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
 
 
 async def run_worker(settings: Settings) -> None:

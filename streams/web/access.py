@@ -9,6 +9,7 @@ from fastapi import Depends, HTTPException, Request
 from fastapi.responses import Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from streams.web.segments import AccountId
 from streams.web.sessions import FAILURES_MOST, SESSION_S, Attempts, Sessions
 from streams.web.tokens import EVERY_ACCOUNT, Known, Tokens
 
@@ -43,7 +44,7 @@ class Access:
             raise HTTPException(401, "a token is needed", headers={"WWW-Authenticate": "Bearer"})
         return known.account
 
-    async def account(self, account: str, request: Request, credentials: Bearer) -> str:
+    async def account(self, account: AccountId, request: Request, credentials: Bearer) -> str:
         """The account of the path, if the token grants it. Raises 401, 403 or 429."""
         if await self.granted(request, credentials) not in (EVERY_ACCOUNT, account):
             raise HTTPException(403, "the token is for another account")

@@ -20,6 +20,7 @@ from streams.web.live import Live, TooManyStreamsError
 from streams.web.page import login_page, message_page
 from streams.web.pages import page_routes
 from streams.web.reads import BusyError, NoStatementError, Reads, StoreDownError
+from streams.web.segments import Segments
 from streams.web.tokens import Tokens
 from streams.web.v1 import v1_routes
 
@@ -40,6 +41,7 @@ def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> 
     app.include_router(v1_routes(reads, live, access))
     app.include_router(page_routes(reads, access))
     app.mount("/static", StaticFiles(directory=STATIC))
+    app.add_middleware(Segments)
     app.add_middleware(Hosts, listens_on=settings.web_host, names=settings.hosts)
     app.add_middleware(Headers)
     app.add_exception_handler(StarletteHTTPException, _answer_error)
@@ -83,4 +85,4 @@ def _wants_page(request: Request) -> bool:
 def _target(request: Request) -> str:
     """Where the reader wanted to go, with the month asked for."""
     query = f"?{request.url.query}" if request.url.query else ""
-    return request.url.path + query
+    return str(request.scope["path"]) + query

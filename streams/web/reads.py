@@ -18,6 +18,7 @@ from rater.lines import Tab
 from rater.months import month_of
 from rater.statement import statement_to_json
 from rater.tariff import Book
+from streams.base.errors import first_line
 from streams.store import statements as usage
 from streams.store.ledger import Ledger, StoreErrors
 
@@ -113,7 +114,7 @@ class Reads:
                     partial(read, *args, **kwargs), limiter=self._limiter
                 )
         except StoreErrors as error:
-            logger.warning("a read of the ledger failed: %s", error)
+            logger.warning("a read of the ledger failed: %s", first_line(error))
             raise StoreDownError("the store does not answer; try again in a moment") from error
         finally:
             used = turns.statistics()

@@ -12,6 +12,7 @@ from streams.web.export import attachment
 from streams.web.live import EventStream, Live
 from streams.web.months import Month
 from streams.web.reads import Reads
+from streams.web.segments import EventId
 
 
 def v1_routes(reads: Reads, live: Live, access: Access) -> APIRouter:
@@ -46,8 +47,8 @@ def v1_routes(reads: Reads, live: Live, access: Access) -> APIRouter:
         statement = await reads.statement(account, month)
         return JSONResponse(statement, headers=attachment(account, statement["month"], "json"))
 
-    @routes.get("/events/{event_id:path}/explain")
-    async def explain(account: Account, event_id: str) -> dict[str, Any]:
+    @routes.get("/events/{event_id}/explain")
+    async def explain(account: Account, event_id: EventId) -> dict[str, Any]:
         """Why an event costs what it does: each of its rows, with units, rule, price, tariff."""
         rows = await reads.charge(account, event_id)
         if not rows:

@@ -526,7 +526,7 @@ def test_without_kafka_a_command_ends_quickly_with_one_clear_line(
 def test_a_service_without_its_server_ends_quickly_and_says_which_in_its_last_line(
     process: Rater, tmp_path: Path, closed_port: str, service: str
 ) -> None:
-    variables = {"RATER_WEB_PORT": "0", "RATER_LOG_FORMAT": "json"}
+    variables = {"RATER_WEB_PORT": "0", "RATER_OPS_PORT": "0", "RATER_LOG_FORMAT": "json"}
     if service == "worker":
         variables["RATER_KAFKA_BOOTSTRAP"] = closed_port
         variables["RATER_CLICKHOUSE_URL"] = f"chdb:{tmp_path / 'store'}"

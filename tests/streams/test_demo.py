@@ -106,6 +106,7 @@ def test_the_demo_shows_data_stops_on_ctrl_c_and_a_second_start_goes_on(tmp_path
     try:
         demo.wait_for_data()
         assert brokers_on(path)
+        assert path.stat().st_mode & 0o777 == 0o700
         held = Demo(path, free_port("127.0.0.1"))
         assert held.process.wait(60) == 1
         assert f"in use by process {demo.process.pid}" in held.log(), held.log()

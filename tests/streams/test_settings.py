@@ -74,6 +74,17 @@ def test_other_names_are_served_with_tokens_only(tmp_path: Path) -> None:
         assert load_settings().hosts == ["a.example", "b.example"]
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://u:hunter2@h:8123", "http://hunter2@h", "http://h:8123/?user=u&password=hunter2"],
+)
+def test_the_stores_url_carries_no_password_and_prints_none(url: str) -> None:
+    with environment(RATER_CLICKHOUSE_URL=url), pytest.raises(SettingsError) as error:
+        load_settings()
+    assert "RATER_CLICKHOUSE_PASSWORD_FILE" in str(error.value)
+    assert "hunter2" not in str(error.value)
+
+
 WRONG = [
     # variable                         value               | the line says
     ("RATER_WEB_PORT",                 "eighty",             "integer"),

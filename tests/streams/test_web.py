@@ -369,6 +369,29 @@ def test_an_event_is_explained_row_by_row(served: Served) -> None:
     assert [row["raw_seconds"] for row in with_a_slash["rows"]] == [20]
 
 
+ODD_IDS = ["a/b", "a/usage", "a/events/b/explain", "a%2Fb", "a\nb", "a\n", "a b", "..x", "é"]
+
+
+@pytest.mark.parametrize("name", ODD_IDS)
+def test_any_account_and_event_can_be_read(served: Served, filled: Filled, name: str) -> None:
+    filled.call(datetime(2026, 1, 15, 10, tzinfo=UTC), account_id=name, id=name)
+    part = quote(name, safe="")
+    body = served.get(f"/v1/accounts/{part}/events/{part}/explain").json()
+    assert (body["account_id"], body["event_id"], len(body["rows"])) == (name, name, 1)
+    usage = served.get(f"/v1/accounts/{part}/usage?month={MONTH}").json()
+    assert usage["account_id"] == name
+    page = served.get(f"/accounts/{part}?month={MONTH}", headers={"Accept": "text/html"})
+    assert page.status_code == 200
+    assert f"Account <b>{html.escape(name)}</b>" in page.text
+
+
+@pytest.mark.parametrize("account", ["=1+1", "+1", "-1", "@x", "\tx"])
+def test_no_cell_of_a_csv_file_is_a_formula(served: Served, filled: Filled, account: str) -> None:
+    filled.call(datetime(2026, 1, 15, 10, tzinfo=UTC), account_id=account)
+    text = served.get(f"/v1/accounts/{quote(account, safe='')}/usage.csv?month={MONTH}").text
+    assert {row["account_id"] for row in csv.DictReader(io.StringIO(text))} == {"'" + account}
+
+
 @pytest.mark.parametrize("path", ["acme/events/no-such", "other/events/text-1"])
 def test_an_unknown_event_is_a_404_that_says_so(served: Served, path: str) -> None:
     response = served.get(f"/v1/accounts/{path}/explain")
