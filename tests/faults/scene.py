@@ -14,6 +14,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from streams.base.settings import Settings
@@ -26,7 +27,7 @@ from tests.faults.proxy import StoreProxy
 from tests.faults.traffic import Traffic
 from tests.support.broker import committed, read_log, wait_until_committed
 from tests.support.clickhouse_http import ClickHouseHttp
-from tests.support.workers import environment_of, own_settings, wait_for
+from tests.support.workers import ApiProcess, environment_of, own_settings, wait_for
 
 SAMPLE_EVERY_S = 2.0
 SESSION_TIMEOUT_S = 6  # the least that a broker allows
@@ -110,7 +111,10 @@ class Scene:
         self.fleet.wait_until_ready()
         ledger = self.ledger()
         try:
-            found = rest_differences(ledger, self.settings, logged, self._get)
+            log_path = self.settings.tariff.with_name("api.log")
+            with ApiProcess(environment_of(self.settings), log_path) as api:
+                api.start()
+                found = rest_differences(ledger, self.settings, logged, partial(_get, api.port))
         finally:
             ledger.close()
         wait_for(self._no_worker_lags, "no worker shows a lag", 30, self._logs)
@@ -148,17 +152,6 @@ class Scene:
                 if line.startswith("rater_consumer_lag_messages{")]  # fmt: skip
         return bool(lags) and set(lags) == {"0.0"}
 
-    def _get(self, path: str) -> str:
-        """A page of any worker; of a stream, its first statement."""
-        worker = self.fleet.worker(self.fleet.names()[0])
-        with urllib.request.urlopen(f"http://127.0.0.1:{worker.port}{path}", timeout=30) as answer:
-            if "/live" not in path:
-                return str(answer.read().decode())
-            for line in answer:
-                if line.startswith(b"data: "):
-                    return str(line.removeprefix(b"data: ").decode())
-        raise AssertionError(f"{path} ended without a statement")
-
     def _logs(self) -> str:
         return "\n".join(self.fleet.worker(name).log()[-2000:] for name in self.fleet.names())
 
@@ -175,6 +168,17 @@ class Scene:
             self._found += [f"sample {self.samples}: {difference}" for difference in found]
         if ledger is not None:
             ledger.close()
+
+
+def _get(port: int, path: str) -> str:
+    """A page of the API; of a stream, its first statement."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+        if "/live" not in path:
+            return str(answer.read().decode())
+        for line in answer:
+            if line.startswith(b"data: "):
+                return str(line.removeprefix(b"data: ").decode())
+    raise AssertionError(f"{path} ended without a statement")
 
 
 @contextmanager

@@ -58,10 +58,12 @@ def environment_of(settings: Settings) -> dict[str, str]:
 class WorkerProcess:
     """`rater worker` with its own port of health and metrics; its log is kept for messages."""
 
+    command, port_setting, ready = "worker", "RATER_OPS_PORT", "/readyz"
+
     def __init__(self, environment: dict[str, str], log_path: Path) -> None:
         self.port = free_port("127.0.0.1")
         self.log_path = log_path
-        own = {"RATER_OPS_PORT": str(self.port), "RATER_LOG_FORMAT": "json"}
+        own = {"RATER_OPS_PORT": "0", self.port_setting: str(self.port), "RATER_LOG_FORMAT": "json"}
         self._environment = os.environ | environment | own
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -69,7 +71,7 @@ class WorkerProcess:
         """Starts it, with code that its process runs `first`."""
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                rater_command("worker", first=first),
+                rater_command(self.command, first=first),
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -77,7 +79,7 @@ class WorkerProcess:
                 stderr=subprocess.STDOUT,
             )
         if wait_ready:
-            wait_for(lambda: self.get("/readyz")[0] == 200, "worker ready", 60, self.log)
+            wait_for(lambda: self.get(self.ready)[0] == 200, f"{self.command} ready", 60, self.log)
         return self
 
     @property
@@ -115,6 +117,12 @@ class WorkerProcess:
     def __exit__(self, *_: object) -> None:
         if self._process is not None and self._process.poll() is None:
             self.kill()
+
+
+class ApiProcess(WorkerProcess):
+    """`rater api` with its own port of the page."""
+
+    command, port_setting, ready = "api", "RATER_WEB_PORT", "/openapi.json"
 
 
 def wait_for(
