@@ -276,9 +276,12 @@ class Rest:
 async def live_statement(app: FastAPI, account: str, month: str) -> dict[str, Any]:
     """The first statement that a viewer of the live stream is told."""
     stream = app.state.live.response(account, parse_month(month))
-    async with aclosing(stream.body_iterator) as events:
-        async for event in events:
-            if event.startswith(b"event: statement"):
-                told: dict[str, Any] = orjson.loads(event.split(b"data: ")[1])
-                return told
+    try:
+        async with aclosing(stream.body_iterator) as events:
+            async for event in events:
+                if event.startswith(b"event: statement"):
+                    told: dict[str, Any] = orjson.loads(event.split(b"data: ")[1])
+                    return told
+    finally:
+        stream._on_end()  # as when a server has sent it
     raise AssertionError("the live stream ended without a statement")
