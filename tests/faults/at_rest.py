@@ -102,14 +102,19 @@ class PartitionedLog:
         for entry in sorted(self.entries, key=lambda e: e.place.position()):
             event = entry.event
             by_name.setdefault((event["account_id"], event["kind"], event["id"]), []).append(entry)
-        lost = {
-            name: {e.place[:3] for e in entries if e.content != entries[0].content}
-            for name, entries in by_name.items()
-        }
+        lost = {}
+        for name, entries in by_name.items():
+            stands = max(entries, key=_rank)  # the first of those that are furthest along
+            lost[name] = {e.place[:3] for e in entries if e.content != stands.content}
         return {name: spots for name, spots in lost.items() if spots}
 
     def accounts(self) -> list[str]:
         return sorted({entry.event["account_id"] for entry in self.entries})
+
+
+def _rank(entry: Entry) -> int:
+    event = entry.event
+    return oracle.FURTHER[event["status"]] if event["kind"] == "text" else 0
 
 
 async def _nothing() -> None:
