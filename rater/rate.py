@@ -226,7 +226,7 @@ def _view(memo: Memo, prices: Prices, line: str, dims: Dims) -> View:
     key = (id(prices), line, dims)
     view: View | None = memo.views.get(key)
     if view is None:
-        memo.make_room()
+        memo.make_room(dims)
         view = memo.views[key] = prices.view(line, dims)
     return view
 
