@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import typer
 
 import schemas
+from rater.months import months_until, next_month
 from rater.rate import Parked, Wait
 from rater.reject import Reason, Reject
 from rater.tariff import Book
@@ -401,15 +403,22 @@ def test_a_retry_settles_what_it_rated_against_what_stood(
     assert {(name[1], name[3]) for name in rows_of(ledger)} == {("2026-08", waits.event_id)}
 
 
-def test_a_retry_makes_the_open_months_of_the_accounts_it_rated(
+def test_a_retry_makes_the_months_of_the_accounts_it_rated(
     ledger: Ledger, run: Run, book: Book
 ) -> None:
     log = Log([number(acquired_at="2026-08-10T12:00:00Z"), number(account_id="globex", id="n2")])
     ledger.write(log.batch(book))
     ledger.write(Batch(parked=[parked(1)]))
-    assert "2 monthly charges made" in run("parked", "retry").out
-    made = ledger.query("SELECT DISTINCT account_id FROM rated FINAL WHERE line = 'phone_numbers'")
-    assert made == [("acme",)]
+    said = run("parked", "retry").out
+    made = ledger.query(
+        "SELECT account_id, month FROM rated FINAL WHERE line = 'phone_numbers' ORDER BY month"
+    )
+    assert {account for account, _ in made} == {"acme"}
+    months = [month for _, month in made]
+    assert months[0] == date(2026, 8, 1)
+    assert months == months_until(months[0], next_month(months[-1]))
+    assert months[-1] >= (datetime.now(UTC) - timedelta(hours=14)).date().replace(day=1)
+    assert f"{len(months)} monthly charges made" in said
 
 
 def test_a_retry_uses_the_book_it_is_given(ledger: Ledger, run: Run, tmp_path: Path) -> None:
