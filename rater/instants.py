@@ -25,6 +25,11 @@ _RFC_3339 = re.compile(
 )
 
 
+def in_utc(instant: datetime) -> datetime:
+    """The same; one that says no zone is of UTC."""
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
 def to_us(time: datetime) -> int:
     """Microseconds since the Unix epoch, exact (a float of seconds is not)."""
     return (time - EPOCH) // _MICROSECOND

@@ -110,11 +110,12 @@ def rate(
                 f"; {len(batch.states)} monthly states, {len(batch.parked)} parked, "
                 f"{len(batch.rejected)} rejected"
             ))  # fmt: skip
+        together = charged_rows(rated)
         if as_json:
-            _print_rows(charged_rows(rated))
+            _print_rows(together)
         if len(files) > 1:
-            say, rows = f"{len(files)} files together: ", charged_rows(rated)
-            _say_sums(say, rows, book, ledger, to=err if as_json else out)
+            say = f"{len(files)} files together: "
+            _say_sums(say, together, book, ledger, to=err if as_json else out)
     if rejects:
         raise typer.Exit(WITH_REJECTS)
 

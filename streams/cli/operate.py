@@ -15,7 +15,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from rater.instants import to_us
+from rater.instants import in_utc, to_us
 from rater.kinds import KINDS
 from rater.kinds.kind import Kind
 from rater.rate import Wait
@@ -482,7 +482,7 @@ def _instant(option: str, text: str) -> datetime | None:
         raise Stop(
             f"{option} {text!r} is no instant; such as 2026-11-23T09:00:00Z", WRONG_USE
         ) from error
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return in_utc(instant)
 
 
 def _at(instant: datetime) -> str:

@@ -1,7 +1,6 @@
 """Dead letters on their topic: a record that is no event, with where it came from and why."""
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 
 import aiokafka
@@ -11,7 +10,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from rater import __version__
 from streams.base.settings import Settings
 from streams.kafka.topics import REJECTED
-from streams.rows.batch import RAW_KEPT_BYTES, RejectedRow
+from streams.rows.batch import RAW_KEPT_BYTES, RejectedRow, digest_of
 
 log = structlog.get_logger()
 
@@ -35,19 +34,15 @@ def dead_letter(row: RejectedRow) -> tuple[bytes | None, bytes, list[tuple[str, 
     }
     key, headers = row.key, list(row.headers)
     if key is not None and len(key) > RAW_KEPT_BYTES:
-        origin["rater_key_hash"] = _hash(key)
+        origin["rater_key_hash"] = digest_of(key)
         key = origin["rater_key_hash"].encode()
     named = [name.encode() + b"=" + (value or b"") for name, value in headers]
     if sum(map(len, named)) > RAW_KEPT_BYTES:
-        origin["rater_headers_hash"] = _hash(b"\n".join(named))
+        origin["rater_headers_hash"] = digest_of(b"\n".join(named))
         headers = []
     # What a producer says of where its record lay is left out: nobody is to take it for ours.
     own = [header for header in headers if header[0] not in origin]
     return key, row.raw(), [*own, *((name, text.encode()) for name, text in origin.items())]
-
-
-def _hash(what: bytes) -> str:
-    return hashlib.blake2b(what, digest_size=16).hexdigest()
 
 
 async def send_dead_letters(

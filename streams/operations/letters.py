@@ -7,7 +7,6 @@ that say so to people; nobody reads them here, for anyone can write them.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from rater.reject import Reason
 from streams.base.settings import Settings
 from streams.kafka.clients import make_producer
 from streams.kafka.log import Reader, RecordTooLargeError, partition_counts
+from streams.rows.batch import digest_of
 from streams.rows.log_position import FILE, Place, hash_of_record
 from streams.store.ledger import Ledger
 from streams.store.letters import Content, Letter, Sent, read_contents, remember_sent
@@ -110,20 +110,16 @@ async def _whole(reader: Reader, letter: Letter, kept: Content) -> Content | str
     The ledger keeps the value's first bytes, and headers as text: what that changed is read from
     the log, and the hash says whether it is the same record still.
     """
-    same_value = _hash(kept.value) == letter.raw_hash
+    same_value = digest_of(kept.value or b"") == letter.raw_hash
     if same_value and not any("\ufffd".encode() in value for _, value in kept.headers):
         return kept
     record = await reader.read_record(letter.topic, letter.partition, letter.offset)
-    if record is not None and _hash(record.value) == letter.raw_hash:
+    if record is not None and digest_of(record.value or b"") == letter.raw_hash:
         return Content(record.key, record.value, list(record.headers))
     lost = f"only {len(kept.value or b'')} of its {letter.raw_bytes} bytes were kept"
     if same_value:
         lost = "its headers are not text and were not kept as they were"
     return f"{lost}, and the record is no longer in Kafka: let its producer send it again"
-
-
-def _hash(value: bytes | None) -> str:
-    return hashlib.blake2b(value or b"", digest_size=16).hexdigest()
 
 
 # Shown to people

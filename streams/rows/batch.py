@@ -40,6 +40,11 @@ from streams.rows.log_position import (
 RAW_KEPT_BYTES = 65_536  # of a dead letter; more could exceed a topic's limit
 
 
+def digest_of(content: bytes) -> str:
+    """BLAKE2b-128, as hexadecimal digits: whether bytes that were cut are the same still."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
 class Record(Protocol):
     """What a Kafka consumer hands out, as far as rating reads it."""
 
@@ -114,7 +119,7 @@ class RejectedRow(NamedTuple):
         return self.value[:RAW_KEPT_BYTES]
 
     def raw_hash(self) -> str:
-        return hashlib.blake2b(self.value, digest_size=16).hexdigest()
+        return digest_of(self.value)
 
 
 class Receipt(NamedTuple):
@@ -271,12 +276,12 @@ def add_rejected(
 ) -> None:
     """Adds an offset range of which each record is a dead letter, and the range's receipt."""
     partition, records = of_range
-    for record in records:
-        place = _place((topic, partition, record.offset, clamp_ms(record.timestamp)))
+    logged_ms = [clamp_ms(record.timestamp) for record in records]
+    for record, at_ms in zip(records, logged_ms, strict=True):
+        place = _place((topic, partition, record.offset, at_ms))
         value, headers = record.value or b"", record.headers
         batch.rejected.append(RejectedRow(place, kind.name, reject, record.key, value, headers))
     count, offsets = len(records), (records[0].offset, records[-1].offset)
-    logged_ms = [clamp_ms(record.timestamp) for record in records]
     oldest_ms = min(logged_ms)
     batch.receipts.append(
         Receipt(

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from rater.instants import to_us
+from rater.instants import in_utc, to_us
 from rater.reject import Reason
 from streams.rows.log_position import FILE
 from streams.store.ledger import Ledger
@@ -232,9 +232,5 @@ def remember_sent(ledger: Ledger, sent: Sequence[Sent]) -> None:
 def _letter(row: tuple[Any, ...]) -> Letter:
     letter = Letter._make(row)
     return letter._replace(
-        logged_at=_in_utc(letter.logged_at), rejected_at=_in_utc(letter.rejected_at)
+        logged_at=in_utc(letter.logged_at), rejected_at=in_utc(letter.rejected_at)
     )
-
-
-def _in_utc(instant: datetime) -> datetime:
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
-from rater.instants import to_us
+from rater.instants import in_utc, to_us
 from rater.rate import Wait
 from streams.rows.log_position import Place
 from streams.store.ledger import Ledger
@@ -32,9 +32,7 @@ class ParkedEvent(NamedTuple):
         return self[:4]
 
     def place(self) -> Place:
-        return Place(
-            self.topic, self.partition, self.offset, to_us(_in_utc(self.logged_at)) // 1000
-        )
+        return Place(self.topic, self.partition, self.offset, to_us(in_utc(self.logged_at)) // 1000)
 
 
 class Waiting(NamedTuple):
@@ -88,7 +86,7 @@ def read_waiting(ledger: Ledger, after: tuple[str, int, int, int], most: int) ->
 def list_parked(ledger: Ledger, reason: Wait | None, limit: int) -> list[Waiting]:
     """The newest events that wait now, by the broker's clock. Raises one of StoreErrors."""
     rows = ledger.query(_NEWEST, {"reason": reason.value if reason else "", "limit": limit})
-    return [Waiting._make((*row[:-1], _in_utc(row[-1]))) for row in rows]
+    return [Waiting._make((*row[:-1], in_utc(row[-1]))) for row in rows]
 
 
 def count_waiting(ledger: Ledger, reason: Wait | None = None) -> Counter[str]:
@@ -102,7 +100,3 @@ def resolve_parked(ledger: Ledger, events: Sequence[ParkedEvent]) -> None:
     if events:
         rows = [event._replace(resolved=1) for event in events]
         ledger.insert("parked", ParkedEvent._fields, rows)
-
-
-def _in_utc(instant: datetime) -> datetime:
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
