@@ -3,7 +3,9 @@
 The consumer of the hot line is Faust's (`streams.ingest`), which connects with the same TLS.
 """
 
+import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,6 +16,7 @@ from aiokafka.errors import KafkaError
 from streams.base.settings import Settings, read_secret
 
 ADMIN_TIMEOUT_S = 40.0
+ASK_AGAIN_S = 0.2
 # A broker that has just woken may tell of no broker at all, and that is lived by until the next
 # question: in aiokafka's default 5 minutes.
 METADATA_MAX_AGE_MS = 5_000
@@ -75,7 +78,19 @@ async def admin_client(
 async def read_committed(
     settings: Settings, *, timeout_s: float = ADMIN_TIMEOUT_S
 ) -> dict[tuple[str, int], int]:
-    """What the group has committed, by (topic, partition). Raises one of BrokerErrors."""
+    """What the group has committed, by (topic, partition). Raises one of BrokerErrors.
+
+    A broker that has just come up has no coordinator for a group yet and says so: it is asked again
+    for up to `timeout_s`.
+    """
+    until_s = time.monotonic() + timeout_s
     async with admin_client(settings, timeout_s=timeout_s) as admin:
-        offsets = await admin.list_consumer_group_offsets(settings.group)
-    return {(tp.topic, tp.partition): meta.offset for tp, meta in offsets.items()}
+        while True:
+            try:
+                offsets = await admin.list_consumer_group_offsets(settings.group)
+            except KafkaError as error:
+                if not error.retriable or time.monotonic() > until_s:
+                    raise
+                await asyncio.sleep(ASK_AGAIN_S)
+            else:
+                return {(tp.topic, tp.partition): meta.offset for tp, meta in offsets.items()}

@@ -332,10 +332,22 @@ async def _send_and_abort(settings: Settings, topic: str, *values: bytes) -> Non
     try:
         await producer.begin_transaction()
         for value in values:
-            await producer.send_and_wait(topic, value, key=b"acme", partition=1)
+            sent = await producer.send_and_wait(topic, value, key=b"acme", partition=1)
         await producer.abort_transaction()
     finally:
         await producer.stop()
+    # The broker says yes to an abort first and writes its marker, the next offset, afterwards.
+    place, marker = TopicPartition(topic, 1), sent.offset + 1
+    consumer = aiokafka.AIOKafkaConsumer(
+        **client_options(settings), isolation_level="read_committed"
+    )
+    await consumer.start()
+    try:
+        async with asyncio.timeout(30):
+            while (await consumer.end_offsets([place]))[place] <= marker:
+                await asyncio.sleep(0.05)
+    finally:
+        await consumer.stop()
 
 
 async def _rate(settings: Settings, ledger: Ledger, book: Book) -> None:
