@@ -40,6 +40,7 @@ class Line(NamedTuple):
     # What its breakdown goes by: each name, and the values that a row is kept ready for.
     parts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     tab: Tab = Tab.USAGE
+    help: str = ""  # what is charged, in the customer's words
 
     def title_of(self, direction: str) -> str:
         """ "Inbound calls" where directions stand as rows of their own, else "Phone numbers"."""
@@ -57,29 +58,36 @@ LINES = (
     Line(
         "phone_numbers", "Phone numbers", "number", "number",
         units=("number",), dims=("number_type",), fallback_by=("number_type",), monthly=True,
+        help="The price of each number owned at any time in the month.",
     ),
     Line(
         "calls", "Calls", "minute", "call",
         units=_TIME, dims=_CALL_DIMS, fallback_by=("direction",), taxed_by=TaxedBy.STATES,
         directions=_WAYS,
+        help="By the minute, from the moment of dialing, answered or not: 1 minute 1 second is"
+        " 2 minutes.",
     ),
     Line(
         "video_calls", "Video calls", "minute", "call",
         units=_TIME, dims=_CALL_DIMS, fallback_by=("direction",), taxed_by=TaxedBy.STATES,
         directions=_WAYS,
+        help="By the minute, from the moment of dialing: 1 minute 1 second counts as 2 minutes.",
     ),
     Line(
         "texts", "Texts", "text", "text",
         units=("text", "segment"), dims=_TEXT_DIMS, fallback_by=("direction", "media"),
         directions=_WAYS,
+        help="By the text, or by the segment where the price says so. An emoji shortens segments.",
     ),
     Line(
         "campaign_calls", "Campaign calls", "minute", "call",
         units=_TIME, dims=_CALL_DIMS, fallback_by=("direction",), taxed_by=TaxedBy.STATES,
+        help="Power dialer: by the minute, from the moment of dialing, answered or not.",
     ),
     Line(
         "recording_storage", "Recording storage", "minute", "recording",
         units=_TIME, monthly=True,
+        help="By the recorded minute kept at any time in the month: 50 seconds are 1 minute.",
     ),
     Line(
         "carrier_fees", "Carrier fees", "text", "text",
@@ -89,15 +97,21 @@ LINES = (
             ("registered", ("true", "false")),
             ("direction", ("outbound", "inbound")),
         ),
+        help="What carriers ask for each text: by SMS or MMS, registered or not.",
     ),
     Line(
         "taxes", "Taxes", "item", "charge", taxed_by=TaxedBy.NOTHING,
         parts=(("level", ("federal", "state", "local")),),
+        help="Federal, state and local, based on the caller and the call recipient.",
     ),
-    Line("ai_voice_detection", "A.I. voice detection", "call", "call", units=("call",)),
+    Line(
+        "ai_voice_detection", "A.I. voice detection", "call", "call", units=("call",),
+        help="Once for each connected call. A call that is not answered is not charged.",
+    ),
     Line(
         "subscriptions", "Subscriptions", "item", "product",
         units=("item",), dims=("product",), monthly=True, tab=Tab.PRODUCTS,
+        help="Fixed items of the account, each month.",
     ),
 )  # fmt: skip
 

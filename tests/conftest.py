@@ -305,6 +305,7 @@ def comparable(statement: Mapping[str, Any]) -> dict[str, Any]:
         "products",
         "waiting",
         "events_per_second",
+        "freshness",
         "tariffs",
         "remarks",
     )

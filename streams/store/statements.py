@@ -6,13 +6,14 @@ Exact reads use FINAL (inside the views); parameters are bound.
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rater.charge import format_us
-from rater.instants import to_us
+from rater.instants import in_utc, to_us
 from rater.kinds import KINDS
 from rater.lines import LINES, Tab
 from rater.money import format_nanos, parse_nanos
-from rater.months import month_of
+from rater.months import month_of, next_month
 from rater.statement import Basis, Statement, Sums, TaxSums, Waiting, basis_of, make_statement
 from rater.tariff import Book
 from streams.store.ledger import Ledger
@@ -121,24 +122,38 @@ def why_no_statement(ledger: Ledger, book: Book, statement: Statement) -> str:
     return ""
 
 
-def read_products(ledger: Ledger, account_id: str, month: date) -> list[dict[str, str]]:
-    """The subscriptions of the month, for the second tab."""
+def read_products(ledger: Ledger, account_id: str, month: date) -> list[dict[str, str | None]]:
+    """The subscriptions of the month, for the second tab.
+
+    Each is charged on the first of a month, in the account's zone, until it has ended.
+    """
     rows = ledger.query(
         # In a part of its own: a join of the view itself asks for the right to all its columns.
-        "SELECT product, charges.identity, charge, occurred_at FROM"
-        " (SELECT identity, event_id, charge, occurred_at FROM rated_rows"
+        "SELECT product, charges.identity, charge, zone, things.from_at, things.until_at FROM"
+        " (SELECT identity, event_id, charge, zone FROM rated_rows"
         " WHERE account_id = {account:String} AND month = {month:Date}"
         " AND line IN {lines:Array(String)} AND status != 'voided') AS charges"
-        " LEFT JOIN (SELECT thing, event_id, product FROM states FINAL"
+        " LEFT JOIN (SELECT thing, event_id, product, from_at, until_at FROM states FINAL"
         " WHERE account_id = {account:String} AND kind = 'subscription') AS things"
         " ON things.thing = charges.identity AND things.event_id = charges.event_id"
         " ORDER BY product, identity",
         {"account": account_id, "month": month, "lines": PRODUCTS},
     )
     return [
-        {"product": product, "subscription_id": identity, "charge": format_nanos(nanos(charge))}
-        for product, identity, charge, _ in rows
+        {
+            "product": product,
+            "subscription_id": identity,
+            "charge": format_nanos(nanos(charge)),
+            "since": _day(since, zone),
+            "next_billing": None if until else f"{next_month(month):%Y-%m-%d}",
+        }
+        for product, identity, charge, zone, since, until in rows
     ]
+
+
+def _day(at: datetime, zone: str) -> str:
+    """The day of an instant, by the clocks of a zone."""
+    return f"{in_utc(at).astimezone(ZoneInfo(zone or 'UTC')):%Y-%m-%d}"
 
 
 def read_months(ledger: Ledger, account_id: str) -> list[date]:

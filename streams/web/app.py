@@ -15,6 +15,7 @@ from streams.base.settings import Settings
 from streams.store.ledger import Ledger
 from streams.web.access import Access
 from streams.web.headers import Headers
+from streams.web.history import Histories
 from streams.web.hosts import Hosts
 from streams.web.live import Live, TooManyStreamsError
 from streams.web.page import login_page, message_page
@@ -23,6 +24,7 @@ from streams.web.reads import BusyError, NoStatementError, Reads, StoreDownError
 from streams.web.segments import Segments
 from streams.web.tokens import Tokens
 from streams.web.v1 import v1_routes
+from streams.web.views import Views
 
 STATIC = Path(__file__).parent / "static"
 
@@ -35,11 +37,12 @@ def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> 
     path = settings.api_tokens_file
     access = Access(Tokens(path) if path else None)
     reads = Reads(ledger, book)
-    live = Live(reads.live_statement)
+    live = Live()
+    views = Views(reads, Histories(ledger), can_sign_out=access.tokens is not None)
     app = FastAPI(title="rater", version=__version__, docs_url=None, redoc_url=None)
     app.state.live = live
     app.include_router(v1_routes(reads, live, access))
-    app.include_router(page_routes(reads, access))
+    app.include_router(page_routes(reads, views, live, access))
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_middleware(Segments)
     app.add_middleware(Hosts, listens_on=settings.web_host, names=settings.hosts)

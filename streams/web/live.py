@@ -1,19 +1,18 @@
-"""Live statements as server-sent events: one feed for each (account, month) that is watched.
+"""Live streams as server-sent events: one feed for each thing that is watched, for all its viewers.
 
-A feed reads the ledger, at most twice a second, for all of its viewers together; a viewer that
-is slow misses what was between and gets the newest, since each event is the whole statement.
-For the same reason a client that comes back with a Last-Event-ID is told the newest at once.
+A feed reads the ledger, at most twice a second, for all of its viewers together. What a viewer is
+sent is made from what it has and what stands now, so a slow one misses what was between, and one
+that comes back is told the newest at once.
 """
 
 import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from contextlib import aclosing
-from datetime import date
 from functools import partial
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -23,27 +22,48 @@ from streams.web.reads import StoreDownError
 TICK_S = 0.5
 HEARTBEAT_S = 10.0
 STREAMS_MOST = 100  # of one account
-MONTHS_MOST = 4  # of one account watched at once; each is read again and again
+WATCHED_MOST = 8  # of one account at once; each is read again and again
 RETRY_MS = 2000
 
-Read = Callable[[str, date | None], Awaitable[dict[str, Any]]]
-Key = tuple[str, date | None]
+T = TypeVar("T")
+
+
+class Told(NamedTuple):
+    """An event of a stream, before it is encoded."""
+
+    name: str
+    data: dict[str, Any]
 
 
 class TooManyStreamsError(RuntimeError):
     """An account watches as much as it may. The message is for the reader."""
 
 
-class Feed:
-    """The newest event of one (account, month), and those who wait for it."""
+class Watched(NamedTuple, Generic[T]):
+    """What a stream shows: whose it is, what tells it apart, how it is read and told.
 
-    def __init__(self, read: Callable[[], Awaitable[dict[str, Any]]]) -> None:
-        self._read = read
-        self._shown: dict[str, Any] | None = None  # without as_of, which always changes
-        self._as_of: str | None = None
+    `tell` gives the event for a viewer that has `before` (None at first) where `after` stands now,
+    or None where there is nothing new. `as_of` says up to when it is right.
+    """
+
+    account: str
+    key: Hashable
+    read: Callable[[], Awaitable[T]]
+    tell: Callable[[T | None, T], Told | None]
+    as_of: Callable[[T], str]
+
+
+class Feed(Generic[T]):
+    """The newest of what is watched, and those who wait for it."""
+
+    def __init__(self, watched: Watched[T]) -> None:
+        self._watched = watched
+        self.now: T | None = None
+        self.stale: Told | None = None
+        self.as_of: str | None = None
         self._last_id = 0
-        self.event = b""
         self.viewers: set[asyncio.Event] = set()
+        self._told: tuple[T | None, T, bytes | None] | None = None
         self.task = asyncio.create_task(self._run(), name="live feed")
         self.task.add_done_callback(lambda _: self.wake())
 
@@ -51,38 +71,44 @@ class Feed:
         while True:
             started = time.monotonic()
             try:
-                self._tell(await self._read())
+                self._stands(await self._watched.read())
             except StoreDownError as error:
-                self._tell_stale(str(error))
+                self._is_stale(str(error))
             took = time.monotonic() - started
             # At least as long as the read took: a slow store is never asked without a pause.
             await asyncio.sleep(max(TICK_S - took, took))
 
-    def _tell(self, statement: dict[str, Any]) -> None:
-        """Makes a statement the newest event, if it says anything new."""
-        self._as_of = statement["as_of"]
-        shown = {name: value for name, value in statement.items() if name != "as_of"}
-        if shown == self._shown:
-            return
-        self._shown = shown
-        # By the clock, so that a restarted server goes on counting upwards.
-        self._last_id = max(self._last_id + 1, time.time_ns() // 1_000_000)
-        self.event = encode_event("statement", statement, self._last_id)
-        self.wake()
+    def _stands(self, now: T) -> None:
+        """Keeps what stands now; wakes the viewers if it says anything new."""
+        self.as_of = self._watched.as_of(now)
+        if self.now is None or self.stale or self._watched.tell(self.now, now) is not None:
+            self.now, self.stale = now, None
+            # By the clock, so that a restarted server goes on counting upwards.
+            self._last_id = max(self._last_id + 1, time.time_ns() // 1_000_000)
+            self.wake()
 
-    def _tell_stale(self, reason: str) -> None:
-        if self._shown is None and self.event:
-            return
-        self._shown = None
-        self.event = encode_event("stale", {"since": self._as_of, "reason": reason})
-        self.wake()
+    def _is_stale(self, reason: str) -> None:
+        if self.stale is None:
+            self.stale = Told("stale", {"since": self.as_of, "reason": reason})
+            self.wake()
+
+    def event_for(self, has: T | None) -> bytes | None:
+        """What a viewer is sent that has `has`; made once for all that have the same."""
+        if self.stale is not None:
+            return encode_event(*self.stale)
+        assert self.now is not None
+        if self._told is None or self._told[0] is not has or self._told[1] is not self.now:
+            told = self._watched.tell(has, self.now)
+            event = None if told is None else encode_event(*told, self._last_id)
+            self._told = (has, self.now, event)
+        return self._told[2]
 
     def heartbeat(self) -> bytes:
-        """A comment for proxies and, where the store answers, the instant it was last asked."""
+        """A comment for proxies and, where the store answers, up to when what is shown is right."""
         comment = b": heartbeat\n\n"
-        if self._shown is None:
+        if self.stale is not None or self.now is None:
             return comment
-        return comment + encode_event("heartbeat", {"as_of": self._as_of})
+        return comment + encode_event("heartbeat", {"as_of": self.as_of})
 
     def wake(self) -> None:
         for viewer in self.viewers:
@@ -92,29 +118,28 @@ class Feed:
 class Live:
     """All live streams of a process. `close` ends them, so that the server can stop."""
 
-    def __init__(
-        self, read: Read, *, tick_s: float = TICK_S, heartbeat_s: float = HEARTBEAT_S
-    ) -> None:
-        self._read = read
+    def __init__(self, *, tick_s: float = TICK_S, heartbeat_s: float = HEARTBEAT_S) -> None:
         self._tick_s = tick_s
         self._heartbeat_s = heartbeat_s
-        self._feeds: dict[Key, Feed] = {}
-        self._open: Counter[Key] = Counter()
+        self._feeds: dict[Hashable, Feed[Any]] = {}
+        self._open: Counter[tuple[str, Hashable]] = Counter()
         self._closed = False
 
-    def response(self, account: str, month: date | None) -> "EventStream":
-        """The stream of a statement, as a response. Raises TooManyStreamsError."""
-        key = account, month
-        months = {watched for who, watched in self._open if who == account} | {month}
+    def response(self, watched: Watched[Any]) -> "EventStream":
+        """The stream of what is watched, as a response. Raises TooManyStreamsError."""
+        account, key = watched.account, (watched.account, watched.key)
+        others = {other for other in self._open if other[0] == account} | {key}
         streams = sum(count for (who, _), count in self._open.items() if who == account)
-        if len(months) > MONTHS_MOST:
-            raise TooManyStreamsError(f"{MONTHS_MOST} months of this account are watched already")
+        if len(others) > WATCHED_MOST:
+            raise TooManyStreamsError(
+                f"{WATCHED_MOST} pages or months of this account are watched already"
+            )
         if streams >= STREAMS_MOST:
             raise TooManyStreamsError(f"this account has {STREAMS_MOST} live streams already")
         self._open[key] += 1
-        return EventStream(self._watch(key), on_end=partial(self._leave, key))
+        return EventStream(self._watch(watched, key), on_end=partial(self._leave, key))
 
-    def _leave(self, key: Key) -> None:
+    def _leave(self, key: tuple[str, Hashable]) -> None:
         self._open[key] -= 1
         if not self._open[key]:
             del self._open[key]
@@ -128,16 +153,17 @@ class Live:
             feed.task.cancel()
         await asyncio.gather(*(feed.task for feed in feeds), return_exceptions=True)
 
-    async def _watch(self, key: Key) -> AsyncGenerator[bytes, None]:
+    async def _watch(self, watched: Watched[T], key: Hashable) -> AsyncGenerator[bytes, None]:
         if self._closed:
             return
-        feed = self._feeds.get(key)
-        if feed is None:
-            feed = self._feeds[key] = Feed(lambda: self._read(*key))
+        if key not in self._feeds:
+            self._feeds[key] = Feed(watched)
+        feed: Feed[T] = self._feeds[key]
         news = asyncio.Event()
-        if feed.event:
+        if feed.now is not None or feed.stale is not None:
             news.set()
         feed.viewers.add(news)
+        has: T | None = None
         try:
             yield b"retry: %d\n\n" % RETRY_MS
             while True:
@@ -152,8 +178,11 @@ class Live:
                 if feed.task.done():
                     feed.task.result()  # raises what ended the feed
                 news.clear()
-                yield feed.event
-                await asyncio.sleep(self._tick_s)
+                event = feed.event_for(has)
+                has = None if feed.stale is not None else feed.now
+                if event is not None:
+                    yield event
+                    await asyncio.sleep(self._tick_s)
         finally:
             feed.viewers.discard(news)
             if not feed.viewers and self._feeds.get(key) is feed:

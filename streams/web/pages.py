@@ -1,25 +1,33 @@
 """The routes of the page: the way in, one account's month, signing in and out."""
 
 import asyncio
-from datetime import date
-from typing import Annotated
-from urllib.parse import parse_qs, quote
+from typing import Annotated, Literal
+from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from rater.lines import Tab
 from streams.web.access import Access, same_site
+from streams.web.frame import account_path
+from streams.web.live import EventStream, Live
 from streams.web.months import Month
-from streams.web.page import login_page, usage_page
+from streams.web.page import login_page
+from streams.web.page import page as page_of
 from streams.web.reads import Reads
 from streams.web.tokens import EVERY_ACCOUNT
+from streams.web.views import Asked, Views, shape_of
 
 FORM_MAX_BYTES = 8192
 FORM_S = 10.0
 
 
-def page_routes(reads: Reads, access: Access) -> APIRouter:
+Tab = Annotated[str, Query(max_length=16)]
+Exact = Annotated[str, Query(max_length=1)]
+Page = Annotated[Literal["overview", "usage"], Query()]
+Shape = Annotated[str, Query(max_length=32)]
+
+
+def page_routes(reads: Reads, views: Views, live: Live, access: Access) -> APIRouter:
     routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
     Account = Annotated[str, Depends(access.account)]
 
@@ -27,22 +35,36 @@ def page_routes(reads: Reads, access: Access) -> APIRouter:
     async def home(granted: Annotated[str, Depends(access.granted)]) -> Response:
         """To the token's account; where it may see all, to the first that the book names."""
         account = reads.first_account() if granted == EVERY_ACCOUNT else granted
-        return RedirectResponse(page_path(account), 303)
+        return RedirectResponse(account_path(account), 303)
 
     @routes.get("/accounts/{account}")
-    async def usage(account: Account, month: Month, tab: str = Tab.USAGE) -> Response:
-        statement = await reads.live_statement(account, month)
-        shown = date.fromisoformat(statement["month"] + "-01")
-        months = {*await reads.months(account), reads.this_month(account), shown}
-        return HTMLResponse(
-            usage_page(
-                statement,
-                months=sorted(months, reverse=True),
-                asked=month is not None,
-                tab=Tab.PRODUCTS if tab == Tab.PRODUCTS else Tab.USAGE,
-                can_sign_out=access.tokens is not None,
-            )
-        )
+    async def overview(account: Account, month: Month) -> Response:
+        """What was spent, what it will come to, and why it is more."""
+        return await shown(Asked(account, "overview", month), "overview")
+
+    @routes.get("/accounts/{account}/usage")
+    async def usage(account: Account, month: Month, tab: Tab = "", exact: Exact = "") -> Response:
+        """The statement of a month."""
+        return await shown(Asked(account, "usage", month, tab, bool(exact)), "usage")
+
+    @routes.get("/accounts/{account}/live")
+    async def live_view(
+        account: Account,
+        month: Month,
+        page: Page,
+        shape: Shape = "",
+        tab: Tab = "",
+        exact: Exact = "",
+    ) -> EventStream:
+        """What changes in a page that is open, as fragments of it."""
+        asked = Asked(account, page, month, tab, bool(exact))
+        await views.view(asked)  # a stream that has begun can say 404 no more
+        return live.response(views.watched(asked, shape))
+
+    async def shown(asked: Asked, title: str) -> Response:
+        view, frame = await views.view(asked), views.frame(asked)
+        stream = frame.live(asked.page, shape=shape_of(view), **asked.query())
+        return HTMLResponse(page_of(title, view, frame, stream))
 
     @routes.get("/login")
     async def login_form() -> Response:
@@ -70,10 +92,6 @@ def page_routes(reads: Reads, access: Access) -> APIRouter:
         return response
 
     return routes
-
-
-def page_path(account: str) -> str:
-    return f"/accounts/{quote(account, safe='')}"
 
 
 def _local_path(target: str) -> str:

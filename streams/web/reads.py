@@ -13,18 +13,26 @@ from typing import Any, ParamSpec, TypeVar
 import anyio
 import anyio.to_thread
 
+from rater.charge import format_us
 from rater.instants import to_us
 from rater.lines import Tab
-from rater.months import month_of
+from rater.months import month_of, previous_month
 from rater.statement import statement_to_json
 from rater.tariff import Book
 from streams.base.errors import first_line
 from streams.store import statements as usage
 from streams.store.ledger import Ledger, StoreErrors
+from streams.store.progress import Progress, read_progress, read_written
+from streams.web.freshness import state_of
+from streams.web.kept import KeptByKey
 
 READS_AT_ONCE = 4
 OF_ONE_ACCOUNT_AT_ONCE = 2
 OF_ONE_ACCOUNT_WAITING = 50
+# How long what was read is good enough: how far workers are, and what does not change by the tick.
+PROGRESS_S = 0.4
+WRITTEN_S = 10.0
+BEFORE_S = 60.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,6 +60,9 @@ class Reads:
         self._book = book
         self._limiter = anyio.CapacityLimiter(READS_AT_ONCE)
         self._turns: dict[str, anyio.CapacityLimiter] = {}  # of accounts that read now
+        self._progress: KeptByKey[Progress | None] = KeptByKey(PROGRESS_S)
+        self._written: KeptByKey[datetime | None] = KeptByKey(WRITTEN_S)
+        self._before: KeptByKey[dict[str, Any] | None] = KeptByKey(BEFORE_S)
 
     def this_month(self, account: str) -> date:
         """The current month by the account's own calendar."""
@@ -67,37 +78,61 @@ class Reads:
 
         Raises NoStatementError where the account or the month never was.
         """
-        return await self._off_loop(account, self._statement, account, month)
+        return await self.off_loop(account, self.read_statement, account, month)
 
     async def live_statement(self, account: str, month: date | None) -> dict[str, Any]:
         """The same, and how many of the account's own events a second are rated."""
-        return await self._off_loop(account, self._live_statement, account, month)
+        return await self.off_loop(account, self.read_live_statement, account, month)
 
     async def months(self, account: str) -> list[date]:
         """The months in which the account has rows, newest first."""
-        return await self._off_loop(account, usage.read_months, self._ledger, account)
+        return await self.off_loop(account, usage.read_months, self._ledger, account)
 
     async def charge(self, account: str, event_id: str) -> list[dict[str, Any]]:
         """Every row of one event; none where the account has no such event."""
-        return await self._off_loop(account, usage.read_charge, self._ledger, account, event_id)
+        return await self.off_loop(account, usage.read_charge, self._ledger, account, event_id)
 
-    def _statement(self, account: str, month: date | None) -> dict[str, Any]:
+    # What follows blocks: it runs off the loop.
+
+    def read_statement(self, account: str, month: date | None) -> dict[str, Any]:
         month = month or self.this_month(account)
+        progress = self._progress.get("", partial(read_progress, self._ledger))
         statement = usage.read_statement(self._ledger, self._book(), account, month)
         if reason := usage.why_no_statement(self._ledger, self._book(), statement):
             raise NoStatementError(reason)
+        now = datetime.now(UTC)
+        if progress is not None:
+            as_of = min(progress.as_of, now)
+        else:
+            as_of = self._written.get("", partial(read_written, self._ledger)) or now
         has_products = any(
             line.form.kind.tab is Tab.PRODUCTS and line.whole.amount for line in statement.lines
         )
         products = usage.read_products(self._ledger, account, month) if has_products else []
-        return statement_to_json(statement) | {"products": products}
+        told = statement_to_json(statement._replace(as_of=format_us(to_us(as_of) // 1000 * 1000)))
+        fresh = state_of(progress, month, statement.zone, now)
+        return told | {"freshness": fresh, "products": products}
 
-    def _live_statement(self, account: str, month: date | None) -> dict[str, Any]:
+    def read_live_statement(self, account: str, month: date | None) -> dict[str, Any]:
         month = month or self.this_month(account)
         rate = usage.read_traffic(self._ledger, account, month)
-        return self._statement(account, month) | {"events_per_second": round(rate, 1)}
+        return self.read_statement(account, month) | {"events_per_second": round(rate, 1)}
 
-    async def _off_loop(
+    def read_month_before(self, account: str, month: date) -> dict[str, Any] | None:
+        """The statement of the month before, as it was within the last minute; None without one."""
+        before = previous_month(month)
+
+        def read() -> dict[str, Any] | None:
+            statement = usage.read_statement(self._ledger, self._book(), account, before)
+            return None if statement.is_empty() else statement_to_json(statement)
+
+        return self._before.get((account, before), read)
+
+    def read_months(self, account: str) -> set[date]:
+        """The months to choose from: those that have rows, and the current one."""
+        return {*usage.read_months(self._ledger, account), self.this_month(account)}
+
+    async def off_loop(
         self, account: str, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Runs a read in a thread, in its account's turn. Raises BusyError and StoreDownError.

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from streams.formats.registry import EXPORTERS
 from streams.web.access import Access
 from streams.web.export import attachment
-from streams.web.live import EventStream, Live
+from streams.web.live import EventStream, Live, Told, Watched
 from streams.web.months import Month
 from streams.web.reads import Reads
 from streams.web.segments import EventId
@@ -63,6 +63,22 @@ def v1_routes(reads: Reads, live: Live, access: Access) -> APIRouter:
     async def live_usage(account: Account, month: Month) -> EventStream:
         """Server-sent events `statement`: the statement now, and each time it changed."""
         await reads.statement(account, month)  # a stream that has begun can say 404 no more
-        return live.response(account, month)
+        return live.response(watched_statement(reads, account, month))
 
     return routes
+
+
+def watched_statement(reads: Reads, account: str, month: date | None) -> Watched[dict[str, Any]]:
+    """A statement as a stream: told whole, whenever more than its as-of has changed."""
+
+    def tell(before: dict[str, Any] | None, after: dict[str, Any]) -> Told | None:
+        same = before is not None and before | {"as_of": ""} == after | {"as_of": ""}
+        return None if same else Told("statement", after)
+
+    return Watched(
+        account,
+        ("statement", month),
+        lambda: reads.live_statement(account, month),
+        tell,
+        lambda statement: str(statement["as_of"]),
+    )

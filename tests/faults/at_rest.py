@@ -33,6 +33,8 @@ from streams.rows.log_position import Place, place_of_version
 from streams.store.ledger import Ledger
 from streams.store.statements import read_statement
 from streams.web.app import create_app
+from streams.web.reads import Reads
+from streams.web.v1 import watched_statement
 from tests import oracle
 from tests.conftest import Event, Logged, assert_rows, comparable, rows_by_oracle, rows_of
 from tests.support.readings import csv_differences, page_differences
@@ -258,6 +260,7 @@ class Rest:
     async def check_readers(self, statements: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
         """The live stream, the API and both exports show the statement digit for digit."""
         app = create_app(self.ledger, lambda: self.book, load_settings())
+        reads = Reads(self.ledger, lambda: self.book)
         transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             for (account, month), statement in statements.items():
@@ -269,18 +272,18 @@ class Rest:
                     answer = await client.get(f"{path}{suffix}?month={month}")
                     got = comparable(answer.json())
                     assert got == want, (account, month, suffix)
-                live = await live_statement(app, account, month)
+                live = await live_statement(app, reads, account, month)
                 assert comparable(live) == want, (account, month, "live")
                 export = (await client.get(f"{path}.csv?month={month}")).text
                 assert list(csv_differences(export, want)) == []
-                page = (await client.get(f"/accounts/{account}?month={month}")).text
+                page = (await client.get(f"/accounts/{account}/usage?month={month}&exact=1")).text
                 assert list(page_differences(page, want)) == []
         await app.state.live.close()
 
 
-async def live_statement(app: FastAPI, account: str, month: str) -> dict[str, Any]:
+async def live_statement(app: FastAPI, reads: Reads, account: str, month: str) -> dict[str, Any]:
     """The first statement that a viewer of the live stream is told."""
-    stream = app.state.live.response(account, parse_month(month))
+    stream = app.state.live.response(watched_statement(reads, account, parse_month(month)))
     try:
         async with aclosing(stream.body_iterator) as events:
             async for event in events:

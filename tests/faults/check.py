@@ -161,7 +161,7 @@ def _statement_differences(
             yield from _unlike(f"{what} {account} {name}", statement, want)
         differences = (
             *csv_differences(get(f"{base}/usage.csv{month_is}"), want),
-            *page_differences(get(f"/accounts/{account}{month_is}"), want),
+            *page_differences(get(f"/accounts/{account}/usage{month_is}&exact=1"), want),
         )
         for difference in differences:
             yield f"CSV or page {account} {name}: {difference}"

@@ -84,10 +84,7 @@ def test_the_lists_in_the_migrations_are_the_tables() -> None:
     assert all(listed == {"carrier_fees", *MONTHLY_LINES} for listed in lists)
 
 
-def test_the_script_knows_what_can_set_parts_apart_in_the_tables_order() -> None:
-    script = (ROOT / "streams/web/static/usage.js").read_text("utf-8")
-    apart = re.search(r"const APART = \[(.*)\];", script)
-    assert apart
-    in_script = re.findall(r'"(\w+)"', apart[1])
-    assert in_script == [name for line in LINES for name, _ in line.parts]
+def test_each_line_says_what_it_charges_for_and_the_script_knows_no_line() -> None:
+    assert [line.name for line in LINES if not line.help.endswith(".")] == []
+    script = (ROOT / "streams/web/static/live.js").read_text("utf-8")
     assert not re.search("|".join(f"[\"'`]{name}[\"'`/]" for name in NAMES), script)

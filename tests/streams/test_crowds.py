@@ -93,16 +93,16 @@ def test_a_request_that_takes_long_is_not_cut_off(
 
 
 async def test_an_account_has_so_many_streams_and_another_its_own() -> None:
-    streams = Live(FakeReads())
-    async with watching(streams, live.STREAMS_MOST):
+    streams, reads = Live(), FakeReads()
+    async with watching(streams, reads, live.STREAMS_MOST):
         with pytest.raises(TooManyStreamsError, match="100 live streams"):
-            streams.response("acme", None)
-        streams.response("other", None)
-    streams.response("acme", None)  # the others have left
-    for month in range(1, live.MONTHS_MOST):
-        streams.response("acme", date(2026, month, 1))
-    with pytest.raises(TooManyStreamsError, match="4 months"):
-        streams.response("acme", date(2026, 12, 1))
+            streams.response(reads.watched())
+        streams.response(reads.watched("other"))
+    streams.response(reads.watched())  # the others have left
+    for month in range(1, live.WATCHED_MOST):
+        streams.response(reads.watched("acme", date(2026, month, 1)))
+    with pytest.raises(TooManyStreamsError, match="8 pages or months"):
+        streams.response(reads.watched("acme", date(2026, 12, 1)))
     await streams.close()
 
 

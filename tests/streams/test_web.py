@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -39,11 +39,12 @@ from streams.web.app import create_app
 from streams.web.export import attachment
 from streams.web.health import Health, StoreHealth
 from streams.web.hosts import Hosts
-from streams.web.live import EventStream, Live
+from streams.web.live import EventStream, Live, Watched
 from streams.web.ops import create_ops_app
-from streams.web.reads import StoreDownError
+from streams.web.reads import Reads, StoreDownError
 from streams.web.serve import PortTakenError, WebServer
 from streams.web.tokens import TokensError, create_token, load_tokens
+from streams.web.v1 import watched_statement
 from tests.support.workers import until
 
 MONTH = "2026-01"
@@ -219,7 +220,13 @@ def test_usage_is_the_statement_with_its_products(served: Served) -> None:
     ) == exact.quantize(Decimal("0.01"))
     assert statement["products_total"] == "49.00"
     assert statement["products"] == [
-        {"product": "power-dialer", "subscription_id": "sub-1", "charge": "49"}
+        {
+            "product": "power-dialer",
+            "subscription_id": "sub-1",
+            "charge": "49",
+            "since": "2026-01-01",
+            "next_billing": "2026-02-01",
+        }
     ]
 
 
@@ -424,6 +431,7 @@ def test_a_stream_tells_the_statement_at_once_and_again_after_a_write(
     told = json.loads(second["data"])
     assert told.pop("events_per_second") == 0  # they were logged in March
     assert told | {"as_of": ""} == plain | {"as_of": ""}
+    assert told["freshness"] == {"state": "over"}
 
 
 def read_events(stream: Iterator[str]) -> Iterator[dict[str, str]]:
@@ -465,16 +473,19 @@ class FakeReads:
         self.total = "0.00"
         self.down = False
 
-    async def __call__(self, account: str, month: date | None) -> dict[str, Any]:
+    async def live_statement(self, account: str, month: date | None) -> dict[str, Any]:
         self.reads += 1
         await asyncio.sleep(0)
         if self.down:
             raise StoreDownError("the store does not answer")
         return {"account_id": account, "total": self.total, "as_of": str(self.reads)}
 
+    def watched(self, account: str = "acme", month: date | None = None) -> Watched[dict[str, Any]]:
+        return watched_statement(cast(Reads, self), account, month)
+
 
 @asynccontextmanager
-async def watching(live: Live, count: int = 1) -> AsyncIterator[list[list[str]]]:
+async def watching(live: Live, reads: FakeReads, count: int = 1) -> AsyncIterator[list[list[str]]]:
     """What some viewers of one statement were told so far, as text, event by event."""
     told: list[list[str]] = [[] for _ in range(count)]
     left = asyncio.Event()
@@ -490,7 +501,7 @@ async def watching(live: Live, count: int = 1) -> AsyncIterator[list[list[str]]]
 
         await stream({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send)
 
-    views = [asyncio.create_task(view(live.response("acme", None), texts)) for texts in told]
+    views = [asyncio.create_task(view(live.response(reads.watched()), texts)) for texts in told]
     try:
         yield told
     finally:
@@ -504,8 +515,8 @@ def last(texts: list[str]) -> str:
 
 async def test_a_hundred_viewers_cost_one_read_a_tick() -> None:
     reads = FakeReads()
-    live = Live(reads)
-    async with watching(live, 100) as told:
+    live = Live()
+    async with watching(live, reads, 100) as told:
         await asyncio.sleep(1.2)
         assert reads.reads <= 4
         assert all(len(texts) == 2 for texts in told)  # `retry`, and the one statement
@@ -520,8 +531,8 @@ async def test_a_hundred_viewers_cost_one_read_a_tick() -> None:
 
 async def test_a_viewer_is_told_at_most_twice_a_second() -> None:
     reads = FakeReads()
-    live = Live(reads)
-    async with watching(live) as (texts,):
+    live = Live()
+    async with watching(live, reads) as (texts,):
         for cents in range(120):
             reads.total = f"0.{cents:03d}"
             await asyncio.sleep(0.01)
@@ -530,8 +541,8 @@ async def test_a_viewer_is_told_at_most_twice_a_second() -> None:
 
 
 async def test_a_quiet_stream_has_heartbeats_that_tell_when_it_was_looked_at() -> None:
-    live = Live(FakeReads(), heartbeat_s=0.7)
-    async with watching(live) as (texts,):
+    live = Live(heartbeat_s=0.7)
+    async with watching(live, FakeReads()) as (texts,):
         await until(lambda: len(texts) >= 3)
         assert texts[2].startswith(": heartbeat\n\nevent: heartbeat\ndata: ")
         assert int(json.loads(texts[2].split("data: ")[1])["as_of"]) > 1
@@ -540,8 +551,8 @@ async def test_a_quiet_stream_has_heartbeats_that_tell_when_it_was_looked_at() -
 
 async def test_a_store_that_is_down_makes_the_stream_stale_and_then_live_again() -> None:
     reads = FakeReads()
-    live = Live(reads, heartbeat_s=0.6)
-    async with watching(live) as (texts,):
+    live = Live(heartbeat_s=0.6)
+    async with watching(live, reads) as (texts,):
         await until(lambda: "event: statement" in last(texts))
         reads.down = True
         await until(lambda: "event: stale" in last(texts))
@@ -555,8 +566,8 @@ async def test_a_store_that_is_down_makes_the_stream_stale_and_then_live_again()
 async def test_ids_rise_over_a_restart() -> None:
     ids = []
     for _ in range(2):
-        live = Live(FakeReads())
-        async with watching(live) as (texts,):
+        live = Live()
+        async with watching(live, FakeReads()) as (texts,):
             await until(lambda texts=texts: len(texts) > 1)  # type: ignore[misc]
             ids.append(int(texts[1].split("id: ")[1].split("\n")[0]))
         await live.close()
@@ -565,10 +576,11 @@ async def test_ids_rise_over_a_restart() -> None:
 
 
 async def test_a_broken_read_ends_the_streams_instead_of_leaving_them_silent() -> None:
-    async def broken(account: str, month: date | None) -> dict[str, Any]:
-        raise KeyError("as_of")
+    class Broken(FakeReads):
+        async def live_statement(self, account: str, month: date | None) -> dict[str, Any]:
+            raise KeyError("as_of")
 
-    stream = Live(broken).response("acme", None)
+    stream = Live().response(Broken().watched())
     with pytest.raises(KeyError):
         async for _ in stream.body_iterator:
             pass
@@ -681,7 +693,7 @@ def test_a_wrong_file_of_tokens_is_one_clear_line(
 
 
 PATHS = [
-    USAGE, "/accounts/acme", "/", "/login", "/openapi.json", "/static/usage.js", "/nowhere",
+    USAGE, "/accounts/acme", "/", "/login", "/openapi.json", "/static/live.js", "/nowhere",
 ]  # fmt: skip
 OF_OPERATORS = ["/metrics", "/healthz", "/readyz"]
 
@@ -746,7 +758,7 @@ def test_health_is_200_when_well_and_503_with_the_reason(ops: Served, filled: Fi
 
 def test_each_door_has_its_own_routes_and_nothing_of_the_other(served: Served, ops: Served) -> None:
     of_operators = ("/healthz", "/readyz", "/metrics")
-    of_readers = (USAGE, "/accounts/acme", "/openapi.json", "/login", "/static/usage.js")
+    of_readers = (USAGE, "/accounts/acme", "/openapi.json", "/login", "/static/live.js")
     for paths, door, other in ((of_operators, ops, served), (of_readers, served, ops)):
         for path in paths:
             assert (door.get(path).status_code, other.get(path).status_code) == (200, 404), path

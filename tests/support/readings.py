@@ -10,56 +10,79 @@ from typing import Any
 
 TOTALS = ("usage_total", "products_total", "total")
 APART = ("media", "registered", "direction", "level")  # as rows of the page are named, in order
-VALUE = re.compile(
-    r'<span class="value" data-key="([^"]+)" data-field="([^"]+)">'
-    r'<span class="main">([^<]*)</span><span class="fine">([^<]*)</span>'
-)
-ROW = re.compile(r'<tr role="row"(?: class="(part)")? data-row="([^"]+)"([^>]*)>')
+ROW = re.compile(r'<tr role="row" data-row="([^"]+)"')
+LEAF = re.compile(r'<span id="([^"]+)"(?: class="tick")?>(.*?)</span>', re.DOTALL)
 
 
-def exact(main: str, fine: str = "") -> Decimal | None:
-    """A number as the page shows it; None is a dash."""
-    digits = re.sub(r"[^0-9.−]", "", html.unescape(main)).replace("−", "-")
-    return Decimal(digits + fine) if digits else None
+def leaves_of(text: str) -> dict[str, str]:
+    """The text of each leaf of a page, by its id."""
+    return {
+        name: html.unescape(re.sub(r"<[^>]*>", "", inner)) for name, inner in LEAF.findall(text)
+    }
+
+
+def number_in(text: str) -> Decimal | None:
+    """The number that a text begins with, as the page shows it; None is a dash."""
+    digits = re.match(r"[^0-9.]*([0-9.,]+)", text)
+    if digits is None:
+        return None
+    number = Decimal(digits[1].replace(",", ""))
+    return -number if text.startswith("−") else number
+
+
+def count_in(beside: str, noun: str) -> Decimal | None:
+    """What stands beside a quantity: "2 calls, 1 of them free"."""
+    found = re.search(rf"([0-9,]+) {noun}", beside)
+    return Decimal(found[1].replace(",", "")) if found else None
 
 
 def page_differences(text: str, want: Mapping[str, Any]) -> Iterator[str]:
-    """Where a page, as it comes from the server, is not the statement, digit for digit."""
-    values = {(key, field): exact(main, fine) for key, field, main, fine in VALUE.findall(text)}
-    shown = {key for part, key, rest in ROW.findall(text) if " hidden" not in rest}
+    """Where a page of exact amounts is not the statement, digit for digit."""
+    told = leaves_of(text)
     expected = dict(rows_of_page(want))
-    if shown != expected.keys():
-        yield f"rows {sorted(shown ^ expected.keys())} are on one side only"
+    rows = ROW.findall(text)
+    before = {key for key in rows if number_in(told.get(f"{key}-before", "")) is not None}
+    if (
+        set(rows) - before > expected.keys()
+        or expected.keys() - set(rows)
+        or len(rows) != len(set(rows))
+    ):
+        yield f"rows {sorted(set(rows) ^ expected.keys())} are on one side only"
     for key, row in expected.items():
         unused = not row["amount"] and row["charge"] == "0"
-        for field in ("amount", "quantity", "segments", "free", "unknown", *MONEY):
-            if field not in row or (key, field) not in values:
-                continue
-            told = row[field]
-            counted = field in ("free", "unknown")
-            number = None if told is None or (unused and not counted) else Decimal(told)
-            if values[key, field] != number:
-                yield f"{key} {field}: {values[key, field]}, not {number}"
-        if not {(key, field) for field in ("amount", "free", *MONEY)} <= values.keys():
-            yield f"{key}: not all of its numbers"
-    for name in TOTALS:
-        totals = re.findall(rf'data-total="{name}">([^<]*)<', text)
-        if not totals or {exact(total) for total in totals} != {Decimal(want[name])}:
-            yield f"{name}: {totals}, not {want[name]}"
-
-
-MONEY = ("average_price", "charge")
+        quantity, beside = told[f"{key}-quantity"], told.get(f"{key}-beside", "")
+        timed = row["unit"] == "minute"
+        shown = {
+            "quantity" if timed else "amount": number_in(quantity),
+            "average_price": number_in(told[f"{key}-price"]),
+            "charge": number_in(told[f"{key}-charge"]),
+            "free": count_in(beside, "of them free") or Decimal(0),
+        }
+        if timed:
+            shown["amount"] = count_in(beside, "(call|recording)")
+        if row["unit"] == "text" and "segments" in row:
+            shown["segments"] = count_in(beside, "segment")
+        if "unknown" in row and not unused:
+            shown["unknown"] = count_in(beside, "charge") or Decimal(0)
+        for field, number in shown.items():
+            value = row[field]
+            exact = None if value is None or (unused and field != "free") else Decimal(value)
+            if number != exact:
+                yield f"{key} {field}: {number}, not {exact}"
+    for name, leaf in zip(TOTALS, ("usage-total", "products-total", "total"), strict=True):
+        if number_in(told[leaf]) != Decimal(want[name]):
+            yield f"{name}: {told[leaf]}, not {want[name]}"
 
 
 def rows_of_page(want: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Rows of the usage list by their names; products have a list of their own."""
     for line in want["lines"]:
-        key = f"{line['line']}/{line.get('direction', '')}"
+        key = "-".join(filter(None, (line["line"], line.get("direction", ""))))
         if line["line"] != "subscriptions":
             yield key, line
         for part in line["parts"]:
             apart = [cell(part[name]) for name in APART if name in part]
-            yield "/".join((key, *apart)), part
+            yield "-".join((key, *apart)), part
 
 
 def csv_differences(text: str, want: Mapping[str, Any]) -> Iterator[str]:

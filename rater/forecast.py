@@ -1,0 +1,59 @@
+"""What a month will come to: what is fixed exactly, usage by the pace of each weekday.
+
+Amounts are nanos. Pure: whoever asks says which day it is and what each day before it cost.
+"""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from rater.money import divide_half_even
+from rater.months import next_month
+
+WEEKS = 8  # whose days say what a weekday costs
+DAYS_LEAST = 7  # complete days of usage, below which nothing is foretold
+
+
+class Forecast(NamedTuple):
+    """The month's end: least, likely and most, in nanos."""
+
+    low: int
+    likely: int
+    high: int
+
+
+def forecast(
+    month: date, today: date, days: Mapping[date, int], fixed: int, first: date
+) -> Forecast | None:
+    """The whole month's cost, told on a day of it; None while too few days are known.
+
+    `days` has what usage cost on each day (one that is left out cost nothing), `fixed` the month's
+    recurring charges, `first` the account's first day of usage. Each day to come costs what its
+    weekday did in the last eight weeks: the mean is likely, the quartiles are the range. What was
+    spent today counts, and stands for the day where it is more already.
+    """
+    past = [today - timedelta(days=back) for back in range(1, WEEKS * 7 + 1)]
+    known = [day for day in past if day >= first]
+    if len(known) < DAYS_LEAST:
+        return None
+    spent = sum(cost for day, cost in days.items() if month <= day < today)
+    low = likely = high = fixed + spent
+    day = today
+    while day < next_month(month):
+        alike = sorted(days.get(one, 0) for one in known if one.weekday() == day.weekday())
+        alike = alike or sorted(days.get(one, 0) for one in known)
+        least = days.get(day, 0)  # of today, what is spent
+        low += max(least, _quartile(alike, 1))
+        likely += max(least, divide_half_even(sum(alike), len(alike)))
+        high += max(least, _quartile(alike, 3))
+        day += timedelta(days=1)
+    return Forecast(min(low, likely), likely, max(high, likely))
+
+
+def _quartile(ordered: list[int], which: int) -> int:
+    """The first or third quartile of what is in order, between its neighbours by their weights."""
+    position = (len(ordered) - 1) * which
+    index, weight = divmod(position, 4)
+    if not weight:
+        return ordered[index]
+    return ordered[index] + divide_half_even((ordered[index + 1] - ordered[index]) * weight, 4)

@@ -1,0 +1,260 @@
+"""The statement as a view: each line, its parts, last month beside it, and what adds up to what."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+
+from rater.lines import TAXES, Tab
+from rater.months import previous_month
+from rater.statement import FORMS, LineForm, part_title
+from rater.words import counted, rounded
+from streams.web.frame import Frame, Link, choices_of, month_name
+from streams.web.freshness import Told
+from streams.web.numbers import Numbers
+from streams.web.render import View, render
+
+NOTHING: dict[str, Any] = {"amount": 0, "charge": "0", "unknown": 0, "parts": []}
+
+
+class Row(NamedTuple):
+    """A line of the statement, or a part of one, as it is shown. `key` names its leaves."""
+
+    key: str
+    title: str
+    help: str
+    href: str
+    quantity: str
+    beside: str
+    price: str
+    charge: Markup | str
+    before: Markup | str
+    change: Markup | str
+    authorities: str = ""
+    is_part: bool = False
+    unused: bool = False
+
+
+def usage_view(
+    statement: dict[str, Any],
+    before: dict[str, Any] | None,
+    *,
+    frame: Frame,
+    months: Iterable[date],
+    tab: Tab,
+    exact: bool,
+    told: Told,
+) -> View:
+    """The statement of a month beside that of the month before, where there was one."""
+    month = date.fromisoformat(statement["month"] + "-01")
+    numbers = Numbers(statement["currency"], exact=exact)
+    here = {"month": frame.month, "exact": "1" if exact else "", "tab": str(tab)}
+    had = {} if before is None else before
+    return render(
+        "usage.html",
+        frame=frame,
+        told=told,
+        month=statement["month"],
+        month_title=month_name(month),
+        previous_title=month_name(previous_month(month)),
+        months=choices_of(months),
+        keep=[(name, here[name]) for name in ("tab", "exact") if here[name]],
+        currency=statement["currency"],
+        status=statement["status"].capitalize(),
+        zone=statement["zone"],
+        remarks=statement["remarks"],
+        total=grouped_cents(numbers, statement["total"]),
+        usage_total=grouped_cents(numbers, statement["usage_total"]),
+        products_total=grouped_cents(numbers, statement["products_total"]),
+        usage_before=grouped_cents(numbers, had.get("usage_total")),
+        usage_change=change(numbers, statement["usage_total"], had.get("usage_total")),
+        waiting=waiting_text(statement["waiting"], statement["zone"]),
+        tab=str(tab),
+        tabs=[
+            Link(title, frame.to("usage", **here | {"tab": name}), name == tab)
+            for name, title in ((Tab.USAGE, "Usage"), (Tab.PRODUCTS, "Products"))
+        ],
+        other_precision=Link(
+            "Rounded to cents" if exact else "Exact amounts",
+            frame.to("usage", **here | {"exact": "" if exact else "1"}),
+        ),
+        files=files_of(frame, statement["month"]),
+        rows=list(rows_of(statement, had, numbers, frame)),
+        rounding="" if exact else rounding_text(statement, numbers),
+        products=list(products_of(statement, numbers, frame)),
+    )
+
+
+def files_of(frame: Frame, month: str) -> list[Link]:
+    """The statement as files."""
+    return [
+        Link(kind.upper(), f"/v1{frame.path}/usage.{kind}?month={month}")
+        for kind in ("csv", "json")
+    ]
+
+
+def rows_of(
+    statement: dict[str, Any], before: dict[str, Any], numbers: Numbers, frame: Frame
+) -> Iterable[Row]:
+    """The lines of the usage tab in their order, each with the parts that it adds up from."""
+    lines = before.get("lines") or [None] * len(FORMS)
+    for form, line, had in zip(FORMS, statement["lines"], lines, strict=True):
+        if form.kind.tab is not Tab.USAGE:
+            continue
+        yield _row(form, line, had, numbers, frame, statement["month"])
+        names = [name for name, _ in form.kind.parts]
+        parts_had = {_key(names, part): part for part in (had or NOTHING)["parts"]}
+        parts = {_key(names, part): part for part in line["parts"]}
+        for key in [*parts, *(key for key in parts_had if key not in parts)]:
+            part = parts.get(key) or NOTHING | {name: parts_had[key][name] for name in names}
+            yield _row(form, part, parts_had.get(key), numbers, frame, statement["month"], key)
+
+
+def _key(names: Sequence[str], part: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(part[name]).lower() for name in names)
+
+
+def _row(
+    form: LineForm,
+    row: dict[str, Any],
+    had: dict[str, Any] | None,
+    numbers: Numbers,
+    frame: Frame,
+    month: str,
+    part: tuple[str, ...] = (),
+) -> Row:
+    unused = not row["amount"] and row["charge"] == "0"
+    timed = form.unit == "minute"
+    quantity = numbers.quantity(
+        None if unused else row["quantity"] if timed else str(row["amount"])
+    )
+    if not unused:
+        noun = form.unit if timed else form.kind.noun
+        quantity = f"{quantity} {noun}{'' if quantity == '1' else 's'}"
+    match = {name: value for (name, _), value in zip(form.kind.parts, part, strict=False)}
+    is_tax = form.line == TAXES
+    level = {"level": part[0]} if is_tax and part else {}
+    query = level or {"direction": form.direction} | match
+    return Row(
+        key="-".join(filter(None, (form.line, form.direction, *part))),
+        title=part_title(row) if part else form.title,
+        help="" if part else form.kind.help,
+        href="" if unused else frame.to(f"lines/{form.line}", month=month, **query),
+        quantity=quantity,
+        beside="" if unused else ", ".join(_beside(form, row)),
+        price=numbers.price(None if unused else row["average_price"]),
+        charge=charge_of(numbers, None if unused else row["charge"]),
+        before=charge_of(numbers, None if had is None or not had["amount"] else had["charge"]),
+        change=change(numbers, row["charge"], None if had is None else had["charge"]),
+        authorities=", ".join(row.get("authorities", ())),
+        is_part=bool(part),
+        unused=unused and not row.get("unknown"),
+    )
+
+
+def _beside(form: LineForm, row: dict[str, Any]) -> Iterable[str]:
+    """What stands beside the quantity: the count of what was timed, segments, what cost nothing."""
+    if form.unit == "minute":
+        yield counted(row["amount"], form.kind.noun)
+    if form.line == "texts":
+        yield counted(row["segments"], "segment")
+    if row["free"]:
+        yield f"{row['free']:,} of them free"
+    if row.get("unknown"):
+        yield f"unknown for {counted(row['unknown'], 'charge')}"
+
+
+def charge_of(numbers: Numbers, text: str | None) -> Markup | str:
+    """An amount for the eye, and the exact one with it."""
+    if text is None:
+        return numbers.money(None)
+    return Markup('<data value="{}" title="{}">{}</data>').format(
+        text, numbers.exactly(text), numbers.money(text)
+    )
+
+
+def grouped_cents(numbers: Numbers, text: str | None) -> str:
+    """A total, which has cents and nothing beyond."""
+    return numbers.money(text)
+
+
+def change(numbers: Numbers, text: str, before: str | None) -> Markup | str:
+    """What an amount differs by from the one before, with its sign; a dash where there was none."""
+    if before is None or Decimal(before) == Decimal(text) == 0:
+        return numbers.money(None)
+    difference = Decimal(text) - Decimal(before)
+    shown = numbers.money(f"{difference:f}")
+    return charge_sign(shown, f"{difference:f}", numbers)
+
+
+def charge_sign(shown: str, exact: str, numbers: Numbers) -> Markup:
+    sign = "+" if Decimal(exact) > 0 else ""
+    return Markup('<data value="{}" title="{}{}">{}{}</data>').format(
+        exact, sign, numbers.exactly(exact), sign, shown
+    )
+
+
+def rounding_text(statement: dict[str, Any], numbers: Numbers) -> str:
+    """Why the cents of the lines do not add up to the total's, where they do not."""
+    cents = sum(
+        Decimal(rounded(line["charge"], 2))
+        for form, line in zip(FORMS, statement["lines"], strict=True)
+        if form.kind.tab is Tab.USAGE
+    )
+    apart = Decimal(statement["usage_total"]) - cents
+    if not apart:
+        return ""
+    return (
+        "Each line is rounded to cents for the eye, the total once from the exact amounts: they "
+        f"differ by {numbers.money(f'{abs(apart)}')}. “Exact amounts” shows every digit."
+    )
+
+
+class Product(NamedTuple):
+    """A subscription as it is shown."""
+
+    product: str
+    subscription: str
+    href: str
+    since: str
+    next: str
+    charge: Markup | str
+
+
+def products_of(statement: dict[str, Any], numbers: Numbers, frame: Frame) -> Iterable[Product]:
+    for one in statement["products"]:
+        yield Product(
+            one["product"],
+            one["subscription_id"],
+            frame.event(one["subscription_id"], month=statement["month"]),
+            day_text(one["since"]),
+            day_text(one["next_billing"]) if one["next_billing"] else "ended",
+            charge_of(numbers, one["charge"]),
+        )
+
+
+def day_text(day: str | None) -> str:
+    """ "2026-11-02" as "2 November 2026"."""
+    if not day:
+        return ""
+    one = date.fromisoformat(day)
+    return f"{one.day} {one:%B} {one.year}"
+
+
+def waiting_text(waiting: dict[str, Any], zone: str) -> str:
+    """What is not in the totals, for example "1 event waits since 2 November and is not in ..."."""
+    if not waiting["count"]:
+        return ""
+    since = datetime.fromisoformat(waiting["since"]).astimezone(ZoneInfo(zone))
+    verb = "event waits" if waiting["count"] == 1 else "events wait"
+    are = "is" if waiting["count"] == 1 else "are"
+    reasons = ", ".join(
+        f"{one['count']:,} {one['reason'].replace('_', ' ')}" for one in waiting["reasons"]
+    )
+    return (
+        f"{waiting['count']:,} {verb} since {since.day} {since:%B}"
+        f" and {are} not in the totals: {reasons}"
+    )
