@@ -4,6 +4,7 @@ what it will come to. Used by the page, the command line and the API alike.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -125,10 +126,18 @@ def _lasted(charge: Charge) -> str:
     return f"{start} to {end} is {charge.cost.raw_seconds:,} s, "
 
 
+_WORDS = {
+    "registered=true": "registered",
+    "registered=false": "unregistered",
+    "recorded=true": "recorded",
+    "recorded=false": "not recorded",
+}
+
+
 def _matched(charge: Charge) -> str:
     """What the price was chosen by: the direction, the prefix, and what else its rule names."""
     head = charge.cost.rule.partition(":")[0].split()[1:]
-    words = [word.removesuffix("*") if word.endswith("*") else word for word in head]
+    words = [_WORDS.get(word, word.removesuffix("*")) for word in head]
     return f" ({', '.join(words)})" if words else ""
 
 
@@ -163,3 +172,31 @@ def day_said(at_us: int, zone: ZoneInfo) -> str:
 def _local(at_us: int, zone: ZoneInfo) -> datetime:
     seconds, rest = divmod(at_us, 1_000_000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest).astimezone(zone)
+
+
+def taxes_said(charge: Charge) -> list[str]:
+    """Each authority with its rate: "Federal USF, 36 % of 64.9 % of the charge"."""
+    if charge.cost.tax_status != "taxed":
+        return []
+    _, _, rules = charge.cost.tax_rule.partition(": ")
+    said = []
+    for rule in rules.split("; "):
+        level, _, rest = rule.partition(" ")
+        authority, _, share = rest.rpartition(" of ")
+        name, _, rate = authority.rpartition(" ")
+        taxed = "" if share == "1" else f" of {_percent(share)}"
+        said.append(f"{level.capitalize()}: {name}, {_percent(rate)}{taxed} of the charge")
+    return said
+
+
+def _percent(text: str) -> str:
+    """ "0.0235" is "2.35 %"."""
+    return f"{Decimal(text).scaleb(2).normalize():f} %"
+
+
+def outcome_said(what: str, reason: str, message: str) -> str:
+    """Why an event has no charge: it waits for a price, or was refused."""
+    why = f"{reason.replace('_', ' ')}: {message}" if message else reason.replace("_", " ")
+    if what == "parked":
+        return f"It waits for a price, and is rated when one arrives: {why}."
+    return f"It was refused and is not charged: {why}."

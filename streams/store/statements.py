@@ -73,17 +73,7 @@ def read_statement(ledger: Ledger, book: Book, account_id: str, month: date) -> 
     rows = ledger.query(_SUMS, {"account": account_id, "month": month})
     from_us, until_us = book.month_bounds_us(account_id, month)
     waiting = ledger.query(_WAITING, {"account": account_id, "from": from_us, "until": until_us})
-    held = ledger.query(
-        "SELECT zone, currency, tariff FROM rated_rows"
-        " WHERE account_id = {account:String} AND month = {month:Date} AND status != 'voided'"
-        " GROUP BY zone, currency, tariff ORDER BY max(occurred_at)",
-        {"account": account_id, "month": month},
-    )
-    account = book.account(account_id, from_us)
-    basis = basis_of(
-        [(zone, currency, tariff) for zone, currency, tariff in held],
-        Basis(account.zone.key, book.currency, (account.tariff,)),
-    )
+    basis = read_basis(ledger, book, account_id, month)
     return make_statement(
         [_sums(*row) for row in rows],
         account_id=account_id,
@@ -91,6 +81,21 @@ def read_statement(ledger: Ledger, book: Book, account_id: str, month: date) -> 
         as_of=format_us(to_us(now) // 1000 * 1000),
         waiting=[Waiting(reason, count, _json(since)) for reason, count, since in waiting],
         **basis._asdict(),
+    )
+
+
+def read_basis(ledger: Ledger, book: Book, account_id: str, month: date) -> Basis:
+    """By what a month's charges were made: of its rows, or of the book where it has none."""
+    held = ledger.query(
+        "SELECT zone, currency, tariff FROM rated_rows"
+        " WHERE account_id = {account:String} AND month = {month:Date} AND status != 'voided'"
+        " GROUP BY zone, currency, tariff ORDER BY max(occurred_at)",
+        {"account": account_id, "month": month},
+    )
+    account = book.account(account_id, book.month_bounds_us(account_id, month)[0])
+    return basis_of(
+        [(zone, currency, tariff) for zone, currency, tariff in held],
+        Basis(account.zone.key, book.currency, (account.tariff,)),
     )
 
 

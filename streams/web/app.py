@@ -18,10 +18,12 @@ from streams.web.headers import Headers
 from streams.web.history import Histories
 from streams.web.hosts import Hosts
 from streams.web.live import Live, TooManyStreamsError
+from streams.web.opened import opened_routes
 from streams.web.page import login_page, message_page
 from streams.web.pages import page_routes
 from streams.web.reads import BusyError, NoStatementError, Reads, StoreDownError
 from streams.web.segments import Segments
+from streams.web.sign_in import sign_in_routes
 from streams.web.tokens import Tokens
 from streams.web.v1 import v1_routes
 from streams.web.views import Views
@@ -42,6 +44,8 @@ def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> 
     app = FastAPI(title="rater", version=__version__, docs_url=None, redoc_url=None)
     app.state.live = live
     app.include_router(v1_routes(reads, live, access))
+    app.include_router(sign_in_routes(access))
+    app.include_router(opened_routes(views, access))
     app.include_router(page_routes(reads, views, live, access))
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_middleware(Segments)

@@ -11,6 +11,7 @@ PAGES = {
     # name       title in the bar
     "overview": "Overview",
     "usage": "Usage",
+    "activity": "Activity",
 }
 
 

@@ -17,7 +17,7 @@ from rater.charge import format_us
 from rater.instants import to_us
 from rater.lines import Tab
 from rater.months import month_of, previous_month
-from rater.statement import statement_to_json
+from rater.statement import Basis, statement_to_json
 from rater.tariff import Book
 from streams.base.errors import first_line
 from streams.store import statements as usage
@@ -56,7 +56,7 @@ class Reads:
     """What the web asks of the ledger. Each raises StoreDownError when the store is away."""
 
     def __init__(self, ledger: Ledger, book: Callable[[], Book]) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._book = book
         self._limiter = anyio.CapacityLimiter(READS_AT_ONCE)
         self._turns: dict[str, anyio.CapacityLimiter] = {}  # of accounts that read now
@@ -86,36 +86,36 @@ class Reads:
 
     async def months(self, account: str) -> list[date]:
         """The months in which the account has rows, newest first."""
-        return await self.off_loop(account, usage.read_months, self._ledger, account)
+        return await self.off_loop(account, usage.read_months, self.ledger, account)
 
     async def charge(self, account: str, event_id: str) -> list[dict[str, Any]]:
         """Every row of one event; none where the account has no such event."""
-        return await self.off_loop(account, usage.read_charge, self._ledger, account, event_id)
+        return await self.off_loop(account, usage.read_charge, self.ledger, account, event_id)
 
     # What follows blocks: it runs off the loop.
 
     def read_statement(self, account: str, month: date | None) -> dict[str, Any]:
         month = month or self.this_month(account)
-        progress = self._progress.get("", partial(read_progress, self._ledger))
-        statement = usage.read_statement(self._ledger, self._book(), account, month)
-        if reason := usage.why_no_statement(self._ledger, self._book(), statement):
+        progress = self._progress.get("", partial(read_progress, self.ledger))
+        statement = usage.read_statement(self.ledger, self._book(), account, month)
+        if reason := usage.why_no_statement(self.ledger, self._book(), statement):
             raise NoStatementError(reason)
         now = datetime.now(UTC)
         if progress is not None:
             as_of = min(progress.as_of, now)
         else:
-            as_of = self._written.get("", partial(read_written, self._ledger)) or now
+            as_of = self._written.get("", partial(read_written, self.ledger)) or now
         has_products = any(
             line.form.kind.tab is Tab.PRODUCTS and line.whole.amount for line in statement.lines
         )
-        products = usage.read_products(self._ledger, account, month) if has_products else []
+        products = usage.read_products(self.ledger, account, month) if has_products else []
         told = statement_to_json(statement._replace(as_of=format_us(to_us(as_of) // 1000 * 1000)))
         fresh = state_of(progress, month, statement.zone, now)
         return told | {"freshness": fresh, "products": products}
 
     def read_live_statement(self, account: str, month: date | None) -> dict[str, Any]:
         month = month or self.this_month(account)
-        rate = usage.read_traffic(self._ledger, account, month)
+        rate = usage.read_traffic(self.ledger, account, month)
         return self.read_statement(account, month) | {"events_per_second": round(rate, 1)}
 
     def read_month_before(self, account: str, month: date) -> dict[str, Any] | None:
@@ -123,14 +123,19 @@ class Reads:
         before = previous_month(month)
 
         def read() -> dict[str, Any] | None:
-            statement = usage.read_statement(self._ledger, self._book(), account, before)
+            statement = usage.read_statement(self.ledger, self._book(), account, before)
             return None if statement.is_empty() else statement_to_json(statement)
 
         return self._before.get((account, before), read)
 
+    def read_basis(self, account: str, month: date | None) -> tuple[date, Basis]:
+        """The month asked for, or the current one, and by what its charges were made."""
+        month = month or self.this_month(account)
+        return month, usage.read_basis(self.ledger, self._book(), account, month)
+
     def read_months(self, account: str) -> set[date]:
         """The months to choose from: those that have rows, and the current one."""
-        return {*usage.read_months(self._ledger, account), self.this_month(account)}
+        return {*usage.read_months(self.ledger, account), self.this_month(account)}
 
     async def off_loop(
         self, account: str, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs

@@ -104,55 +104,64 @@ def rows_of(
     for form, line, had in zip(FORMS, statement["lines"], lines, strict=True):
         if form.kind.tab is not Tab.USAGE:
             continue
-        yield _row(form, line, had, numbers, frame, statement["month"])
+        shown = Shower(numbers, frame, statement["month"])
+        yield shown.row(form, line, had)
         names = [name for name, _ in form.kind.parts]
         parts_had = {_key(names, part): part for part in (had or NOTHING)["parts"]}
         parts = {_key(names, part): part for part in line["parts"]}
         for key in [*parts, *(key for key in parts_had if key not in parts)]:
             part = parts.get(key) or NOTHING | {name: parts_had[key][name] for name in names}
-            yield _row(form, part, parts_had.get(key), numbers, frame, statement["month"], key)
+            yield shown.row(form, part, parts_had.get(key), key)
 
 
 def _key(names: Sequence[str], part: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(part[name]).lower() for name in names)
 
 
-def _row(
-    form: LineForm,
-    row: dict[str, Any],
-    had: dict[str, Any] | None,
-    numbers: Numbers,
-    frame: Frame,
-    month: str,
-    part: tuple[str, ...] = (),
-) -> Row:
-    unused = not row["amount"] and row["charge"] == "0"
-    timed = form.unit == "minute"
-    quantity = numbers.quantity(
-        None if unused else row["quantity"] if timed else str(row["amount"])
-    )
-    if not unused:
-        noun = form.unit if timed else form.kind.noun
-        quantity = f"{quantity} {noun}{'' if quantity == '1' else 's'}"
-    match = {name: value for (name, _), value in zip(form.kind.parts, part, strict=False)}
-    is_tax = form.line == TAXES
-    level = {"level": part[0]} if is_tax and part else {}
-    query = level or {"direction": form.direction} | match
-    return Row(
-        key="-".join(filter(None, (form.line, form.direction, *part))),
-        title=part_title(row) if part else form.title,
-        help="" if part else form.kind.help,
-        href="" if unused else frame.to(f"lines/{form.line}", month=month, **query),
-        quantity=quantity,
-        beside="" if unused else ", ".join(_beside(form, row)),
-        price=numbers.price(None if unused else row["average_price"]),
-        charge=charge_of(numbers, None if unused else row["charge"]),
-        before=charge_of(numbers, None if had is None or not had["amount"] else had["charge"]),
-        change=change(numbers, row["charge"], None if had is None else had["charge"]),
-        authorities=", ".join(row.get("authorities", ())),
-        is_part=bool(part),
-        unused=unused and not row.get("unknown"),
-    )
+class Shower(NamedTuple):
+    """What all rows of a statement share: how numbers look, and where a row leads."""
+
+    numbers: Numbers
+    frame: Frame
+    month: str
+
+    def row(
+        self,
+        form: LineForm,
+        row: dict[str, Any],
+        had: dict[str, Any] | None,
+        part: tuple[str, ...] = (),
+    ) -> Row:
+        """A line, or a part of one, beside what it was the month before."""
+        unused = not row["amount"] and row["charge"] == "0"
+        timed = form.unit == "minute"
+        quantity = self.numbers.quantity(
+            None if unused else row["quantity"] if timed else str(row["amount"])
+        )
+        if not unused:
+            noun = form.unit if timed else form.kind.noun
+            quantity = f"{quantity} {noun}{'' if quantity == '1' else 's'}"
+        match = {name: value for (name, _), value in zip(form.kind.parts, part, strict=False)}
+        is_tax = form.line == TAXES
+        level = {"level": part[0]} if is_tax and part else {}
+        query = level or {"direction": form.direction} | match
+        return Row(
+            key="-".join(filter(None, (form.line, form.direction, *part))),
+            title=part_title(row) if part else form.title,
+            help="" if part else form.kind.help,
+            href="" if unused else self.frame.to(f"lines/{form.line}", month=self.month, **query),
+            quantity=quantity,
+            beside="" if unused else ", ".join(_beside(form, row)),
+            price=self.numbers.price(None if unused else row["average_price"]),
+            charge=charge_of(self.numbers, None if unused else row["charge"]),
+            before=charge_of(
+                self.numbers, None if had is None or not had["amount"] else had["charge"]
+            ),
+            change=change(self.numbers, row["charge"], None if had is None else had["charge"]),
+            authorities=", ".join(row.get("authorities", ())),
+            is_part=bool(part),
+            unused=unused and not row.get("unknown"),
+        )
 
 
 def _beside(form: LineForm, row: dict[str, Any]) -> Iterable[str]:

@@ -3,17 +3,32 @@ stream come from the same function.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
+from streams.store.events import (
+    Cursor,
+    read_breakdown,
+    read_event,
+    read_events,
+    read_legs,
+    read_outcomes,
+    read_sum,
+)
+from streams.web.activity_view import PAGE_ROWS, activity_view
+from streams.web.event_view import event_view
+from streams.web.filters import Wanted, filter_of
 from streams.web.frame import Frame, tab_of
 from streams.web.freshness import told_of
 from streams.web.history import Histories
+from streams.web.line_view import TITLES, line_view
 from streams.web.live import Told, Watched
 from streams.web.numbers import shown_rate
 from streams.web.overview_view import overview_view
-from streams.web.reads import Reads
+from streams.web.reads import NoStatementError, Reads
 from streams.web.render import View
 from streams.web.usage_view import usage_view
 
@@ -29,6 +44,9 @@ class Asked(NamedTuple):
     month: date | None
     tab: str = ""
     exact: bool = False
+    wanted: Wanted = Wanted()
+    cursor: Cursor | None = None
+    event: str = ""
 
     def query(self) -> Mapping[str, str]:
         """As an address has it."""
@@ -49,7 +67,13 @@ class Views:
 
     async def view(self, asked: Asked) -> View:
         """The view of a page. Raises NoStatementError, StoreDownError, BusyError."""
-        make = {"overview": self._overview, "usage": self._usage}[asked.page]
+        make = {
+            "overview": self._overview,
+            "usage": self._usage,
+            "activity": self._activity,
+            "line": self._line,
+            "event": self._event,
+        }[asked.page]
         return await self._reads.off_loop(asked.account, make, asked)
 
     def watched(self, asked: Asked, shape: str) -> Watched[View]:
@@ -96,6 +120,80 @@ class Views:
             exact=asked.exact,
             told=told_of(statement, shown_rate(statement["events_per_second"])),
         )
+
+    def _activity(self, asked: Asked) -> View:
+        month, basis = self._reads.read_basis(asked.account, asked.month)
+        chosen = filter_of(asked.wanted, month, ZoneInfo(basis.zone))
+        ledger = self._reads.ledger
+        return activity_view(
+            read_events(ledger, asked.account, chosen, before=asked.cursor, limit=PAGE_ROWS + 1),
+            read_sum(ledger, asked.account, chosen),
+            wanted=asked.wanted,
+            is_later_page=asked.cursor is not None,
+            month=month,
+            months={*self._reads.read_months(asked.account), month},
+            currency=basis.currency,
+            frame=self.frame(asked),
+        )
+
+    def _line(self, asked: Asked) -> View:
+        month, basis = self._reads.read_basis(asked.account, asked.month)
+        chosen = filter_of(asked.wanted, month, ZoneInfo(basis.zone))
+        return line_view(
+            {
+                by: read_breakdown(self._reads.ledger, asked.account, chosen, by, basis.zone)
+                for by in TITLES
+            },
+            wanted=asked.wanted,
+            month=month,
+            months={*self._reads.read_months(asked.account), month},
+            currency=basis.currency,
+            frame=self.frame(asked),
+        )
+
+    def _event(self, asked: Asked) -> View:
+        ledger = self._reads.ledger
+        rows = read_event(ledger, asked.account, asked.event)
+        outcomes = read_outcomes(ledger, asked.account, asked.event)
+        if not rows and not outcomes:
+            raise NoStatementError(
+                f"no event {asked.event!r} of this account is known; it may not have been rated yet"
+            )
+        groups = {(row.charge.terms.month, row.charge.group_id) for row in rows}
+        legs = [
+            leg
+            for month, group in sorted(groups)
+            if group
+            for leg in read_legs(ledger, asked.account, month, group)
+        ]
+        return event_view(asked.event, rows, outcomes, legs, self.frame(asked))
+
+    async def find(self, account: str, words: str) -> str:
+        """The address of what a reader looks for: an event, else a number or a campaign."""
+        frame = Frame(account, "activity", "", self._can_sign_out)
+        if not words:
+            return frame.to("activity")
+        return await self._reads.off_loop(account, self._find, frame, words)
+
+    def _find(self, frame: Frame, words: str) -> str:
+        ledger = self._reads.ledger
+        number = number_of(words)
+        if number is None and read_event(ledger, frame.account, words):
+            return frame.event(words)
+        zone = self._reads.read_basis(frame.account, None)[1].zone
+        today = datetime.now(ZoneInfo(zone)).date()
+        year = {"first": f"{today - timedelta(days=365)}", "last": f"{today}"}
+        if number is not None:
+            return frame.to("activity", number=number, **year)
+        if read_outcomes(ledger, frame.account, words):
+            return frame.event(words)
+        return frame.to("activity", campaign=words, **year)
+
+
+def number_of(words: str) -> str | None:
+    """A phone number as events have it, however it is typed: "+1 (415) 555-0100"; else None."""
+    digits = re.sub(r"[\s().-]", "", words)
+    return digits if re.fullmatch(r"\+?[0-9]{2,15}", digits) else None
 
 
 def shape_of(view: View) -> str:

@@ -1,0 +1,215 @@
+"""Every number opens: line, day, filter, event, why. What opens adds up to what was opened."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+
+from rater.lines import LINES
+from rater.tax import LEVELS
+from streams.store.events import (
+    GROUPINGS,
+    Filter,
+    cursor_of,
+    key_of,
+    read_breakdown,
+    read_events,
+    read_sum,
+)
+from streams.store.statements import read_statement
+from streams.web.filters import encode_cursor
+from streams.web.views import number_of
+from tests.streams.test_web import MONTH, Filled, Served, filled_ledger
+
+JANUARY = date(2026, 1, 1)
+AT = datetime(2026, 1, 10, 15, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    with filled_ledger(tmp_path_factory.mktemp("opens") / "store") as filled:
+        for n in range(30):
+            at = AT + timedelta(hours=7 * n)
+            party = {"to": f"+4420794600{n % 7:02}"} if n % 2 else {"direction": "inbound"}
+            filled.put(
+                "call", at, id=f"c{n}", status="completed", user_id=f"u{n % 3}", team=f"t{n % 2}",
+                dialed_at=at.isoformat(), answered_at=at.isoformat(),
+                ended_at=(at + timedelta(seconds=31 * n)).isoformat(),
+                **({"from": "+14155550100", "to": "+12125550101", "direction": "outbound"} | party),
+            )  # fmt: skip
+            filled.text(at, id=f"t{n}", media="sms" if n % 3 else "mms", registered=bool(n % 2),
+                        status="failed" if n % 5 == 0 else "sent")  # fmt: skip
+        filled.park(AT, id="waits")
+        yield filled
+
+
+@pytest.fixture(scope="module")
+def served(filled: Filled) -> Iterator[Served]:
+    with Served(filled) as served:
+        yield served
+
+
+# ------------------------------------------------------------------ the ledger's readers
+
+
+@pytest.mark.parametrize("by", GROUPINGS)
+def test_each_breakdown_adds_up_to_its_line_to_the_last_digit(filled: Filled, by: str) -> None:
+    statement = read_statement(filled.ledger, filled.book, "acme", JANUARY)
+    for line in statement.lines:
+        chosen = Filter((JANUARY,), line=line.form.line, direction=line.form.direction)
+        groups = read_breakdown(filled.ledger, "acme", chosen, by, statement.zone)
+        assert sum(group.charge for group in groups) == line.whole.charge, line.form
+        assert sum(group.rows for group in groups) == line.whole.amount, line.form
+        assert len({group.name for group in groups}) == len(groups)
+
+
+def test_a_level_of_the_taxes_adds_up_to_its_part(filled: Filled) -> None:
+    statement = read_statement(filled.ledger, filled.book, "acme", JANUARY)
+    (taxes,) = (line for line in statement.lines if line.form.line == "taxes")
+    parts = {dict(part.names)["level"]: part for part in taxes.parts}
+    assert parts.keys() == set(LEVELS)
+    for level, part in parts.items():
+        chosen = Filter((JANUARY,), line="taxes", level=level)
+        groups = read_breakdown(filled.ledger, "acme", chosen, "day", statement.zone)
+        assert sum(group.charge for group in groups) == part.charge
+        assert sum(group.rows for group in groups) == part.amount
+
+
+FILTERS = [
+    Filter((JANUARY,)),
+    Filter((JANUARY,), line="texts", status="failed"),
+    Filter((JANUARY,), line="carrier_fees", media="mms", registered="false"),
+    Filter((JANUARY,), number="+442079460003"),
+    Filter((JANUARY,), user="u1", direction="outbound"),
+    Filter((JANUARY,), team="t0", least=50_000_000),
+    Filter((JANUARY,), first_us=1_768_100_000_000_000, until_us=1_768_300_000_000_000),
+    Filter((date(2025, 1, 1), JANUARY), campaign="none such"),
+]
+
+
+@pytest.mark.parametrize("chosen", FILTERS, ids=lambda chosen: str(chosen._asdict())[:40])
+def test_pages_of_a_filter_have_each_charge_once_newest_first_and_add_up(
+    filled: Filled, chosen: Filter
+) -> None:
+    whole = read_sum(filled.ledger, "acme", chosen)
+    rows, before = [], None
+    while page := read_events(filled.ledger, "acme", chosen, before=before, limit=7):
+        rows += page
+        before = cursor_of(page[-1])
+    assert len(rows) == whole.rows == len({key_of(row) for row in rows})
+    assert sum(row.charge.cost.charge for row in rows) == whole.charge
+    assert sum(row.charge.cost.tax() for row in rows) == whole.tax
+    times = [row.charge.occurred_us for row in rows]
+    assert times == sorted(times, reverse=True)
+    assert (whole.rows > 0) is (chosen.campaign == "")
+
+
+# ------------------------------------------------------------------ pages
+
+
+def links_of(text: str) -> list[str]:
+    return [link.replace("&amp;", "&") for link in re.findall(r'href="(/accounts[^"]*)"', text)]
+
+
+def test_every_link_from_the_statement_down_to_an_event_opens(served: Served) -> None:
+    seen: set[str] = set()
+    to_see = [f"/accounts/acme?month={MONTH}", f"/accounts/acme/usage?month={MONTH}"]
+    with httpx.Client(base_url=served.url, timeout=30) as client:
+        while to_see and len(seen) < 90:
+            path = to_see.pop(0 if len(seen) < 40 else -1)
+            if path in seen:
+                continue
+            seen.add(path)
+            answer = client.get(path, headers={"Accept": "text/html"})
+            assert answer.status_code == 200, (path, answer.text[:300])
+            to_see += links_of(answer.text)
+    assert len([path for path in seen if "/events/" in path]) > 10
+    assert len([path for path in seen if "/lines/" in path]) > 8
+
+
+def test_an_event_is_said_in_one_sentence(served: Served) -> None:
+    text = served.get("/accounts/acme/events/c3").text
+    assert re.search(r"is 93 s, 2 minutes at \$0\.0\d+ \(outbound, \+44\) = \$0\.\d+", text)
+    assert "usage.call.v1, partition 0, offset " in text
+    for told in ("+442079460003", "completed", "u0 of t1", "standard, prices since"):
+        assert told in text, told
+
+
+def test_an_event_that_waits_says_so_and_one_that_is_not_known_too(served: Served) -> None:
+    waits = served.get("/accounts/acme/events/waits")
+    assert waits.status_code == 200
+    assert "It waits for a price" in waits.text
+    unknown = served.get("/accounts/acme/events/none-such", headers={"Accept": "text/html"})
+    assert unknown.status_code == 404
+    assert "is known; it may not have been rated yet" in unknown.text
+    other = served.get("/accounts/other/events/c3", headers={"Accept": "text/html"})
+    assert other.status_code == 404
+
+
+SEARCHES = [
+    # words                  | leads to
+    ("c3",                     "/accounts/acme/events/c3"),
+    ("+44 (20) 7946-0003",     "/accounts/acme/activity?number=%2B442079460003&first="),
+    ("spring",                 "/accounts/acme/activity?campaign=spring&first="),
+    ("waits",                  "/accounts/acme/events/waits"),
+    ("",                       "/accounts/acme/activity"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "leads_to"), SEARCHES)
+def test_a_search_leads_to_what_is_named(served: Served, words: str, leads_to: str) -> None:
+    answer = served.get("/accounts/acme/search", params={"q": words})
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith(leads_to)
+
+
+def test_a_number_is_read_however_it_is_typed() -> None:
+    typed = ["+1 (415) 555-0100", "911", "spring", "c3", "+44.20.7946.0003", "1"]
+    assert [number_of(words) for words in typed] == [
+        "+14155550100", "911", None, None, "+442079460003", None,
+    ]  # fmt: skip
+
+
+REFUSED = [
+    "activity?line=nonsense", "activity?day=2026-02-30", "activity?least=abc",
+    "activity?cursor=!!", "activity?first=2026-02-01&last=2026-01-01",
+    "activity?first=2020-01-01&last=2026-01-01", "lines/nonsense", "lines/taxes?level=galactic",
+    f"activity?cursor={encode_cursor((1, 'x', 'y'))[:-3]}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", REFUSED)
+def test_what_no_filter_can_be_is_refused_with_a_message(served: Served, path: str) -> None:
+    answer = served.get(f"/accounts/acme/{path}")
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["detail"]
+
+
+def test_a_filters_words_are_bound_and_never_markup(served: Served) -> None:
+    words = "'; DROP TABLE rated --<b>"
+    text = served.get("/accounts/acme/activity", params={"campaign": words}).text
+    assert "<b>" not in text.replace("<b><span", "").replace("<b>acme", "")
+    assert "0 charges" in text
+    assert "1 charge" not in served.get("/accounts/acme/activity").text[:200]
+
+
+def test_days_of_the_overview_add_up_to_its_month(served: Served, filled: Filled) -> None:
+    text = served.get(f"/accounts/acme?month={MONTH}").text
+    days = re.findall(r'<span id="day-\d+-all">\$([0-9.,]+)</span>', text)
+    assert len(days) == 31
+    zone = ZoneInfo("America/New_York")
+    lines = [line.name for line in LINES if line.monthly]
+    rows = read_events(filled.ledger, "acme", Filter((JANUARY,)), before=None, limit=500)
+    usage = sum(
+        row.charge.cost.charge + row.charge.cost.tax()
+        for row in rows
+        if row.charge.terms.line not in lines
+    )
+    shown = sum(Decimal(day) for day in days)
+    assert abs(shown - Decimal(usage) / 10**9) < Decimal("0.16"), "31 days, each to the cent"
+    first = datetime.fromtimestamp(min(r.charge.occurred_us for r in rows) // 10**6, UTC)
+    assert first.astimezone(zone).month == 1
