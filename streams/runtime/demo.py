@@ -30,7 +30,7 @@ from streams.web.serve import WebServer
 # Beside the data: how other programs of this machine get in.
 PASSWORD, ENVIRONMENT = "clickhouse.password", "env"
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 class Ports(NamedTuple):
