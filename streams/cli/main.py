@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import sys
 import traceback
 from datetime import UTC, date, datetime
@@ -333,6 +334,9 @@ def demo(
     ] = 8123,
     rate: Annotated[float, typer.Option(min=0.01, help="Simulated events a second.")] = 20,
     seconds: Annotated[float, typer.Option(min=0, help="Stop after so long; 0 goes on.")] = 0,
+    history: Annotated[
+        str, typer.Option("--history", metavar="DAYS", help="Begin with so many days: 90d.")
+    ] = "",
 ) -> None:
     """All in one: real Kafka as a child process, the engine, traffic and the live page.
 
@@ -340,7 +344,21 @@ def demo(
     """
     from streams.runtime.demo import Ports, run_demo
 
-    _serve(run_demo(path, Ports(port, kafka_port, store_port), rate=rate, seconds=seconds))
+    days = _days("--history", history)
+    ports = Ports(port, kafka_port, store_port)
+    _serve(run_demo(path, ports, rate=rate, seconds=seconds, history_days=days))
+
+
+def _days(option: str, text: str) -> int:
+    """Days written as 90d; no text is none."""
+    from streams.kafka.history import DAYS_MAX
+
+    if not text:
+        return 0
+    days = int(text[:-1]) if re.fullmatch(r"[0-9]{1,4}d", text) else 0
+    if not 1 <= days <= DAYS_MAX:
+        raise Stop(f"{option} {text!r} is no number of days: 90d, at most {DAYS_MAX}d", WRONG_USE)
+    return days
 
 
 def _serve(service: Any) -> None:

@@ -18,6 +18,7 @@ ABROAD = ("+442079460", "+33612345", "+4930123456", "+14165550", "+525512345")
 CARRIERS = ("AT&T", "T-Mobile", "Verizon", "US Cellular", "Regional One")
 CAMPAIGNS = ("Spring sale", "Renewals", "Win back")  # campaign-1 and so on
 PRODUCTS = ("office-phone", "power-dialer", "a-i-assistant")
+USERS = {"sales": ("ana", "ben", "chloe"), "support": ("dev", "ines")}  # by team
 
 OPENED = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -43,14 +44,17 @@ class Simulator:
     """Makes events that have just happened by the time they are given."""
 
     def __init__(self, *, seed: int = 1, accounts: int = 3) -> None:
-        self._random = random.Random(seed)
-        self._seed = seed
+        self.draw_by(str(seed))
         names = ("acme", "globex", "initech", "umbrella", "hooli")
         self.accounts = [
             names[i] if i < len(names) else f"account-{i:04d}" for i in range(accounts)
         ]
         self._numbers = {account: [self._us()] for account in self.accounts}
-        self._count = 0
+        self._users = [(user, team) for team, users in USERS.items() for user in users]
+
+    def draw_by(self, seed: str) -> None:
+        """What happens from here on is drawn anew, by this seed."""
+        self._random, self._seed, self._count = random.Random(seed), seed, 0
 
     def opening(self) -> Iterator[Simulated]:
         """What stands already: each account's numbers, its campaigns, its subscriptions.
@@ -120,6 +124,7 @@ class Simulator:
         inbound = kind == "call" and chance.random() < 0.4
         own = chance.choice(self._numbers[account])
         far = self._far(inbound)
+        user, team = chance.choice(self._users)
         facts: dict[str, Any] = {
             "direction": "inbound" if inbound else "outbound",
             "from": far if inbound else own,
@@ -129,6 +134,8 @@ class Simulator:
             "ended_at": ended,
             "status": "completed" if answered else chance.choice(("no-answer", "busy", "canceled")),
             "device": chance.choice(("web", "web", "cell")),
+            "user_id": user,
+            "team": team,
         }
         if kind == "call":
             video = chance.random() < 0.08
@@ -148,6 +155,7 @@ class Simulator:
         chance = self._random
         inbound = chance.random() < 0.45
         own, far = chance.choice(self._numbers[account]), self._us()
+        user, team = (None, None) if inbound else chance.choice(self._users)
         return self._event(
             "text", account, id_,
             direction="inbound" if inbound else "outbound",
@@ -158,6 +166,8 @@ class Simulator:
             carrier=chance.choice(CARRIERS),
             sender=chance.choice(("10dlc", "10dlc", "tollfree")),
             segments=1 + int(chance.expovariate(1.2)),
+            user_id=user,
+            team=team,
             **{"from": far if inbound else own, "to": own if inbound else far},
         )  # fmt: skip
 

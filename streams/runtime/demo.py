@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,8 @@ from streams.kafka.clients import BrokerErrors
 from streams.kafka.embedded.jars import KafkaUnavailable
 from streams.kafka.embedded.kafka import EmbeddedKafka
 from streams.kafka.embedded.ports import PortTaken, refuse_taken_port
-from streams.kafka.produce import send_traffic
+from streams.kafka.history import past_days
+from streams.kafka.produce import send_all, send_traffic
 from streams.kafka.simulate import Simulator
 from streams.kafka.topics import create_topics
 from streams.runtime.logs import configure_logs
@@ -28,7 +30,7 @@ from streams.web.serve import WebServer
 # Beside the data: how other programs of this machine get in.
 PASSWORD, ENVIRONMENT = "clickhouse.password", "env"
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 class Ports(NamedTuple):
@@ -39,9 +41,12 @@ class Ports(NamedTuple):
     store: int
 
 
-async def run_demo(path: Path, ports: Ports, *, rate: float, seconds: float) -> None:
+async def run_demo(
+    path: Path, ports: Ports, *, rate: float, seconds: float, history_days: int = 0
+) -> None:
     """Runs until Ctrl-C, SIGTERM or `seconds` have passed; then stops all of it.
 
+    It begins with the events of the last `history_days`, which a second start does not add again.
     Other programs of this machine share its Kafka and its store meanwhile. A second start continues
     on the same data. Raises ServiceError for a taken port or path.
     """
@@ -77,7 +82,7 @@ async def run_demo(path: Path, ports: Ports, *, rate: float, seconds: float) -> 
             web = await start_web(settings, ledger, book_file)
             store = await start_store(path, ports.store)
             say_where(web.url, share(path, settings, store.url))
-            traffic = asyncio.create_task(_send(settings, rate, stop))
+            traffic = asyncio.create_task(_send(settings, rate, history_days, stop))
             if seconds:
                 asyncio.get_running_loop().call_later(seconds, stop.set)
             try:
@@ -125,7 +130,10 @@ def say_where(url: str, environment: Path) -> None:
     console.print(f"  in another shell: . {environment}   then: rater usage acme\n")
 
 
-async def _send(settings: Settings, rate: float, stop: asyncio.Event) -> None:
+async def _send(settings: Settings, rate: float, history_days: int, stop: asyncio.Event) -> None:
+    if history_days:
+        sent = await send_all(settings, past_days(history_days, datetime.now(UTC)))
+        console.print(f"  {sent} events of the last {history_days} days are sent")
     # A seed of its own each time: a second start makes new events beside the standing things.
     simulator = Simulator(seed=int.from_bytes(os.urandom(4)))
     await send_traffic(settings, simulator, rate=rate, steady=True, stop=stop)

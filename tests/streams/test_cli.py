@@ -151,6 +151,9 @@ WRONG_USE = [
     (["usage", "acme", "--month", "August"],              "August"),
     (["usage", "acme", "--month", "2026-8-1"],            "2026-8-1"),
     (["demo", "--port", "70000"],                         "--port"),
+    (["demo", "--history", "3 months"],                   "90d"),
+    (["demo", "--history", "0d"],                         "90d"),
+    (["demo", "--history", "401d"],                       "400d"),
     (["simulate", "--rate", "0"],                         "rate"),
     (["send", "missing.jsonl"],                           "missing.jsonl"),
 ]  # fmt: skip

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.support.workers import rater_command, wait_for
 class Demo:
     """`rater demo` as a child process."""
 
-    def __init__(self, path: Path, port: int) -> None:
+    def __init__(self, path: Path, port: int, *more: str) -> None:
         self.path, self.port = path, port
         self.log_path = path.parent / f"demo-{time.monotonic_ns()}.log"
         with self.log_path.open("wb") as log:
@@ -34,6 +35,7 @@ class Demo:
                     "0",
                     "--store-port",
                     "0",
+                    *more,
                 ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -43,9 +45,9 @@ class Demo:
     def log(self) -> str:
         return " ".join(self.log_path.read_text(errors="replace").split())
 
-    def counts(self) -> dict[str, int]:
-        """Rows of each line of the demo's account this month; empty while nothing answers."""
-        url = f"http://127.0.0.1:{self.port}/v1/accounts/acme/usage"
+    def counts(self, month: str = "") -> dict[str, int]:
+        """Rows of each line of the demo's account in a month; empty while nothing answers."""
+        url = f"http://127.0.0.1:{self.port}/v1/accounts/acme/usage?month={month}"
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 usage: dict[str, Any] = json.load(answer)
@@ -102,9 +104,17 @@ def rater(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedP
 @pytest.mark.timeout(280)
 def test_the_demo_shows_data_stops_on_ctrl_c_and_a_second_start_goes_on(tmp_path: Path) -> None:
     path, port = tmp_path / "demo", free_port("127.0.0.1")
-    demo = Demo(path, port)
+    demo = Demo(path, port, "--history", "33d")  # a day of the month before, at the least
     try:
         demo.wait_for_data()
+        before_this = (datetime.now(UTC).replace(day=1) - timedelta(days=1)).strftime("%Y-%m")
+
+        def filled() -> bool:
+            counts = demo.counts(before_this)
+            lines = ("calls outbound", "texts inbound", "campaign_calls", "recording_storage")
+            return bool(counts) and all(counts[line] > 3 for line in lines)
+
+        wait_for(filled, "the month before", 60, demo.log)
         assert brokers_on(path)
         assert path.stat().st_mode & 0o777 == 0o700
         held = Demo(path, free_port("127.0.0.1"))
