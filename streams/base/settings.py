@@ -136,11 +136,15 @@ class SettingsError(ValueError):
 def read_secret(path: Path | None) -> str:
     """A secret's file without its last line break; empty where no file is set.
 
-    Raises SettingsError for an empty file: what should have made the secret has failed.
+    Raises SettingsError for a file that can't be read, and for an empty one: what should have made
+    the secret has failed.
     """
     if path is None:
         return ""
-    secret = path.read_text(encoding="utf-8").rstrip("\r\n")
+    try:
+        secret = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise SettingsError(f"the secret's file {path} can't be read: {error.strerror}") from error
     if not secret:
         raise SettingsError(f"the secret's file {path} is empty; make the secret anew")
     return secret

@@ -1,5 +1,6 @@
 """What every command shares: the two consoles, how a command ends, settings, store, progress."""
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -111,12 +112,9 @@ def no_store(settings: Settings, error: BaseException, advice: str = "") -> Stop
 
 
 def no_broker(settings: Settings, error: BaseException) -> Stop:
-    from streams.base.errors import first_line
+    from streams.kafka.clients import trouble
 
-    return Stop(
-        f"Kafka at {settings.kafka_bootstrap} can't be used ({first_line(error)}); "
-        "is it running? RATER_KAFKA_BOOTSTRAP says where"
-    )
+    return Stop(asyncio.run(trouble(settings, error)))
 
 
 @contextlib.contextmanager

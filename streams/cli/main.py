@@ -8,7 +8,7 @@ import sys
 import traceback
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 import typer
@@ -265,6 +265,29 @@ def topics_create() -> None:
     except BrokerErrors as error:
         raise no_broker(settings, error) from error
     out.print("\n".join(f"created {name}" for name in created) or "nothing to do", markup=False)
+
+
+@topics_app.command("grant")
+def topics_grant(
+    user: Annotated[str, typer.Argument(help="The Kafka user, as it logs in.")],
+    job: Annotated[
+        Literal["worker", "producer"], typer.Option("--job", help="What the user is for.")
+    ],
+) -> None:
+    """Give a Kafka user what its job needs, on a broker with access lists (ACLs); nothing more.
+
+    Asked as a user who may give rights. Idempotent.
+    """
+    from streams.kafka.clients import BrokerErrors
+    from streams.kafka.rights import grant
+
+    settings = load_settings()
+    try:
+        rights = asyncio.run(grant(settings, user, job))
+    except BrokerErrors as error:
+        raise no_broker(settings, error) from error
+    for right in rights:
+        out.print(f"{right.to.name.lower()} {right.of.name.lower()} {right.name}", highlight=False)
 
 
 @app.command()

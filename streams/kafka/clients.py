@@ -11,12 +11,15 @@ from contextlib import asynccontextmanager
 
 import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
 
-from streams.base.settings import Settings, read_secret
+from streams.base.errors import first_line
+from streams.base.settings import Settings, SettingsError, read_secret
 
 ADMIN_TIMEOUT_S = 40.0
 ASK_AGAIN_S = 0.2
+KNOCK_TIMEOUT_MS = 5_000
 # A broker that has just woken may tell of no broker at all, and that is lived by until the next
 # question: in aiokafka's default 5 minutes.
 METADATA_MAX_AGE_MS = 5_000
@@ -25,14 +28,24 @@ BrokerErrors = (KafkaError, OSError)
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext | None:
-    """TLS towards Kafka, where the protocol asks for it; the system's CAs unless a file is set."""
+    """TLS towards Kafka, where the protocol asks for it; the system's CAs unless a file is set.
+
+    Raises SettingsError for a file that is missing or is no PEM.
+    """
     if "SSL" not in settings.kafka_security_protocol:
         return None
-    context = ssl.create_default_context(
-        cafile=str(settings.kafka_ca_file) if settings.kafka_ca_file else None
-    )
+    try:
+        context = ssl.create_default_context(cafile=settings.kafka_ca_file)
+    except OSError as error:  # ssl's errors are among them
+        raise SettingsError(f"RATER_KAFKA_CA_FILE={settings.kafka_ca_file}: {error}") from error
     if settings.kafka_cert_file:
-        context.load_cert_chain(settings.kafka_cert_file, settings.kafka_key_file)
+        try:
+            context.load_cert_chain(settings.kafka_cert_file, settings.kafka_key_file)
+        except OSError as error:
+            raise SettingsError(
+                f"RATER_KAFKA_CERT_FILE={settings.kafka_cert_file}, "
+                f"RATER_KAFKA_KEY_FILE={settings.kafka_key_file}: {error}"
+            ) from error
     return context
 
 
@@ -51,6 +64,47 @@ def client_options(settings: Settings) -> dict[str, object]:
             "sasl_plain_password": read_secret(settings.kafka_sasl_password_file),
         }
     return options
+
+
+async def trouble(settings: Settings, error: BaseException) -> str:
+    """Why Kafka can't be used, in one line that says what to do.
+
+    A client says alike of a broker that is away and of one that does not let it in, so the broker
+    is asked again.
+    """
+    where = f"Kafka at {settings.kafka_bootstrap}"
+    if refusal := await _refusal(settings):
+        return f"{where} {refusal}"
+    return (
+        f"{where} can't be used ({first_line(error)}); "
+        "is it running? RATER_KAFKA_BOOTSTRAP says where"
+    )
+
+
+async def _refusal(settings: Settings) -> str | None:
+    """What a broker says to who knocks; None where it lets in, or does not answer."""
+    options = client_options(settings)
+    del options["bootstrap_servers"], options["metadata_max_age_ms"]
+    for address in settings.kafka_bootstrap.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            connection = await create_conn(
+                host, int(port), request_timeout_ms=KNOCK_TIMEOUT_MS, **options
+            )
+        except ssl.SSLCertVerificationError as error:
+            return (
+                f"has a certificate that is not trusted ({error.verify_message}); "
+                "RATER_KAFKA_CA_FILE names the authorities that are"
+            )
+        except (SaslAuthenticationFailed, UnsupportedSaslMechanismError):
+            return (
+                "refuses the user, its password or the mechanism; see RATER_KAFKA_SASL_USERNAME, "
+                "RATER_KAFKA_SASL_PASSWORD_FILE and RATER_KAFKA_SASL_MECHANISM"
+            )
+        except (ValueError, TimeoutError, *BrokerErrors):
+            continue
+        connection.close()
+    return None
 
 
 def make_producer(settings: Settings) -> aiokafka.AIOKafkaProducer:

@@ -16,7 +16,7 @@ from rater.instants import Instant
 from rater.kinds import KINDS
 from rater.kinds.kind import Kind
 from streams.kafka.topics import REJECTED
-from streams.rows.batch import RAW_KEPT_BYTES
+from streams.rows.kept import KEPT_BYTES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -61,7 +61,7 @@ def asyncapi() -> dict[str, Any]:
         "name": "rejected",
         "title": "A record that is no event, with its origin and the reason in the headers.",
         "payload": {
-            "description": f"The first {RAW_KEPT_BYTES} bytes of the record's value, unchanged."
+            "description": f"The first {KEPT_BYTES} bytes of the record's value; no text's body."
         },
         "headers": {
             "type": "object",

@@ -10,7 +10,8 @@ from aiokafka.errors import MessageSizeTooLargeError
 from rater import __version__
 from streams.base.settings import Settings
 from streams.kafka.topics import REJECTED
-from streams.rows.batch import RAW_KEPT_BYTES, RejectedRow, digest_of
+from streams.rows.batch import RejectedRow
+from streams.rows.kept import KEPT_BYTES, digest_of
 
 log = structlog.get_logger()
 
@@ -18,7 +19,7 @@ log = structlog.get_logger()
 def dead_letter(row: RejectedRow) -> tuple[bytes | None, bytes, list[tuple[str, bytes]]]:
     """Key, value and headers of a dead letter: the record's own, and where it came from and why.
 
-    The value is its first bytes (RAW_KEPT_BYTES); the hash is of the whole. In the place of a key,
+    The value is what is kept of it (`kept_of`); the hash is of the whole. In the place of a key,
     or of headers, that are longer than that stands their hash.
     """
     origin = {
@@ -33,11 +34,11 @@ def dead_letter(row: RejectedRow) -> tuple[bytes | None, bytes, list[tuple[str, 
         "rater_engine_version": __version__,
     }
     key, headers = row.key, list(row.headers)
-    if key is not None and len(key) > RAW_KEPT_BYTES:
+    if key is not None and len(key) > KEPT_BYTES:
         origin["rater_key_hash"] = digest_of(key)
         key = origin["rater_key_hash"].encode()
     named = [name.encode() + b"=" + (value or b"") for name, value in headers]
-    if sum(map(len, named)) > RAW_KEPT_BYTES:
+    if sum(map(len, named)) > KEPT_BYTES:
         origin["rater_headers_hash"] = digest_of(b"\n".join(named))
         headers = []
     # What a producer says of where its record lay is left out: nobody is to take it for ours.

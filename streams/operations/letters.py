@@ -14,7 +14,7 @@ from rater.reject import Reason
 from streams.base.settings import Settings
 from streams.kafka.clients import make_producer
 from streams.kafka.log import Reader, RecordTooLargeError, partition_counts
-from streams.rows.batch import digest_of
+from streams.rows.kept import digest_of
 from streams.rows.log_position import FILE, Place, hash_of_record
 from streams.store.ledger import Ledger
 from streams.store.letters import Content, Letter, Sent, read_contents, remember_sent
@@ -107,8 +107,8 @@ async def _send(producer: Any, letter: Letter, content: Content | str) -> Replay
 async def _whole(reader: Reader, letter: Letter, kept: Content) -> Content | str:
     """The record as it was sent, or why it can't be had.
 
-    The ledger keeps the value's first bytes, and headers as text: what that changed is read from
-    the log, and the hash says whether it is the same record still.
+    The ledger keeps the value's first bytes without a text's body, and headers as text: what that
+    changed is read from the log, and the hash says whether it is the same record still.
     """
     same_value = digest_of(kept.value or b"") == letter.raw_hash
     if same_value and not any("\ufffd".encode() in value for _, value in kept.headers):

@@ -4,7 +4,6 @@ Each record gets exactly one outcome: rated (or, for a monthly kind, its state k
 rejected. Knows nothing of Faust, Kafka or ClickHouse.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from rater.reject import Reject
 from rater.tariff import Book, Memo
 from rater.tuples import by_fields
 from rater.usage_columns import UsageColumns, content_hashes, usage_columns
+from streams.rows.kept import digest_of, kept_of
 from streams.rows.log_position import (
     LATEST_MS,
     Place,
@@ -36,13 +36,6 @@ from streams.rows.log_position import (
     clamp_ms,
     hash_of_record,
 )
-
-RAW_KEPT_BYTES = 65_536  # of a dead letter; more could exceed a topic's limit
-
-
-def digest_of(content: bytes) -> str:
-    """BLAKE2b-128, as hexadecimal digits: whether bytes that were cut are the same still."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 class Record(Protocol):
@@ -116,7 +109,7 @@ class RejectedRow(NamedTuple):
         return hash_of_record(self.place, self.value or self.lost)
 
     def raw(self) -> bytes:
-        return self.value[:RAW_KEPT_BYTES]
+        return kept_of(self.value)
 
     def raw_hash(self) -> str:
         return digest_of(self.value)

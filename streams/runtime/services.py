@@ -15,7 +15,7 @@ from streams.base.errors import first_line
 from streams.base.settings import Settings
 from streams.base.shutdown import stop_on_signals, wait_briefly
 from streams.ingest.startup import StartupError
-from streams.kafka.clients import BrokerErrors
+from streams.kafka.clients import BrokerErrors, trouble
 from streams.kafka.topics import TopicsError
 from streams.runtime.logs import configure_logs
 from streams.runtime.worker import Worker, WorkerFailedError
@@ -66,10 +66,7 @@ async def work(
     except (WorkerFailedError, StartupError, TopicsError) as error:
         raise ServiceError(str(error)) from error
     except BrokerErrors as error:
-        raise ServiceError(
-            f"Kafka at {settings.kafka_bootstrap} can't be used ({first_line(error)}); "
-            "is it running? RATER_KAFKA_BOOTSTRAP says where"
-        ) from error
+        raise ServiceError(await trouble(settings, error)) from error
     finally:
         await wait_briefly(asyncio.create_task(ops.stop()))
     log.info("worker_stopped")

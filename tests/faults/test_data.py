@@ -24,7 +24,7 @@ from streams.maintenance.audit import audit_lately, audit_ledger
 from streams.maintenance.conflicts import find_conflicts
 from streams.maintenance.parked import retry_parked
 from streams.maintenance.recurring import open_months
-from streams.rows.batch import RAW_KEPT_BYTES
+from streams.rows.kept import KEPT_BYTES
 from streams.store.ledger import Ledger
 from streams.store.parked import count_parked
 from tests import oracle
@@ -328,7 +328,7 @@ async def test_fuzzed_bytes_have_one_outcome_each_and_the_good_ones_beside_them_
     # Each dead letter went to the topic, as often as its record was read, with bytes that fit.
     sent = {row.place[:3] for row in letters}
     assert sent == set(ledger.query("SELECT topic, partition, offset FROM rejected FINAL"))
-    assert max(len(row.raw()) for row in letters) == RAW_KEPT_BYTES
+    assert max(len(row.raw()) for row in letters) == KEPT_BYTES
 
 
 # ------------------------------------------------------------------ 10. prices that come late

@@ -17,7 +17,8 @@ from rater.reject import Reject
 from rater.tariff import Book
 from rater.tariff_file import load_book
 from schemas import SAMPLE_TARIFF
-from streams.rows.batch import RAW_KEPT_BYTES, Batch, RatedRow, add_event, add_records
+from streams.rows.batch import Batch, RatedRow, add_event, add_records
+from streams.rows.kept import KEPT_BYTES
 from streams.rows.log_position import Place
 from tests.conftest import LOGGED_MS, SAMPLES, Log, Logged, amd, call, number, text
 
@@ -224,13 +225,13 @@ def book_without_texts(tmp_path_factory: pytest.TempPathFactory) -> Book:
 
 
 def test_a_rejected_record_keeps_its_first_bytes_its_hash_and_its_place() -> None:
-    raw = b"\xff" + b"y" * (RAW_KEPT_BYTES + 10)
+    raw = b"\xff" + b"y" * (KEPT_BYTES + 10)
     batch = Batch()
     records = [Logged(41, LOGGED_MS, b"k\xfe", raw, [("traceparent", b"00-1")])]
     add_records(batch, KINDS["text"], "eu.usage.text.v1", 5, records, BOOK)
     (row,) = batch.rejected
     assert row.place == Place("eu.usage.text.v1", 5, 41, LOGGED_MS)
-    assert row.raw() == raw[:RAW_KEPT_BYTES]
+    assert row.raw() == raw[:KEPT_BYTES]
     assert row.raw_hash() == hashlib.blake2b(raw, digest_size=16).hexdigest()
     assert row.value == raw
     assert (row.key, row.headers) == (b"k\xfe", [("traceparent", b"00-1")])

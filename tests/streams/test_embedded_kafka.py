@@ -1,6 +1,7 @@
 """The embedded broker against the real thing; one broker for the module."""
 
 import asyncio
+import hashlib
 import os
 import signal
 import socket
@@ -8,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import TopicPartition
 
-from streams.kafka.embedded.jars import COORDINATES, KafkaUnavailable, resolve_jars
+from streams.kafka.embedded.jars import COORDINATES, HASHES, KafkaUnavailable, resolve_jars
 from streams.kafka.embedded.kafka import DataDirTaken, EmbeddedKafka
 from streams.kafka.embedded.ports import PortTaken
 
@@ -207,12 +207,16 @@ def test_a_missing_package_names_the_extra_to_install(monkeypatch: pytest.Monkey
         resolve_jars(print)
 
 
-class FakeMaven:
-    """Fills jgo's cache as jgo does; the first `cut_off` jars stop half way."""
+JAR = b"x" * 100
 
-    def __init__(self, cache_dir: Path, *, cut_off: int = 0) -> None:
+
+class FakeMaven:
+    """Fills jgo's cache as jgo does; the first `wrong` times with `given` in the jar's place."""
+
+    def __init__(self, cache_dir: Path, *, wrong: int = 0, given: bytes = b"") -> None:
         self.root = cache_dir / "envs"
-        self.cut_off = cut_off
+        self.wrong = wrong
+        self.given = given
         self.calls = 0
 
     def build(self, coordinates: str, update: bool) -> SimpleNamespace:
@@ -222,17 +226,18 @@ class FakeMaven:
         jar = self.root / "jars" / "kafka.jar"
         if not jar.exists():
             jar.parent.mkdir(parents=True, exist_ok=True)
-            with zipfile.ZipFile(jar, "w") as archive:
-                archive.writestr("a.class", b"x" * 100)
-            if self.calls <= self.cut_off:
-                jar.write_bytes(jar.read_bytes()[:50])
+            jar.write_bytes(self.given if self.calls <= self.wrong else JAR)
         return SimpleNamespace(path=self.root)
 
 
 @pytest.fixture
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of jgo's own, and hashes that ask for one jar, JAR."""
     monkeypatch.setenv("JGO_CACHE_DIR", str(tmp_path / "jgo"))
     monkeypatch.setenv("M2_REPO", str(tmp_path / "m2"))
+    hashes = tmp_path / "jars.sha256"
+    hashes.write_text(f"{hashlib.sha256(JAR).hexdigest()}  kafka.jar\n")
+    monkeypatch.setattr("streams.kafka.embedded.jars.HASHES", hashes)
     return tmp_path / "jgo"
 
 
@@ -252,14 +257,43 @@ def test_jars_are_resolved_once_also_by_two_at_a_time(
     assert said == ["resolving Kafka's jars (once, about 45 MB) ..."]
 
 
-def test_a_jar_that_was_cut_off_is_fetched_again(
-    empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("given", [JAR[:50], b"y" + JAR[1:]], ids=["cut off", "another"])
+def test_a_jar_that_is_not_what_its_hash_says_is_fetched_again(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch, given: bytes
 ) -> None:
-    maven = FakeMaven(empty_cache, cut_off=1)
+    maven = FakeMaven(empty_cache, wrong=1, given=given)
     monkeypatch.setattr(jgo, "build", maven.build)
     (jar,) = resolve_jars(print)
-    assert zipfile.is_zipfile(jar)
+    assert jar.read_bytes() == JAR
     assert maven.calls == 2
+
+
+def test_a_jar_that_stays_another_is_never_started(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maven = FakeMaven(empty_cache, wrong=99, given=b"y" + JAR[1:])
+    monkeypatch.setattr(jgo, "build", maven.build)
+    with pytest.raises(KafkaUnavailable, match=r"not what jars\.sha256 says: kafka\.jar"):
+        resolve_jars(print)
+
+
+@pytest.mark.parametrize("name", ["kafka.jar", "stranger.jar"])
+def test_a_jar_that_changed_since_or_came_beside_is_seen_before_a_start(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    maven = FakeMaven(empty_cache)
+    monkeypatch.setattr(jgo, "build", maven.build)
+    (jar,) = resolve_jars(print)
+    (jar.parent / name).write_bytes(b"changed")
+    with (empty_cache / "rater-kafka.jars").open("a") as listed:
+        listed.write(f"{jar.parent / name}\n")
+    assert [jar.read_bytes() for jar in resolve_jars(print)] == [JAR]
+
+
+def test_each_jar_of_the_broker_has_its_hash() -> None:
+    lines = [line.split() for line in HASHES.read_text().splitlines()]
+    assert {len(digest) for digest, _ in lines} == {64}
+    assert {jar.name for jar in resolve_jars(print)} == {name for _, name in lines}
 
 
 def test_jars_that_cannot_be_had_say_what_to_do(

@@ -150,7 +150,7 @@ def test_an_empty_secret_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_no_file_is_no_secret_and_a_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
     assert read_secret(None) == ""
-    with pytest.raises(FileNotFoundError, match="missing"):
+    with pytest.raises(SettingsError, match="missing can't be read"):
         read_secret(tmp_path / "missing")
 
 

