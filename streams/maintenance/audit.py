@@ -1,12 +1,13 @@
 """The audit: whether every offset has its outcome, and whether the ledger agrees with itself."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from streams.maintenance.conflicts import Conflict, find_conflicts, in_parts
 from streams.rows.identity import SupersededRow
 from streams.rows.log_position import Span
+from streams.store.counterfoils import count_not_checked, find_lost
 from streams.store.ledger import Ledger
 from streams.store.outcomes import (
     Life,
@@ -17,6 +18,7 @@ from streams.store.outcomes import (
     read_outcomes,
 )
 from streams.store.parked import count_parked
+from streams.store.parts import Accounts, each_part
 
 
 class Finding(NamedTuple):
@@ -34,7 +36,7 @@ class Audit(NamedTuple):
     figures: dict[str, int]
 
 
-CHECKS = ("gap", "committed", "outcomes", "unsettled")
+CHECKS = ("gap", "committed", "outcomes", "rows", "unsettled")
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -51,8 +53,10 @@ def audit_ledger(
     A committed offset without a receipt is a record that was lost. Raises one of StoreErrors.
     """
     findings, figures, _ = _audit(ledger, _EVER, [], topic_prefix, committed)
-    figures["conflicts"] = _check_conflicts(ledger, findings, months)
+    parts = list(each_part(ledger))
+    figures["conflicts"] = check_parts(ledger, findings, parts, months)
     figures |= {
+        "rows_not_checked": sum(count_not_checked(ledger, part) for part in parts),
         "parked": count_parked(ledger),
         "rejected": count_rejected(ledger),
         "copies_not_yet_merged": count_unmerged(ledger),
@@ -74,7 +78,8 @@ def audit_lately(
     missing there. Raises one of StoreErrors.
     """
     findings, figures, recent = _audit(ledger, since, months, topic_prefix, committed)
-    figures["conflicts"] = _check_conflicts(ledger, findings, (), recent) if recent else 0
+    parts = in_parts(ledger, recent) if recent else ()
+    figures["conflicts"] = check_parts(ledger, findings, parts)
     return Audit(findings, figures)
 
 
@@ -112,16 +117,36 @@ def _audit(
     return findings, figures, recent
 
 
-def _check_conflicts(
-    ledger: Ledger, findings: list[Finding], months: Collection[date], recent: Span | None = None
+def check_parts(
+    ledger: Ledger,
+    findings: list[Finding],
+    parts: Iterable[Span | Accounts],
+    months: Collection[date] = (),
 ) -> int:
-    """How many identities stand more than once; a finding where one is charged more than once."""
+    """Rows against counterfoils, and how many identities stand more than once, part by part.
+
+    A row that does not stand as it was written is a finding, and so is an identity that is charged
+    more than once. Raises one of StoreErrors.
+    """
     found: set[Conflict] = set()  # one has records of two parts
     superseded: set[SupersededRow] = set()
-    for part in in_parts(ledger, recent):
+    lost: dict[tuple[date, str], list[int]] = {}
+    for part in parts:
+        for month, line, *counts in find_lost(ledger, part):
+            lost[month, line] = list(map(int.__add__, lost.get((month, line), [0, 0]), counts))
         conflicts, rows = find_conflicts(ledger, months, part)
         found.update(conflicts)
         superseded.update(rows)
+    for (month, line), (gone, other) in sorted(lost.items()):
+        findings.append(
+            Finding(
+                "rows",
+                f"{month:%Y-%m} {line or 'states'}",
+                f"{gone} gone, {other} of another amount: rows that were written do not stand as "
+                "they were; restore them from a backup, or rate their records again from Kafka "
+                "(recurring charges: `rater monthly`)",
+            )
+        )
     if superseded:
         row = min(superseded)
         findings.append(

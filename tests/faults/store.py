@@ -19,7 +19,7 @@ from xxhash import xxh3_64_intdigest
 import schemas
 from rater.instants import to_us
 from streams.rows.log_position import POSITIONS, Place, place_of_version
-from streams.store import conflicts, ledger, outcomes, parked
+from streams.store import conflicts, counterfoils, ledger, outcomes, parked, parts
 from streams.store import recurring as monthly
 from tests import conftest
 
@@ -155,8 +155,12 @@ class Store(Breakable):
                 self._note(name, row["topic"], row["partition"], row["offset"])
 
     def _write_views(self, table: str, rows: Iterable[Row]) -> None:
-        """The materialized views of what is accepted."""
+        """The materialized views: counterfoils, and what is accepted."""
         for row in rows:
+            if table in ("rated", "states"):
+                one = _counterfoil(table, row)
+                key = (one["account_id"], one["row"])
+                self.copies["counterfoils"].setdefault(key, []).append(one)
             if table == "rated" and row["line"] not in NOT_ACCEPTED_AGAIN:
                 month = row["month"]
             elif table == "states":
@@ -249,6 +253,19 @@ def _event(row: Row) -> Key:
     return tuple(row[name] for name in ("account_id", "kind", "event_id", "revision"))
 
 
+def _counterfoil(table: str, row: Row) -> Row:
+    """What a view makes of a row; the rest of its key stands for its hash."""
+    if table == "rated":
+        amounts = [row[name] for name in ("charge", "tax_federal", "tax_state", "tax_local")]
+        name = tuple(row[name] for name in ("month", "line", "identity", "revision"))
+        rest = {"month": row["month"], "line": row["line"], "amount": sum(amounts)}
+    else:
+        name = _event(row)[1:]
+        month = row["from_at"].date().replace(day=1)
+        rest = {"month": month, "line": "", "amount": Decimal(0)}
+    return {"account_id": row["account_id"], "row": name, "version": row["version"]} | rest
+
+
 # ------------------------------------------------------------------ the product's queries
 
 Answer = Callable[[Store, Mapping[str, Any]], list[tuple[Any, ...]]]
@@ -266,6 +283,10 @@ def _answers() -> dict[str, Answer]:
         outcomes._UNMERGED: _unmerged,
         outcomes._OUTCOMES: _outcomes,
         outcomes._REJECTED: _count_rejected,
+        counterfoils._TOLD_OF_ACCOUNTS: _told,
+        counterfoils._NOT_CHECKED: _not_checked,
+        counterfoils._STORED: _stored,
+        parts._UNTIL: lambda store, parameters: [],  # all accounts are one part
         conftest._ROWS: _rated_rows,
     }
     for sql, answer, suspects in (
@@ -393,6 +414,40 @@ def _call(row: Row) -> Key:
 def _known_losers(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     key = SHAPES["losers"].key
     return [tuple(row[name] for name in key) for row in store.final("losers") if row["loses"]]
+
+
+def _stands(store: Store) -> dict[Key, Row]:
+    """The rows that stand, each as its counterfoil should be."""
+    rows = [_counterfoil(name, row) for name in ("rated", "states") for row in store.final(name)]
+    return {(row["account_id"], row["row"]): row for row in rows}
+
+
+def _told(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """The counterfoils of rows that do not stand as they were written."""
+    rows = _stands(store)
+    names = counterfoils.Counterfoil._fields
+    found = []
+    for one in store.final("counterfoils"):
+        row = rows.get((one["account_id"], one["row"]))
+        if (
+            row is None
+            or row["version"] < one["version"]
+            or (row["version"] == one["version"] and row["amount"] != one["amount"])
+        ):
+            found.append(tuple(one[name] for name in names))
+    return found
+
+
+def _stored(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [
+        (*key, row["version"], row["amount"])
+        for key, row in _stands(store).items()
+        if key[1] in parameters["rows"]
+    ]
+
+
+def _not_checked(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [(len(_stands(store).keys() - store.copies["counterfoils"].keys()),)]
 
 
 def _waiting(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:

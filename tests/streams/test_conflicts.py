@@ -245,9 +245,9 @@ def test_a_long_part_of_the_log_is_settled_in_parts(
     span = Span(LOGGED_MS - 5, LOGGED_MS + 5)
     (whole,) = in_parts(ledger, span)
     assert whole == span
-    told = find_conflicts(ledger, recent=span).conflicts
+    told = find_conflicts(ledger, part=span).conflicts
     monkeypatch.setattr(conflicts, "RECENT_TOGETHER", 1)
-    parts = in_parts(ledger, span)
+    parts = list(in_parts(ledger, span))
     assert len(parts) == 2  # as many as records; one of each
     audit = audit_lately(ledger, [], datetime(1970, 1, 1, tzinfo=UTC))
     assert audit.figures["conflicts"] == len(told)
