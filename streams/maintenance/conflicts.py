@@ -10,7 +10,7 @@ path. A worker looks for the identities of which it has written a record recentl
 record that came last.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -110,7 +110,7 @@ def resolve_conflicts(ledger: Ledger, recent: Span | None = None) -> list[Confli
     Raises one of StoreErrors when the store does not answer.
     """
     resolved: dict[Conflict, None] = {}  # one has records of two parts
-    for part in in_parts(ledger, recent):
+    for part in each_part(ledger) if recent is None else in_parts(ledger, recent):
         resolved |= dict.fromkeys(resolve_part(ledger, part))
     return list(resolved)
 
@@ -127,10 +127,8 @@ def resolve_part(ledger: Ledger, part: Span | Accounts) -> list[Conflict]:
     return conflicts
 
 
-def in_parts(ledger: Ledger, recent: Span | None) -> Iterable[Span | Accounts]:
-    """A part of the log in parts of some RECENT_TOGETHER records; or everything, by accounts."""
-    if recent is None:
-        return each_part(ledger)
+def in_parts(ledger: Ledger, recent: Span) -> list[Span]:
+    """A part of the log in parts of some RECENT_TOGETHER records."""
     return recent.cut(-(-count_recent(ledger, recent) // RECENT_TOGETHER))
 
 

@@ -12,19 +12,19 @@ from streams.store.ledger import Ledger
 PART_RECORDS = 1_000_000
 
 # Each account in turn, by the tables' order: nothing is read beyond the part.
-_UNTIL = """
+_LAST = """
 SELECT account_id FROM accepted WHERE account_id > {after:String}
 ORDER BY account_id LIMIT 1 OFFSET {records:UInt64}
 """
 
-IS_OF = "account_id > {after:String} AND ({until:String} = '' OR account_id <= {until:String})"
+IS_OF = "account_id > {after:String} AND ({last:String} = '' OR account_id <= {last:String})"
 
 
 class Accounts(NamedTuple):
     """The accounts after one name, up to another and with it; without end where that is empty."""
 
     after: str = ""
-    until: str = ""
+    last: str = ""
 
     def parameters(self) -> Mapping[str, Any]:
         return self._asdict()
@@ -38,7 +38,7 @@ def next_accounts(ledger: Ledger, after: str, records: int = PART_RECORDS) -> Ac
 
     Raises one of StoreErrors.
     """
-    found = ledger.search(_UNTIL, {"after": after, "records": records})
+    found = ledger.search(_LAST, {"after": after, "records": records})
     return Accounts(after, found[0][0] if found else "")
 
 
@@ -46,6 +46,6 @@ def each_part(ledger: Ledger, records: int = PART_RECORDS) -> Iterator[Accounts]
     """All accounts, part by part. Raises one of StoreErrors."""
     part = next_accounts(ledger, "", records)
     yield part
-    while part.until:
-        part = next_accounts(ledger, part.until, records)
+    while part.last:
+        part = next_accounts(ledger, part.last, records)
         yield part

@@ -8,7 +8,7 @@ in the middle (one month's part is there, the next one's and the views' are not)
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -286,7 +286,7 @@ def _answers() -> dict[str, Answer]:
         counterfoils._TOLD_OF_ACCOUNTS: _told,
         counterfoils._NOT_CHECKED: _not_checked,
         counterfoils._STORED: _stored,
-        parts._UNTIL: lambda store, parameters: [],  # all accounts are one part
+        parts._LAST: lambda store, parameters: [],  # all accounts are one part
         conftest._ROWS: _rated_rows,
     }
     for sql, answer, suspects in (
@@ -482,15 +482,17 @@ def _letters(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...
     ]
 
 
-def _reached(store: Store, since: datetime) -> dict[tuple[str, int], datetime]:
-    """Where an audit of what was written since begins, by partition."""
-    rows = store.all_copies("receipts")
+def _reached(
+    rows: Sequence[Row], parameters: Mapping[str, Any]
+) -> dict[tuple[str, int], tuple[datetime, datetime]]:
+    """Where an audit of what was written begins and ends, by partition."""
+    since, until = parameters["since"], parameters["until"]
     reached = {}
-    for place in {_partition(row) for row in rows if row["written_at"] >= since}:
+    for place in {_partition(row) for row in rows if since <= row["written_at"] < until}:
         here = [row for row in rows if _partition(row) == place]
-        low = min(row["first_logged_at"] for row in here if row["written_at"] >= since)
-        before = [row["first_logged_at"] for row in here if row["first_logged_at"] < low]
-        reached[place] = max(before, default=low)
+        began = [row["first_logged_at"] for row in here if since <= row["written_at"] < until]
+        before = [row["first_logged_at"] for row in here if row["first_logged_at"] < min(began)]
+        reached[place] = (max(before, default=min(began)), max(began))
     return reached
 
 
@@ -499,15 +501,19 @@ def _partition(row: Row) -> tuple[str, int]:
 
 
 def _receipts(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    reached = _reached(store, parameters["since"])
+    low, high = parameters["reach_from"], parameters["reach_to"]
+    rows = [row for row in store.all_copies("receipts") if low <= row["written_at"] < high]
+    reached = _reached(rows, parameters)
+    never = (datetime.max.replace(tzinfo=UTC),) * 2
     return sorted(
         {
             (
                 *_partition(row), row["first_offset"], row["last_offset"],
                 to_us(row["first_logged_at"]) // 1000, to_us(row["last_logged_at"]) // 1000,
             )
-            for row in store.all_copies("receipts")
-            if _partition(row) in reached and row["last_logged_at"] >= reached[_partition(row)]
+            for row in rows
+            for begin, end in [reached.get(_partition(row), never)]
+            if row["last_logged_at"] >= begin and row["first_logged_at"] <= end
         }
     )  # fmt: skip
 
