@@ -61,6 +61,9 @@ MAINTENANCE_DURATION = Gauge(
     "Of a maintenance job's last run that ended well.",
     ["job"],
 )
+MAINTENANCE_ERRORS = Counter(
+    "rater_maintenance_errors", "Runs of a maintenance job that the store failed.", ["job"]
+)
 TARIFF_INFO = Gauge("rater_tariff_info", "The loaded tariffs and their versions.", ["version"])
 BUILD_INFO = Gauge("rater_build_info", "The engine's version.", ["version"])
 BUILD_INFO.labels(__version__).set(1)

@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     )
     queue_batches: PositiveInt = Field(8, description="fetched batches that may wait to be rated")
     insert_timeout_s: PositiveSeconds = Field(60, description="of one request to the store")
+    search_timeout_s: PositiveSeconds = Field(
+        600, description="of one part of a search of maintenance"
+    )
     store_outage_max_s: PositiveSeconds = Field(
         300, description="a store down for longer stops the worker, nothing acknowledged"
     )

@@ -1,14 +1,18 @@
 """The audit: whether every offset has its outcome, and whether the ledger agrees with itself."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
+from rater.months import next_month, previous_month
 from streams.maintenance.conflicts import Conflict, find_conflicts, in_parts
 from streams.rows.identity import SupersededRow
 from streams.rows.log_position import Span
+from streams.store.counterfoils import count_not_checked, find_lost
 from streams.store.ledger import Ledger
 from streams.store.outcomes import (
+    EVER,
+    NEVER,
     Life,
     count_rejected,
     count_unmerged,
@@ -17,6 +21,7 @@ from streams.store.outcomes import (
     read_outcomes,
 )
 from streams.store.parked import count_parked
+from streams.store.parts import Accounts, each_part
 
 
 class Finding(NamedTuple):
@@ -34,8 +39,7 @@ class Audit(NamedTuple):
     figures: dict[str, int]
 
 
-CHECKS = ("gap", "committed", "outcomes", "unsettled")
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+CHECKS = ("gap", "committed", "outcomes", "rows", "unsettled")
 
 
 def audit_ledger(
@@ -50,9 +54,12 @@ def audit_ledger(
 
     A committed offset without a receipt is a record that was lost. Raises one of StoreErrors.
     """
-    findings, figures, _ = _audit(ledger, _EVER, [], topic_prefix, committed)
-    figures["conflicts"] = _check_conflicts(ledger, findings, months)
+    findings, figures, _ = _audit(ledger, (EVER, NEVER), [], topic_prefix, committed)
+    parts = list(each_part(ledger))
+    findings += find_lost_rows(ledger, parts)
+    figures["conflicts"] = _check_conflicts(ledger, findings, parts, months)
     figures |= {
+        "rows_not_checked": sum(count_not_checked(ledger, part) for part in parts),
         "parked": count_parked(ledger),
         "rejected": count_rejected(ledger),
         "copies_not_yet_merged": count_unmerged(ledger),
@@ -73,14 +80,29 @@ def audit_lately(
     Outcomes are looked for in these months, the open ones; in all of them only where some are
     missing there. Raises one of StoreErrors.
     """
-    findings, figures, recent = _audit(ledger, since, months, topic_prefix, committed)
-    figures["conflicts"] = _check_conflicts(ledger, findings, (), recent) if recent else 0
+    written = (since, NEVER)
+    findings, figures, recent = _audit(ledger, written, months, topic_prefix, committed)
+    parts = in_parts(ledger, recent) if recent else []
+    findings += find_lost_rows(ledger, parts)
+    figures["conflicts"] = _check_conflicts(ledger, findings, parts)
     return Audit(findings, figures)
+
+
+def audit_written(ledger: Ledger, month: date, *, topic_prefix: str = "") -> list[Finding]:
+    """The receipts that were written in a month, as old ones are: their gaps, and their outcomes.
+
+    Raises one of StoreErrors.
+    """
+    first, end = (
+        datetime(one.year, one.month, 1, tzinfo=UTC) for one in (month, next_month(month))
+    )
+    about = [previous_month(month), month, next_month(month)]
+    return _audit(ledger, (first, end), about, topic_prefix, None)[0]
 
 
 def _audit(
     ledger: Ledger,
-    since: datetime,
+    written: tuple[datetime, datetime],
     outcome_months: list[date],
     topic_prefix: str,
     committed: Mapping[tuple[str, int], int] | None,
@@ -89,7 +111,7 @@ def _audit(
     findings: list[Finding] = []
     prefix = topic_prefix + "usage."
     # Receipts before outcomes: a receipt is written after the rows it tells of.
-    lives = read_lives(ledger, prefix, since)
+    lives = read_lives(ledger, prefix, *written)
     records = [_covered(life, findings) for life in lives]
     if committed:
         _check_committed(findings, read_ends(ledger, prefix), lives, committed)
@@ -112,13 +134,37 @@ def _audit(
     return findings, figures, recent
 
 
+def find_lost_rows(ledger: Ledger, parts: Iterable[Span | Accounts]) -> list[Finding]:
+    """Rows that do not stand as they were written, a finding for each month and line.
+
+    Raises one of StoreErrors.
+    """
+    lost: dict[tuple[date, str], list[int]] = {}
+    for part in parts:
+        for month, line, *counts in find_lost(ledger, part):
+            lost[month, line] = list(map(int.__add__, lost.get((month, line), [0, 0]), counts))
+    return [
+        Finding(
+            "rows",
+            f"{month:%Y-%m} {line or 'states'}",
+            f"{gone} gone, {other} of another amount: rows that were written do not stand as they "
+            "were; restore them from a backup, or rate their records again from Kafka (recurring "
+            "charges: `rater monthly`)",
+        )
+        for (month, line), (gone, other) in sorted(lost.items())
+    ]
+
+
 def _check_conflicts(
-    ledger: Ledger, findings: list[Finding], months: Collection[date], recent: Span | None = None
+    ledger: Ledger,
+    findings: list[Finding],
+    parts: Iterable[Span | Accounts],
+    months: Collection[date] = (),
 ) -> int:
     """How many identities stand more than once; a finding where one is charged more than once."""
     found: set[Conflict] = set()  # one has records of two parts
     superseded: set[SupersededRow] = set()
-    for part in in_parts(ledger, recent):
+    for part in parts:
         conflicts, rows = find_conflicts(ledger, months, part)
         found.update(conflicts)
         superseded.update(rows)

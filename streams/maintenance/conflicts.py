@@ -41,6 +41,7 @@ from streams.store.conflicts import (
     write_superseded,
 )
 from streams.store.ledger import Ledger
+from streams.store.parts import ALL_ACCOUNTS, Accounts, each_part
 
 # Of what is recent, ids and hashes are in memory: so many take 1 GB.
 RECENT_TOGETHER = 10_000_000
@@ -73,14 +74,14 @@ class Found(NamedTuple):
 
 
 def find_conflicts(
-    ledger: Ledger, months: Collection[date] = (), recent: Span | None = None
+    ledger: Ledger, months: Collection[date] = (), part: Span | Accounts = ALL_ACCOUNTS
 ) -> Found:
-    """The conflicts with a record of one of these months or of a part of the log, or all; and which
-    of their rows are not yet named superseded.
+    """The conflicts of some accounts with a record of one of these months, or of any; or those with
+    a record of a part of the log; and which of their rows are not yet named superseded.
 
     Raises one of StoreErrors.
     """
-    where = Where(months, recent)
+    where = Where(months, part)
     accepted = by_event(read_accepted_of_events(ledger, where))
     rows = set(read_rows_of_records(ledger, where))
     if accepted:
@@ -109,22 +110,25 @@ def resolve_conflicts(ledger: Ledger, recent: Span | None = None) -> list[Confli
     Raises one of StoreErrors when the store does not answer.
     """
     resolved: dict[Conflict, None] = {}  # one has records of two parts
-    for part in in_parts(ledger, recent):
-        conflicts, superseded = find_conflicts(ledger, recent=part)
-        if superseded:
-            write_superseded(ledger, superseded)
-        letters = [_letter(conflict, lost) for conflict in conflicts for lost in conflict.lost]
-        new = _not_yet(ledger, letters)
-        if new:
-            ledger.write(Batch(rejected=new))
-        resolved |= dict.fromkeys(conflicts)
+    for part in each_part(ledger) if recent is None else in_parts(ledger, recent):
+        resolved |= dict.fromkeys(resolve_part(ledger, part))
     return list(resolved)
 
 
-def in_parts(ledger: Ledger, recent: Span | None) -> Sequence[Span | None]:
-    """A part of the log in parts of some RECENT_TOGETHER records; None stays one."""
-    if recent is None:
-        return [None]
+def resolve_part(ledger: Ledger, part: Span | Accounts) -> list[Conflict]:
+    """The same of one part. Raises one of StoreErrors."""
+    conflicts, superseded = find_conflicts(ledger, part=part)
+    if superseded:
+        write_superseded(ledger, superseded)
+    letters = [_letter(conflict, lost) for conflict in conflicts for lost in conflict.lost]
+    new = _not_yet(ledger, letters)
+    if new:
+        ledger.write(Batch(rejected=new))
+    return conflicts
+
+
+def in_parts(ledger: Ledger, recent: Span) -> list[Span]:
+    """A part of the log in parts of some RECENT_TOGETHER records."""
     return recent.cut(-(-count_recent(ledger, recent) // RECENT_TOGETHER))
 
 

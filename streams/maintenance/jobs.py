@@ -3,9 +3,10 @@
 import asyncio
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -18,9 +19,10 @@ from streams.base.errors import first_line
 from streams.base.settings import Settings
 from streams.base.shutdown import STOP_S
 from streams.kafka.clients import BrokerErrors, read_committed
-from streams.maintenance.audit import audit_lately
-from streams.maintenance.audit_metrics import show_audit
-from streams.maintenance.conflicts import resolve_conflicts
+from streams.maintenance.audit import Finding, audit_lately
+from streams.maintenance.audit_metrics import ShownFindings
+from streams.maintenance.conflicts import Conflict, in_parts, resolve_part
+from streams.maintenance.news import News
 from streams.maintenance.parked import retry_parked
 from streams.maintenance.recurring import (
     find_never_charged,
@@ -28,17 +30,21 @@ from streams.maintenance.recurring import (
     make_months,
     open_months,
 )
-from streams.maintenance.schedule import Job, Lane, Schedule
+from streams.maintenance.schedule import Job, Schedule
+from streams.maintenance.walk import WalkJob, step_accounts, step_receipts
 from streams.rows.changed import Changed, Thing
-from streams.rows.log_position import Span
+from streams.rows.log_position import Span, join_spans
 from streams.store.errors import StoreErrors, is_answer
-from streams.store.ledger import Ledger
+from streams.store.ledger import SPANS_GAP_MS, Ledger
+from streams.store.outcomes import read_written
 from streams.store.parked import count_parked
 
 STORE_PROBE_S = 5.0
 BROKER_TIMEOUT_S = 5.0  # so that an absent broker does not hold up the audit
 # A conflict is told within a minute.
 CONFLICTS_EVERY_S = 20.0
+# A part of everything each time; it rests as the others do.
+WALK_EVERY_S = 20.0
 # What was written in the window, or since the audit before began, is audited again and again: a
 # store that was away meanwhile leaves nothing out, and what was found is told for as long.
 AUDIT_EVERY_S = 300.0
@@ -65,32 +71,41 @@ class Changes(Protocol):
 
 
 class ConflictsJob:
-    """Settles conflicts: of all events at first, then of those written since the last time."""
+    """Resolves conflicts of what was recently written, by any worker. The walk comes to all."""
 
     def __init__(self, ledger: Ledger, changes: Changes) -> None:
         self._ledger = ledger
         self._changes = changes
-        # Parts of the log. None is all of it: a worker that was killed left no list of what it had
-        # written.
-        self.unsettled: list[Span | None] = [None]
+        self.news = News("conflicts", ledger)
+        self._unresolved: list[Span] = []  # of a search that failed, too
         self._found: set[tuple[str, str, str]] = set()
 
     async def run(self) -> bool:
-        of_all = None in self.unsettled
-        self.unsettled += await asyncio.to_thread(self._ledger.take_written)
-        while self.unsettled:
-            span = self.unsettled.pop(0)
-            try:
-                found = await asyncio.to_thread(resolve_conflicts, self._ledger, span)
-            except StoreErrors:
-                self.unsettled.append(span)
-                raise
+        spans = await asyncio.to_thread(self.news.read, datetime.now(UTC))
+        # What has no receipt: parked events that were rated here.
+        spans += await asyncio.to_thread(self._ledger.take_written)
+        self.look_at(spans)
+        while self._unresolved:
+            # One part after another: a search that fails goes on where it was.
+            found = await asyncio.to_thread(self._resolve_next)
             self._found.update(one[:3] for one in found)
             metrics.CONFLICTS.set(len(self._found))
             # An event that told of one thing may turn out to have told of another one before.
             accounts = {one.account_id for one in found if KINDS[one.kind].monthly}
             self._changes.put_changed(Changed(set(), accounts))
-        return not of_all
+        await asyncio.to_thread(self.news.done)
+        return True
+
+    def look_at(self, spans: Iterable[Span]) -> None:
+        """Puts parts of the log beside what is to be looked at next."""
+        self._unresolved += spans
+
+    def _resolve_next(self) -> list[Conflict]:
+        span, *others = self._unresolved
+        first, *more = in_parts(self._ledger, span) or [span]
+        found = resolve_part(self._ledger, first)
+        self._unresolved = [*more, *others]
+        return found
 
     async def run_last(self) -> None:
         """What was written last, within STOP_S: whoever takes over looks at what it writes."""
@@ -105,10 +120,13 @@ class ConflictsJob:
 class AuditJob:
     """Audits what was written recently, and what the group has committed: gauges, log lines."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, conflicts: ConflictsJob) -> None:
+    def __init__(
+        self, settings: Settings, ledger: Ledger, conflicts: ConflictsJob, shown: ShownFindings
+    ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._conflicts = conflicts
+        self._shown = shown
         self.audited_at = datetime.now(UTC)
 
     async def run(self) -> bool:
@@ -118,22 +136,29 @@ class AuditJob:
             log.warning("audit_without_commits", error=first_line(error))
             committed = {}
         now = datetime.now(UTC)
+        since = min(now - AUDIT_WINDOW, self.audited_at)
         audit = await asyncio.to_thread(
             audit_lately,
             self._ledger,
             open_months(now),
-            min(now - AUDIT_WINDOW, self.audited_at),
+            since,
             topic_prefix=self._settings.topic_prefix,
             committed=committed,
         )
         self.audited_at = now
-        show_audit(audit, at_s=time.time())
-        for finding in audit.findings:
-            log.error("audit", check=finding.check, message=finding.message)
+        self._shown.show("lately", audit.findings)
+        metrics.AUDITED_AT.set(time.time())
+        log_findings(audit.findings)
         if any(finding.check == "unsettled" for finding in audit.findings):
-            # Another worker was killed, and none has started since.
-            self._conflicts.unsettled.append(None)
+            written = await asyncio.to_thread(read_written, self._ledger, since)
+            spans = (Span(one.first_logged_ms, one.last_logged_ms) for one in written)
+            self._conflicts.look_at(join_spans(spans, SPANS_GAP_MS))
         return True
+
+
+def log_findings(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        log.error("audit", check=finding.check, message=finding.message)
 
 
 class MonthsJob:
@@ -147,14 +172,17 @@ class MonthsJob:
         self._changes = changes
         self._topic_prefix = topic_prefix
         self._made: set[date] = set()  # open months, of all things
+        self._forgotten = False  # while they were being made
         self._unpriced: set[tuple[date, Thing]] = set()
 
     def forget_made(self) -> None:
         """Lets the next run make all things' charges: by a book with other prices."""
         self._made.clear()
+        self._forgotten = True
 
     async def run(self) -> bool:
         began = bool(self._made)
+        self._forgotten = False
         changed = self._changes.take_changed()
         now = datetime.now(UTC)
         months = open_months(now)
@@ -181,7 +209,7 @@ class MonthsJob:
             }
         for some in filter(None, failed):
             self._changes.put_changed(some)
-        if None not in failed:
+        if None not in failed and not self._forgotten:
             self._made = set(months)
         metrics.UNPRICED_THINGS.set(len(self._unpriced))
         if problem is not None:
@@ -215,14 +243,19 @@ class Maintenance:
         self._book_file = book_file
         self._changes = changes
         self.conflicts = ConflictsJob(ledger, changes)
-        self.audit = AuditJob(settings, ledger, self.conflicts)
+        self.shown = ShownFindings()
+        self.audit = AuditJob(settings, ledger, self.conflicts, self.shown)
+        self.walks = (
+            WalkJob("accounts", ledger, step_accounts),
+            WalkJob("receipts", ledger, partial(step_receipts, topic_prefix=settings.topic_prefix)),
+        )
         self.months = MonthsJob(ledger, lambda: book_file.book, changes, settings.topic_prefix)
         self.store_answers = False
         self._retried: tuple[Book | None, Book | None] = (None, None)  # under which books, last
-        self.schedule = Schedule(self.jobs(), self._store_is_down)
+        self.schedule = Schedule(self.jobs())
 
     def jobs(self) -> tuple[Job, ...]:
-        """The table: in a lane, those that are due run in this order."""
+        """The table."""
         reload_s, monthly_s = self._settings.tariff_reload_s, self._settings.monthly_every_s
         return (
             # name        every (s)            what to do             rests so often as it took
@@ -231,9 +264,14 @@ class Maintenance:
             Job("book", reload_s, self._reload_book),
             Job("months", monthly_s, self.months.run, MONTHLY_REST),
             Job("probe", STORE_PROBE_S, self._probe_store),
-            Job("parked", PARKED_RETRY_S, self._retry_parked, lane=Lane.LONG),
-            Job("conflicts", CONFLICTS_EVERY_S, self.conflicts.run, LOOK_BACK_REST, Lane.LONG),
-            Job("audit", AUDIT_EVERY_S, self.audit.run, LOOK_BACK_REST, Lane.LONG),
+            Job("parked", PARKED_RETRY_S, self._retry_parked),
+            Job("parked_now", PARKED_RETRY_S, self._count_parked, LOOK_BACK_REST),
+            Job("conflicts", CONFLICTS_EVERY_S, self.conflicts.run, LOOK_BACK_REST),
+            Job("audit", AUDIT_EVERY_S, self.audit.run, LOOK_BACK_REST),
+            *(
+                Job(f"walk_{walk.name}", WALK_EVERY_S, partial(self._walk, walk), LOOK_BACK_REST)
+                for walk in self.walks
+            ),
         )
 
     async def _reload_book(self) -> bool:
@@ -257,13 +295,20 @@ class Maintenance:
             log.info("parked_rated", events=retried)
         return True
 
-    async def _probe_store(self) -> bool:
+    async def _count_parked(self) -> bool:
         metrics.PARKED_NOW.set(await asyncio.to_thread(count_parked, self._ledger))
-        self.store_answers = True
         return True
 
-    def _store_is_down(self) -> None:
-        self.store_answers = False
+    async def _walk(self, walk: WalkJob) -> bool:
+        findings = await asyncio.to_thread(walk.turn, datetime.now(UTC))
+        self.shown.show(walk.name, walk.findings())
+        log_findings(findings)
+        return True
+
+    async def _probe_store(self) -> bool:
+        """Whether the store answers a question that costs nothing; no other job says so."""
+        self.store_answers = await asyncio.to_thread(self._ledger.ping)
+        return True
 
 
 async def collect_garbage() -> bool:

@@ -1,13 +1,11 @@
 """When maintenance jobs run: a table of jobs, and one runner that keeps to it.
 
-Jobs of one lane run one after another; the lanes side by side, so that what takes the longer the
-more there is in the store holds up nothing that is quick.
+Each job is a task of its own: none waits for another, whatever it takes and however it fails.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from enum import Enum
 from typing import NamedTuple
 
 import structlog
@@ -21,25 +19,18 @@ TICK_S = 0.5
 log = structlog.get_logger()
 
 
-class Lane(Enum):
-    """Which jobs wait for one another."""
-
-    QUICK = "quick"
-    LONG = "long"
-
-
 class Job(NamedTuple):
     """A maintenance job: `do` runs at the start, then every `every_s` from start to start.
 
     It rests at least `rests` times as long as it took, so that it takes no more than that part of
-    the store's time. `do` says whether it earned that rest: a first look at everything does not.
+    the store's time. `do` says whether it earned that rest: a first look at everything does not,
+    and what failed does.
     """
 
     name: str
     every_s: float
     do: Callable[[], Awaitable[bool]]
     rests: int = 0
-    lane: Lane = Lane.QUICK
 
 
 class Schedule:
@@ -51,54 +42,52 @@ class Schedule:
     def __init__(
         self,
         jobs: Sequence[Job],
-        on_store_down: Callable[[], None],
         *,
         now_s: Callable[[], float] = time.monotonic,
         unix_s: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._jobs = jobs
-        self._on_store_down = on_store_down
         self._now_s = now_s
         self._unix_s = unix_s
         self._sleep = sleep
         self._due_s = {job.name: now_s() for job in jobs}
 
     def make_due(self, name: str) -> None:
-        """Lets a job run at its lane's next turn."""
+        """Lets a job run at its next turn."""
         self._due_s[name] = self._now_s()
 
     async def run(self) -> None:
         """Raises what a job raises, but for one of StoreErrors."""
-        lanes = [
-            asyncio.create_task(self._run_lane([job for job in self._jobs if job.lane is lane]))
-            for lane in Lane
-        ]
+        tasks = [asyncio.create_task(self._repeat(job), name=job.name) for job in self._jobs]
         try:
-            await asyncio.gather(*lanes)
+            await asyncio.gather(*tasks)
         finally:
-            for lane_task in lanes:
-                lane_task.cancel()
+            for task in tasks:
+                task.cancel()
 
-    async def _run_lane(self, jobs: Sequence[Job]) -> None:
+    async def _repeat(self, job: Job) -> None:
         while True:
-            for job in jobs:
-                if self._now_s() >= self._due_s[job.name]:
-                    await self._run_job(job)
+            if self._now_s() >= self._due_s[job.name]:
+                await self._run_job(job)
             await self._sleep(TICK_S)
 
     async def _run_job(self, job: Job) -> None:
         began_s = self._now_s()
         self._due_s[job.name] = began_s + job.every_s
+        problem: Exception | None = None
+        earned_rest = True
         try:
             earned_rest = await job.do()
         except StoreErrors as error:
-            self._on_store_down()
-            log.warning("store_down", error=first_line(error), job=job.name)
-            return
+            problem = error
         ended_s = self._now_s()
         if earned_rest:
             rested_s = ended_s + (ended_s - began_s) * job.rests
             self._due_s[job.name] = max(self._due_s[job.name], rested_s)
+        if problem is not None:
+            metrics.MAINTENANCE_ERRORS.labels(job.name).inc()
+            log.warning("store_down", error=first_line(problem), job=job.name)
+            return
         metrics.MAINTENANCE_DURATION.labels(job.name).set(ended_s - began_s)
         metrics.MAINTENANCE_SUCCESS.labels(job.name).set(self._unix_s())

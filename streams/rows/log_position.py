@@ -3,7 +3,7 @@
 A version falls as the log position rises, so that ReplacingMergeTree keeps the first record.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -70,6 +70,11 @@ class Span(NamedTuple):
     def versions(self) -> tuple[int, int]:
         """The least and the greatest version of rows of its records, without a rank."""
         return POSITIONS + 1 - (self.last_ms + 1 << 80), POSITIONS - (self.first_ms << 80)
+
+    def parameters(self) -> Mapping[str, int]:
+        """The same as queries take it: by the log's clock, and by its records' versions."""
+        low, high = self.versions()
+        return {"low": low, "high": high, "first_ms": self.first_ms, "last_ms": self.last_ms}
 
     def cut(self, count: int) -> list["Span"]:
         """The same in so many parts of equal length, or fewer where it is short."""

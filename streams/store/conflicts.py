@@ -1,7 +1,7 @@
 """What the ledger holds of identities that stand more than once: one reader a question.
 
 A search looks for suspects first, by a hash of their names, for there seldom is one; only of these
-whole rows are read. What was written recently (`Where.recent`) is found by its version: nothing of
+whole rows are read. What was written recently (a span) is found by its version: nothing of
 history is kept in memory, and of it one column is read.
 """
 
@@ -14,14 +14,15 @@ from streams.rows.identity import SAME_KIND, AcceptedRecord, IdentityRow, Supers
 from streams.rows.log_position import POSITIONS, Span
 from streams.store.ledger import Ledger
 from streams.store.lines import MONTHLY_LINES_SQL
+from streams.store.parts import ALL_ACCOUNTS, IS_OF, Accounts
 
 
 class Where(NamedTuple):
-    """Which records make their identity one to look at: those of some months or of all, or those
-    of a part of the log, which were written recently."""
+    """Which records make their identity one to look at: those of some accounts and of some months
+    or of all, or those of a part of the log, which were written recently."""
 
     months: Collection[date] = ()
-    recent: Span | None = None
+    part: Span | Accounts = ALL_ACCOUNTS
 
 
 # ------------------------------------------------------------------ who is suspected
@@ -42,7 +43,7 @@ _EVENT = f"cityHash64(account_id, multiIf({_SAME}, kind), event_id, revision)"
 _DIFFERS = """(min(content_hash) != max(content_hash) OR min(month) != max(month)
     OR minIf(line, line != '') != maxIf(line, line != ''))"""
 _EVENTS = f"""
-SELECT {_EVENT} AS event FROM accepted
+SELECT {_EVENT} AS event FROM accepted WHERE {IS_OF}
 GROUP BY event HAVING {_DIFFERS} AND {_OF_MONTHS}
 {_ON_DISK}"""
 _EVENTS_RECENT = f"""
@@ -57,7 +58,7 @@ _MOVED = """(min(month) != max(month)
     OR minIf(line, line != 'carrier_fees') != maxIf(line, line != 'carrier_fees'))"""
 _RECORD = "cityHash64(topic, version)"
 _RECORDS = f"""
-SELECT {_RECORD} AS record FROM rated WHERE {_CHARGED_ONCE}
+SELECT {_RECORD} AS record FROM rated WHERE {_CHARGED_ONCE} AND {IS_OF}
 GROUP BY record HAVING {_MOVED} AND {_OF_MONTHS}
 {_ON_DISK}"""
 _RECORDS_RECENT = f"""
@@ -68,7 +69,7 @@ GROUP BY record HAVING {_MOVED}"""
 _DETECTED = "line = 'ai_voice_detection'"
 _CALL = "cityHash64(account_id, identity, revision)"
 _CALLS = f"""
-SELECT {_CALL} AS call FROM rated WHERE {_DETECTED}
+SELECT {_CALL} AS call FROM rated WHERE {_DETECTED} AND {IS_OF}
 GROUP BY call HAVING min(month) != max(month) AND {_OF_MONTHS}
 {_ON_DISK}"""
 _CALLS_RECENT = f"""
@@ -111,7 +112,7 @@ _LETTERS = (
 
 def count_recent(ledger: Ledger, recent: Span) -> int:
     """How many records of a part of the log were accepted. Raises one of StoreErrors."""
-    ((count,),) = ledger.search(_COUNT_RECENT, recent_parameters(recent))
+    ((count,),) = ledger.search(_COUNT_RECENT, recent.parameters())
     return int(count)
 
 
@@ -158,26 +159,16 @@ def read_conflict_letters(ledger: Ledger) -> set[tuple[str, int, int, int]]:
     return {(topic, partition, offset, hashed) for topic, partition, offset, hashed in rows}
 
 
-def recent_parameters(recent: Span) -> dict[str, Any]:
-    """A part of the log as queries take it: by the broker's clock, and by its records' versions."""
-    low, high = recent.versions()
-    return {
-        "low": low,
-        "high": high,
-        "first_ms": recent.first_ms,
-        "last_ms": recent.last_ms,
-    }
-
-
 def _read(
     ledger: Ledger, sql: str, suspects: tuple[str, str], where: Where
 ) -> Sequence[tuple[Any, ...]]:
     """Of suspects among all and among what is recent. To look for what none has takes as long."""
     of_all, of_recent = suspects
-    if where.recent is None:
-        chosen, parameters = of_all, {"months": sorted(where.months)}
+    parameters: dict[str, Any] = dict(where.part.parameters())
+    if isinstance(where.part, Span):
+        chosen = of_recent
     else:
-        chosen, parameters = of_recent, recent_parameters(where.recent)
+        chosen, parameters["months"] = of_all, sorted(where.months)
     if not ledger.search(_IS_ONE.replace("{suspects}", chosen), parameters):
         return []
     return ledger.search(sql.replace("{suspects}", chosen), parameters)

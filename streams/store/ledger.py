@@ -99,7 +99,7 @@ class Ledger:
         self._states_writer = _connect(settings, self.database)
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="beside")
         self._reader = _connect(settings, self.database)
-        self._searcher = _connect(settings, self.database)
+        self._searcher = _connect(settings, self.database, timeout_s=settings.search_timeout_s)
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._search_lock = threading.Lock()
@@ -213,7 +213,8 @@ def _rows(
     return [tuple(row) for row in rows]
 
 
-def _connect(settings: Settings, database: str) -> Client:
+def _connect(settings: Settings, database: str, *, timeout_s: float = 0) -> Client:
+    """A connection; of one for long searches the store is told how long they may take."""
     url = settings.clickhouse_url
     if url.startswith("chdb:"):
         path = Path(url.removeprefix("chdb:"))
@@ -234,7 +235,7 @@ def _connect(settings: Settings, database: str) -> Client:
                 f"the store at {path} can't be opened; is another process using it? ({error})"
             ) from error
     parts = urlsplit(url)
-    return clickhouse_connect.get_client(
+    client = clickhouse_connect.get_client(
         host=parts.hostname or "127.0.0.1",
         port=parts.port or (8443 if parts.scheme == "https" else 8123),
         secure=parts.scheme == "https",
@@ -242,10 +243,13 @@ def _connect(settings: Settings, database: str) -> Client:
         password=read_secret(settings.clickhouse_password_file),
         database=database or "default",
         ca_cert=str(settings.clickhouse_ca_file) if settings.clickhouse_ca_file else None,
-        send_receive_timeout=int(settings.insert_timeout_s),
+        send_receive_timeout=int(timeout_s or settings.insert_timeout_s),
         connect_timeout=10,
         autogenerate_session_id=False,
     )
+    if timeout_s:  # what is given up here ends there, too; its user's own limit is that of a write
+        client.set_client_setting("max_execution_time", int(timeout_s))
+    return client
 
 
 def _insert_in_process(

@@ -5,14 +5,16 @@ partition after the other, told apart by the broker's clock.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
+from rater.instants import in_utc
 from streams.rows.log_position import POSITIONS, Span
 from streams.store.ledger import Ledger
 
 # So many lives in one query: their names and numbers travel in its address.
 LIVES_TOGETHER = 500
+EVER, NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(2286, 1, 1, tzinfo=UTC)
 
 
 class Covered(NamedTuple):
@@ -45,25 +47,37 @@ class Outcomes(NamedTuple):
     logged: Span
 
 
-# Where an audit of each partition begins: with the receipt before the first one that was written
-# since, or with what overlaps it, in the order of the log's clock. One that kept no times was
+# Of what was written from one instant to another, by partition: from the receipt before the first
+# of these, or from what overlaps it, to the last, in the order of the log's clock. What was written
+# up to REACH before and after is looked at, too, and nothing else. A receipt that kept no times was
 # written soon after.
+REACH = timedelta(days=1)
 _RECEIPTS = """
 WITH timed AS (
     SELECT topic, partition, first_offset, last_offset, first_logged_at, last_logged_at, written_at,
            if(first_logged_at = 0, written_at, first_logged_at) AS began,
            if(last_logged_at = 0, written_at, last_logged_at) AS ended
-    FROM receipts WHERE startsWith(topic, {prefix:String})),
+    FROM receipts
+    WHERE startsWith(topic, {prefix:String})
+      AND written_at >= {reach_from:DateTime64(3, 'UTC')}
+      AND written_at < {reach_to:DateTime64(3, 'UTC')}),
 recent AS (
-    SELECT topic, partition, min(began) AS low FROM timed
-    WHERE written_at >= {since:DateTime64(3, 'UTC')} GROUP BY topic, partition),
+    SELECT topic, partition, min(began) AS low, max(began) AS high FROM timed
+    WHERE written_at >= {since:DateTime64(3, 'UTC')} AND written_at < {until:DateTime64(3, 'UTC')}
+    GROUP BY topic, partition),
 before AS (
-    SELECT topic, partition, maxIf(began, began < low) AS reached
+    SELECT topic, partition, maxIf(began, began < low) AS reached, any(high) AS last
     FROM timed INNER JOIN recent USING (topic, partition) GROUP BY topic, partition)
 SELECT DISTINCT topic, partition, first_offset, last_offset,
     toUnixTimestamp64Milli(first_logged_at), toUnixTimestamp64Milli(last_logged_at)
-FROM timed INNER JOIN before USING (topic, partition) WHERE ended >= reached
+FROM timed INNER JOIN before USING (topic, partition) WHERE ended >= reached AND began <= last
 """
+_WRITTEN = """
+SELECT DISTINCT topic, partition, first_offset, last_offset,
+    toUnixTimestamp64Milli(first_logged_at), toUnixTimestamp64Milli(last_logged_at)
+FROM receipts WHERE written_at >= {since:DateTime64(3, 'UTC')} AND last_logged_at > 0
+"""
+_FIRST_WRITTEN = "SELECT min(written_at) FROM receipts HAVING count() > 0"
 _UNMERGED = "SELECT count() - uniqExact(account_id, month, line, identity, revision) FROM rated"
 _REJECTED = "SELECT count() FROM rejected FINAL"
 _ENDS = """
@@ -106,11 +120,34 @@ GROUP BY topic, partition, since_ms
 """.replace("{positions}", str(POSITIONS))
 
 
-def read_lives(ledger: Ledger, prefix: str, since: datetime) -> list[Life]:
-    """The lives of partitions with a receipt that was written since, from there on; of topics that
-    begin with `prefix`. Raises one of StoreErrors."""
-    rows = ledger.search(_RECEIPTS, {"prefix": prefix, "since": since})
+def read_lives(
+    ledger: Ledger, prefix: str, since: datetime = EVER, until: datetime = NEVER
+) -> list[Life]:
+    """The lives of partitions with a receipt that was written from one instant to another, so far
+    as these reach; of topics that begin with `prefix`. Raises one of StoreErrors."""
+    rows = ledger.search(
+        _RECEIPTS,
+        {
+            "prefix": prefix,
+            "since": since,
+            "until": until,
+            "reach_from": max(EVER, since - REACH),
+            "reach_to": min(NEVER, until + REACH),
+        },
+    )
     return lives_of(Covered._make(row) for row in rows)
+
+
+def read_written(ledger: Ledger, since: datetime) -> list[Covered]:
+    """What was written since, of all topics; of receipts that kept the log's times. Raises one of
+    StoreErrors."""
+    return [Covered._make(row) for row in ledger.search(_WRITTEN, {"since": since})]
+
+
+def read_first_written(ledger: Ledger) -> datetime | None:
+    """When the first receipt was written; None where there is none. Raises one of StoreErrors."""
+    rows = ledger.search(_FIRST_WRITTEN)
+    return in_utc(rows[0][0]) if rows else None
 
 
 def lives_of(receipts: Iterable[Covered]) -> list[Life]:

@@ -8,7 +8,7 @@ import pyarrow.compute
 
 from streams.rows.log_position import place_of_version
 from streams.store.ledger import Ledger
-from tests.faults.store import Breakable, Months
+from tests.faults.store import SHAPES, Breakable, Months
 
 # What became of a record, as long as the ledger lives: copies merge, a conflict's loser goes.
 _OUTCOMES = """
@@ -34,7 +34,7 @@ class EngineStore(Breakable):
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()
         self.ledger = ledger
-        for table in ("rated", "states", "parked", "rejected", "receipts", "accepted", "losers"):
+        for table in (*SHAPES, "accepted"):
             ledger.command(f"TRUNCATE TABLE {table}")
 
     def client(self) -> "EngineClient":

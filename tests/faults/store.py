@@ -8,7 +8,7 @@ in the middle (one month's part is there, the next one's and the views' are not)
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from xxhash import xxh3_64_intdigest
 import schemas
 from rater.instants import to_us
 from streams.rows.log_position import POSITIONS, Place, place_of_version
-from streams.store import conflicts, ledger, outcomes, parked
+from streams.store import conflicts, counterfoils, ledger, outcomes, parked, parts
 from streams.store import recurring as monthly
 from tests import conftest
 
@@ -155,8 +155,12 @@ class Store(Breakable):
                 self._note(name, row["topic"], row["partition"], row["offset"])
 
     def _write_views(self, table: str, rows: Iterable[Row]) -> None:
-        """The materialized views of what is accepted."""
+        """The materialized views: counterfoils, and what is accepted."""
         for row in rows:
+            if table in ("rated", "states"):
+                one = _counterfoil(table, row)
+                key = (one["account_id"], one["row"])
+                self.copies["counterfoils"].setdefault(key, []).append(one)
             if table == "rated" and row["line"] not in NOT_ACCEPTED_AGAIN:
                 month = row["month"]
             elif table == "states":
@@ -249,6 +253,19 @@ def _event(row: Row) -> Key:
     return tuple(row[name] for name in ("account_id", "kind", "event_id", "revision"))
 
 
+def _counterfoil(table: str, row: Row) -> Row:
+    """What a view makes of a row; the rest of its key stands for its hash."""
+    if table == "rated":
+        amounts = [row[name] for name in ("charge", "tax_federal", "tax_state", "tax_local")]
+        name = tuple(row[name] for name in ("month", "line", "identity", "revision"))
+        rest = {"month": row["month"], "line": row["line"], "amount": sum(amounts)}
+    else:
+        name = _event(row)[1:]
+        month = row["from_at"].date().replace(day=1)
+        rest = {"month": month, "line": "", "amount": Decimal(0)}
+    return {"account_id": row["account_id"], "row": name, "version": row["version"]} | rest
+
+
 # ------------------------------------------------------------------ the product's queries
 
 Answer = Callable[[Store, Mapping[str, Any]], list[tuple[Any, ...]]]
@@ -266,6 +283,10 @@ def _answers() -> dict[str, Answer]:
         outcomes._UNMERGED: _unmerged,
         outcomes._OUTCOMES: _outcomes,
         outcomes._REJECTED: _count_rejected,
+        counterfoils._TOLD_OF_ACCOUNTS: _told,
+        counterfoils._NOT_CHECKED: _not_checked,
+        counterfoils._STORED: _stored,
+        parts._LAST: lambda store, parameters: [],  # all accounts are one part
         conftest._ROWS: _rated_rows,
     }
     for sql, answer, suspects in (
@@ -395,6 +416,40 @@ def _known_losers(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     return [tuple(row[name] for name in key) for row in store.final("losers") if row["loses"]]
 
 
+def _stands(store: Store) -> dict[Key, Row]:
+    """The rows that stand, each as its counterfoil should be."""
+    rows = [_counterfoil(name, row) for name in ("rated", "states") for row in store.final(name)]
+    return {(row["account_id"], row["row"]): row for row in rows}
+
+
+def _told(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """The counterfoils of rows that do not stand as they were written."""
+    rows = _stands(store)
+    names = counterfoils.Counterfoil._fields
+    found = []
+    for one in store.final("counterfoils"):
+        row = rows.get((one["account_id"], one["row"]))
+        if (
+            row is None
+            or row["version"] < one["version"]
+            or (row["version"] == one["version"] and row["amount"] != one["amount"])
+        ):
+            found.append(tuple(one[name] for name in names))
+    return found
+
+
+def _stored(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [
+        (*key, row["version"], row["amount"])
+        for key, row in _stands(store).items()
+        if key[1] in parameters["rows"]
+    ]
+
+
+def _not_checked(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [(len(_stands(store).keys() - store.copies["counterfoils"].keys()),)]
+
+
 def _waiting(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     names = ("topic", "partition", "offset", "record_hash")
     after = tuple(parameters[name] for name in names)
@@ -427,15 +482,17 @@ def _letters(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...
     ]
 
 
-def _reached(store: Store, since: datetime) -> dict[tuple[str, int], datetime]:
-    """Where an audit of what was written since begins, by partition."""
-    rows = store.all_copies("receipts")
+def _reached(
+    rows: Sequence[Row], parameters: Mapping[str, Any]
+) -> dict[tuple[str, int], tuple[datetime, datetime]]:
+    """Where an audit of what was written begins and ends, by partition."""
+    since, until = parameters["since"], parameters["until"]
     reached = {}
-    for place in {_partition(row) for row in rows if row["written_at"] >= since}:
+    for place in {_partition(row) for row in rows if since <= row["written_at"] < until}:
         here = [row for row in rows if _partition(row) == place]
-        low = min(row["first_logged_at"] for row in here if row["written_at"] >= since)
-        before = [row["first_logged_at"] for row in here if row["first_logged_at"] < low]
-        reached[place] = max(before, default=low)
+        began = [row["first_logged_at"] for row in here if since <= row["written_at"] < until]
+        before = [row["first_logged_at"] for row in here if row["first_logged_at"] < min(began)]
+        reached[place] = (max(before, default=min(began)), max(began))
     return reached
 
 
@@ -444,15 +501,19 @@ def _partition(row: Row) -> tuple[str, int]:
 
 
 def _receipts(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    reached = _reached(store, parameters["since"])
+    low, high = parameters["reach_from"], parameters["reach_to"]
+    rows = [row for row in store.all_copies("receipts") if low <= row["written_at"] < high]
+    reached = _reached(rows, parameters)
+    never = (datetime.max.replace(tzinfo=UTC),) * 2
     return sorted(
         {
             (
                 *_partition(row), row["first_offset"], row["last_offset"],
                 to_us(row["first_logged_at"]) // 1000, to_us(row["last_logged_at"]) // 1000,
             )
-            for row in store.all_copies("receipts")
-            if _partition(row) in reached and row["last_logged_at"] >= reached[_partition(row)]
+            for row in rows
+            for begin, end in [reached.get(_partition(row), never)]
+            if row["last_logged_at"] >= begin and row["first_logged_at"] <= end
         }
     )  # fmt: skip
 

@@ -371,7 +371,7 @@ async def test_what_no_tariff_priced_is_rated_when_it_is_loaded_and_nothing_wait
 
 # ------------------------------------------------------------------ 11. merges
 
-MERGED = ("rated", "states", "parked", "rejected", "receipts", "accepted", "losers")
+MERGED = ("rated", "states", "parked", "rejected", "receipts", "accepted", "losers", "counterfoils")
 
 
 async def test_merges_at_any_moment_between_and_during_writes_change_nothing(

@@ -18,8 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from rater.kinds import KINDS
 from streams.rows.changed import Changed
 from streams.rows.log_position import Span
-from streams.store.conflicts import recent_parameters
 from streams.store.ledger import Ledger
+from streams.store.outcomes import NEVER
 from tests.conftest import LOGGED_MS
 from tests.faults.engine import EngineStore
 from tests.faults.seed import SEED, fresh_seed
@@ -85,7 +85,10 @@ PARAMETERS: list[dict[str, Any]] = [
         "months": months, "before": datetime(2026, 9, 2, tzinfo=UTC),
         "prefix": "usage.", "topic": "", "partition": -1, "offset": -1, "record_hash": 0,
         "most": 1_000, "lives": LIVES,
-        "reason": "conflict", "since": since, **recent_parameters(span),
+        "reason": "conflict", "since": since, "until": NEVER, "reach_from": since,
+        "reach_to": NEVER,
+        **span.parameters(), "rows": [], "records": 1_000,
+        "after": "", "last": "",
         **Changed(set(things), set(accounts)).parameters(),
     }
     for months, things, accounts, since, span in (

@@ -12,7 +12,7 @@ from rater.tariff import Book
 from streams.cli.console import FAILED
 from streams.cli.main import app
 from streams.maintenance.audit import CHECKS, Audit, audit_lately, audit_ledger
-from streams.maintenance.audit_metrics import show_audit
+from streams.maintenance.audit_metrics import ShownFindings
 from streams.maintenance.conflicts import resolve_conflicts
 from streams.store.ledger import Ledger
 from tests.conftest import Log, amd, call, environment, number, text
@@ -109,7 +109,8 @@ def test_what_was_written_lately_is_joined_to_what_was_there_before(
         ledger.write(log.batch(book, [stretch]))
     for statement in (
         "CREATE TABLE aged AS receipts",
-        "INSERT INTO aged SELECT * REPLACE ('2026-01-01 00:00:00' AS written_at) FROM receipts",
+        "INSERT INTO aged SELECT * REPLACE (now64(3) - INTERVAL 2 HOUR AS written_at) FROM"
+        " receipts",
         "EXCHANGE TABLES aged AND receipts",
     ):
         ledger.command(statement)
@@ -173,13 +174,15 @@ def test_the_command_says_it_to_machines_and_by_its_status(
     assert (status, [one["check"] for one in unclean["findings"]]) == (FAILED, ["gap"])
 
 
-def test_the_gauges_show_each_checks_findings_and_when(ledger: Ledger, book: Book) -> None:
+def test_the_gauges_show_each_checks_findings(ledger: Ledger, book: Book) -> None:
     log = Log(call(id=f"c{n}") for n in range(6))
     for stretch in ([0, 1], [2, 3], [4, 5]):
         ledger.write(log.batch(book, [stretch]))
 
-    def shown() -> dict[str, float | None]:
-        show_audit(every_way(ledger)[1], at_s=1_000_000_000)
+    gauges = ShownFindings()
+
+    def shown(source: str = "lately") -> dict[str, float | None]:
+        gauges.show(source, every_way(ledger)[1].findings)
         return {
             check: REGISTRY.get_sample_value("rater_audit_findings", {"check": check})
             for check in CHECKS
@@ -188,6 +191,8 @@ def test_the_gauges_show_each_checks_findings_and_when(ledger: Ledger, book: Boo
     assert shown() == dict.fromkeys(CHECKS, 0)
     run(ledger, "ALTER TABLE accepted DELETE WHERE event_id = 'c5'")
     assert shown() == dict.fromkeys(CHECKS, 0) | {"outcomes": 1}
-    assert REGISTRY.get_sample_value("rater_audit_timestamp_seconds") == 1_000_000_000
+    assert shown("a walk") == dict.fromkeys(CHECKS, 0) | {"outcomes": 2}  # each tells its own
+    gauges.clear()
+    assert REGISTRY.get_sample_value("rater_audit_findings", {"check": "outcomes"}) == 0
     message = every_way(ledger)[1].findings[0].message
     assert message.startswith("receipts cover 6 records, the ledger has outcomes of 5:")

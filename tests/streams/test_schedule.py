@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from prometheus_client import REGISTRY
 
-from streams.maintenance.schedule import TICK_S, Job, Lane, Schedule
+from streams.maintenance.schedule import TICK_S, Job, Schedule
 
 UNIX_S = 1_800_000_000.0
 Do = Callable[[], Awaitable[bool]]
@@ -47,7 +47,6 @@ class World:
     def __init__(self) -> None:
         self.time = VirtualTime()
         self.began: list[tuple[float, str]] = []
-        self.down: list[float] = []
 
     def job(self, name: str, takes_s: float, *, rests: bool = True) -> Do:
         async def do() -> bool:
@@ -72,7 +71,6 @@ class World:
     async def running(self, *jobs: Job) -> AsyncIterator[Schedule]:
         schedule = Schedule(
             jobs,
-            lambda: self.down.append(self.time.now),
             now_s=lambda: self.time.now,
             unix_s=lambda: UNIX_S + self.time.now,
             sleep=self.time.sleep,
@@ -114,7 +112,7 @@ async def test_a_job_runs_from_start_to_start_and_rests_as_it_took(
 async def test_a_long_job_holds_up_no_quick_one() -> None:
     world = World()
     async with world.running(
-        Job("slow", 20, world.job("slow", 1_000), lane=Lane.LONG),
+        Job("slow", 20, world.job("slow", 1_000)),
         Job("quick", 5, world.job("quick", 0)),
     ):
         await world.time.advance_to(20)
@@ -128,7 +126,26 @@ async def test_a_store_that_is_down_is_tried_again_and_keeps_no_other_job() -> N
         Job("after", 5, world.job("after", 0)),
     ):
         await world.time.advance_to(10)
-    assert world.starts("down") == world.starts("after") == world.down == [0, 5, 10]
+    assert world.starts("down") == world.starts("after") == [0, 5, 10]
+
+
+async def test_a_search_that_takes_its_whole_time_and_fails_rests_and_holds_up_no_other() -> None:
+    """Of a search of everything on a large ledger: it was due again at once, before the audit."""
+    world = World()
+
+    async def time_out() -> bool:
+        world.began.append((world.time.now, "conflicts"))
+        await world.time.sleep(60)
+        raise OSError("read timed out")
+
+    async with world.running(
+        Job("conflicts", 20, time_out, rests=9), Job("audit", 300, world.job("audit", 5), rests=9)
+    ):
+        await world.time.advance_to(901)
+    assert world.starts("conflicts") == [0, 600]
+    assert world.starts("audit") == [0, 300, 600, 900]
+    errors = REGISTRY.get_sample_value("rater_maintenance_errors_total", {"job": "conflicts"})
+    assert errors == 2
 
 
 async def test_what_is_no_outage_stops_the_worker() -> None:
@@ -153,7 +170,7 @@ async def test_each_job_shows_when_it_last_ended_well_and_how_long_it_took() -> 
     world = World()
     async with world.running(
         Job("shown", 60, world.job("shown", 4)),
-        Job("refused", 60, world.failing("refused", OSError("refused")), lane=Lane.LONG),
+        Job("refused", 60, world.failing("refused", OSError("refused"))),
     ):
         await world.time.advance_to(10)
 
