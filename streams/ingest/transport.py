@@ -252,6 +252,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Batches delivered to agents and not yet acknowledged."""
         return sum(not message.acked for batch in self._delivered.values() for message in batch)
 
+    def in_flight_since(self) -> dict[TP, float]:
+        """By partition, when the log took the oldest record that is not acknowledged, Unix s."""
+        since = {}
+        for tp, delivered in self._delivered.items():
+            # The writer empties what it has written, just before it acknowledges it.
+            oldest = next((one for one in delivered if not one.acked and one.value), None)
+            if oldest is not None:
+                since[tp] = oldest.value[0].timestamp / 1000
+        return since
+
     def bytes_in_flight(self) -> int:
         """About what they take of memory."""
         return sum(

@@ -22,6 +22,7 @@ from streams.kafka.log import Reader
 from streams.kafka.topics import check_topics
 from streams.maintenance.jobs import Maintenance
 from streams.rows.batch import RejectedRow
+from streams.runtime.progress import ProgressTeller
 from streams.store.ledger import Ledger
 
 TICK_S = 0.5
@@ -50,6 +51,8 @@ class Worker:
         self._tick_at = time.monotonic()
         self._idle_at = time.monotonic()  # when there was last no lag
         self._bounds: dict[tuple[str, int], tuple[int, int]] = {}
+        self._bounds_at_s = 0.0  # in Unix seconds: when the broker was last asked for them
+        self._progress = ProgressTeller(settings, ledger)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, then drains and stops.
@@ -75,6 +78,7 @@ class Worker:
                     asyncio.create_task(self._tick(), name="tick"),
                     asyncio.create_task(self.maintenance.schedule.run(), name="maintenance"),
                     asyncio.create_task(self._watch_bounds(), name="bounds"),
+                    asyncio.create_task(self._progress.run(), name="progress"),
                     asyncio.create_task(self._app.wait_until_stopped(), name="faust"),
                 }
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -149,7 +153,9 @@ class Worker:
                         asyncio.timeout(BROKER_TIMEOUT_S),
                         Reader(self._settings) as reader,
                     ):
+                        asked_at_s = time.time()
                         self._bounds = await reader.bounds(places)
+                        self._bounds_at_s = asked_at_s
                 except (TimeoutError, *BrokerErrors) as error:
                     log.warning("bounds_unknown", error=first_line(error))
             await asyncio.sleep(BOUNDS_EVERY_S if self._bounds else TICK_S)
@@ -161,6 +167,12 @@ class Worker:
             metrics.LAG_MESSAGES.labels(tp.topic, str(tp.partition)).set(lag)
         if not any(lags.values()):
             self._idle_at = now
+        self._progress.reached.update(
+            lags,
+            self._app.consumer.in_flight_since(),
+            bounds_at_s=self._bounds_at_s,
+            now_s=time.time(),
+        )
         metrics.LAG_SECONDS.set(self._stalled_s(now))
 
     def _stalled_s(self, now: float) -> float:

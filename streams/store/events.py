@@ -189,25 +189,34 @@ def read_sum(ledger: Ledger, account_id: str, chosen: Filter) -> FilterSum:
     return FilterSum(rows, nanos(charge), nanos(tax))
 
 
-def read_breakdown(
-    ledger: Ledger, account_id: str, chosen: Filter, by: str, zone: str
-) -> list[Group]:
-    """The sums of a filter's rows by one of GROUPINGS, the dearest first; they add up to it.
+def read_breakdowns(
+    ledger: Ledger, account_id: str, chosen: Filter, by: Sequence[str], zone: str
+) -> dict[str, list[Group]]:
+    """The sums of a filter's rows by each of some GROUPINGS, the dearest first.
 
-    Of taxes the charge is the tax. Raises KeyError for what is no grouping, one of StoreErrors.
+    One question for all of them, so that each adds up to the same whatever is written meanwhile. Of
+    taxes the charge is the tax. Raises KeyError for what is no grouping, one of StoreErrors.
     """
     where, values = _where(account_id, chosen)
+    names = [f"{GROUPINGS[name]} AS by_{index}" for index, name in enumerate(by)]
+    columns = [f"by_{index}" for index in range(len(by))]
+    # A row is of the set whose column it is grouped by: of that one `grouping` is 0.
+    is_of = ", ".join(f"grouping({column})" for column in columns)
     rows = ledger.query(
-        f"SELECT {GROUPINGS[by]} AS name, count(),"
+        f"SELECT {', '.join(names)}, indexOf([{is_of}], 0) AS is_of, count(),"
         " sumIf(if(unit IN ('minute', 'second'), billed_seconds, billed), charge != 0),"
         f" sum({_amount(chosen)}) AS amount, sum({_TAX}) FROM rated_rows WHERE {where}"
-        " GROUP BY name ORDER BY amount DESC, name",
+        f" GROUP BY GROUPING SETS ({', '.join(f'({column})' for column in columns)})"
+        " ORDER BY amount DESC, is_of, " + ", ".join(columns),
         values | {"zone": zone},
     )
-    return [
-        Group(name, count, quantity, nanos(amount), nanos(tax))
-        for name, count, quantity, amount, tax in rows
-    ]
+    groups: dict[str, list[Group]] = {name: [] for name in by}
+    for row in rows:
+        index, count, quantity, amount, tax = row[len(by) :]
+        groups[by[index - 1]].append(
+            Group(row[index - 1], count, quantity, nanos(amount), nanos(tax))
+        )
+    return groups
 
 
 def read_event(ledger: Ledger, account_id: str, event_id: str) -> list[EventRow]:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from streams.store.events import (
     Cursor,
-    read_breakdown,
+    read_breakdowns,
     read_event,
     read_events,
     read_legs,
@@ -140,10 +140,7 @@ class Views:
         month, basis = self._reads.read_basis(asked.account, asked.month)
         chosen = filter_of(asked.wanted, month, ZoneInfo(basis.zone))
         return line_view(
-            {
-                by: read_breakdown(self._reads.ledger, asked.account, chosen, by, basis.zone)
-                for by in TITLES
-            },
+            read_breakdowns(self._reads.ledger, asked.account, chosen, list(TITLES), basis.zone),
             wanted=asked.wanted,
             month=month,
             months={*self._reads.read_months(asked.account), month},

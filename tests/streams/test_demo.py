@@ -45,17 +45,26 @@ class Demo:
     def log(self) -> str:
         return " ".join(self.log_path.read_text(errors="replace").split())
 
-    def counts(self, month: str = "") -> dict[str, int]:
-        """Rows of each line of the demo's account in a month; empty while nothing answers."""
+    def usage(self, month: str = "") -> dict[str, Any]:
+        """The statement of the demo's account in a month; empty while nothing answers."""
         url = f"http://127.0.0.1:{self.port}/v1/accounts/acme/usage?month={month}"
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 usage: dict[str, Any] = json.load(answer)
         except OSError:
             return {}
+        return usage
+
+    def counts(self, month: str = "") -> dict[str, int]:
+        """Rows of each of its lines."""
         return {
-            f"{x['line']} {x.get('direction', '')}".strip(): x["amount"] for x in usage["lines"]
+            f"{x['line']} {x.get('direction', '')}".strip(): x["amount"]
+            for x in self.usage(month).get("lines", ())
         }
+
+    def state(self) -> object:
+        """How fresh it says its statement is."""
+        return self.usage().get("freshness")
 
     def wait_for_data(self) -> dict[str, int]:
         def shown() -> bool:
@@ -115,6 +124,7 @@ def test_the_demo_shows_data_stops_on_ctrl_c_and_a_second_start_goes_on(tmp_path
             return bool(counts) and all(counts[line] > 3 for line in lines)
 
         wait_for(filled, "the month before", 60, demo.log)
+        wait_for(lambda: demo.state() == {"state": "live"}, "live totals", 60, demo.log)
         assert brokers_on(path)
         assert path.stat().st_mode & 0o777 == 0o700
         held = Demo(path, free_port("127.0.0.1"))

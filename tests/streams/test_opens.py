@@ -16,7 +16,7 @@ from streams.store.events import (
     Filter,
     cursor_of,
     key_of,
-    read_breakdown,
+    read_breakdowns,
     read_events,
     read_sum,
 )
@@ -56,15 +56,27 @@ def served(filled: Filled) -> Iterator[Served]:
 # ------------------------------------------------------------------ the ledger's readers
 
 
-@pytest.mark.parametrize("by", GROUPINGS)
-def test_each_breakdown_adds_up_to_its_line_to_the_last_digit(filled: Filled, by: str) -> None:
+def test_each_breakdown_adds_up_to_its_line_to_the_last_digit(filled: Filled) -> None:
     statement = read_statement(filled.ledger, filled.book, "acme", JANUARY)
     for line in statement.lines:
         chosen = Filter((JANUARY,), line=line.form.line, direction=line.form.direction)
-        groups = read_breakdown(filled.ledger, "acme", chosen, by, statement.zone)
-        assert sum(group.charge for group in groups) == line.whole.charge, line.form
-        assert sum(group.rows for group in groups) == line.whole.amount, line.form
-        assert len({group.name for group in groups}) == len(groups)
+        told = read_breakdowns(filled.ledger, "acme", chosen, list(GROUPINGS), statement.zone)
+        assert told.keys() == set(GROUPINGS)
+        for by, groups in told.items():
+            assert sum(group.charge for group in groups) == line.whole.charge, (line.form, by)
+            assert sum(group.rows for group in groups) == line.whole.amount, (line.form, by)
+            assert len({group.name for group in groups}) == len(groups)
+
+
+def test_a_breakdown_names_what_ran_it_up(filled: Filled) -> None:
+    chosen = Filter((JANUARY,), line="calls", direction="outbound")
+    told = read_breakdowns(
+        filled.ledger, "acme", chosen, ["user", "team", "destination", "day"], "America/New_York"
+    )
+    assert {group.name for group in told["user"]} == {"u0", "u1", "u2", ""}
+    assert {group.name for group in told["team"]} == {"t1", ""}
+    assert "+442079460003" in {group.name for group in told["destination"]}
+    assert min(group.name for group in told["day"]) == "2026-01-10"
 
 
 def test_a_level_of_the_taxes_adds_up_to_its_part(filled: Filled) -> None:
@@ -74,7 +86,8 @@ def test_a_level_of_the_taxes_adds_up_to_its_part(filled: Filled) -> None:
     assert parts.keys() == set(LEVELS)
     for level, part in parts.items():
         chosen = Filter((JANUARY,), line="taxes", level=level)
-        groups = read_breakdown(filled.ledger, "acme", chosen, "day", statement.zone)
+        told = read_breakdowns(filled.ledger, "acme", chosen, ["day"], statement.zone)
+        groups = told["day"]
         assert sum(group.charge for group in groups) == part.charge
         assert sum(group.rows for group in groups) == part.amount
 
