@@ -11,7 +11,7 @@ from markupsafe import Markup
 from rater.lines import TAXES, Tab
 from rater.months import previous_month
 from rater.statement import FORMS, LineForm, part_title
-from rater.words import counted, rounded
+from rater.words import DASH, counted, rounded
 from streams.web.frame import Frame, Link, choices_of, month_name
 from streams.web.freshness import Told
 from streams.web.numbers import Numbers
@@ -27,8 +27,9 @@ class Row(NamedTuple):
     title: str
     help: str
     href: str
-    quantity: str
-    beside: str
+    note: str
+    amount: str
+    billed: str
     price: str
     charge: Markup | str
     before: Markup | str
@@ -134,13 +135,6 @@ class Shower(NamedTuple):
     ) -> Row:
         """A line, or a part of one, beside what it was the month before."""
         unused = not row["amount"] and row["charge"] == "0"
-        timed = form.unit == "minute"
-        quantity = self.numbers.quantity(
-            None if unused else row["quantity"] if timed else str(row["amount"])
-        )
-        if not unused:
-            noun = form.unit if timed else form.kind.noun
-            quantity = f"{quantity} {noun}{'' if quantity == '1' else 's'}"
         match = {name: value for (name, _), value in zip(form.kind.parts, part, strict=False)}
         is_tax = form.line == TAXES
         level = {"level": part[0]} if is_tax and part else {}
@@ -150,8 +144,9 @@ class Shower(NamedTuple):
             title=part_title(row) if part else form.title,
             help="" if part else form.kind.help,
             href="" if unused else self.frame.to(f"lines/{form.line}", month=self.month, **query),
-            quantity=quantity,
-            beside="" if unused else ", ".join(_beside(form, row)),
+            note="" if unused else ", ".join(_notes(row)),
+            amount=DASH if unused else counted(row["amount"], form.kind.noun),
+            billed=DASH if unused else self.billed(form, row),
             price=self.numbers.price(None if unused else row["average_price"]),
             charge=charge_of(self.numbers, None if unused else row["charge"]),
             before=charge_of(
@@ -163,13 +158,16 @@ class Shower(NamedTuple):
             unused=unused and not row.get("unknown"),
         )
 
+    def billed(self, form: LineForm, row: dict[str, Any]) -> str:
+        """What was charged for: minutes, segments of texts, else how many."""
+        if form.line == "texts":
+            return counted(row["segments"], "segment")
+        quantity = self.numbers.quantity(row["quantity"])
+        return f"{quantity} {form.unit}{'' if quantity == '1' else 's'}"
 
-def _beside(form: LineForm, row: dict[str, Any]) -> Iterable[str]:
-    """What stands beside the quantity: the count of what was timed, segments, what cost nothing."""
-    if form.unit == "minute":
-        yield counted(row["amount"], form.kind.noun)
-    if form.line == "texts":
-        yield counted(row["segments"], "segment")
+
+def _notes(row: dict[str, Any]) -> Iterable[str]:
+    """What of a line cost nothing, and of what the tax is not known."""
     if row["free"]:
         yield f"{row['free']:,} of them free"
     if row.get("unknown"):

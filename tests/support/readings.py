@@ -30,9 +30,9 @@ def number_in(text: str) -> Decimal | None:
     return -number if text.startswith("−") else number
 
 
-def count_in(beside: str, noun: str) -> Decimal | None:
-    """What stands beside a quantity: "2 calls, 1 of them free"."""
-    found = re.search(rf"([0-9,]+) {noun}", beside)
+def count_in(note: str, noun: str) -> Decimal | None:
+    """What stands below a line's name: "1 of them free, unknown for 2 charges"."""
+    found = re.search(rf"([0-9,]+) {noun}", note)
     return Decimal(found[1].replace(",", "")) if found else None
 
 
@@ -50,20 +50,16 @@ def page_differences(text: str, want: Mapping[str, Any]) -> Iterator[str]:
         yield f"rows {sorted(set(rows) ^ expected.keys())} are on one side only"
     for key, row in expected.items():
         unused = not row["amount"] and row["charge"] == "0"
-        quantity, beside = told[f"{key}-quantity"], told.get(f"{key}-beside", "")
-        timed = row["unit"] == "minute"
+        note = told.get(f"{key}-note", "")
         shown = {
-            "quantity" if timed else "amount": number_in(quantity),
+            "amount": number_in(told[f"{key}-amount"]),
+            "segments" if "segments" in row else "quantity": number_in(told[f"{key}-billed"]),
             "average_price": number_in(told[f"{key}-price"]),
             "charge": number_in(told[f"{key}-charge"]),
-            "free": count_in(beside, "of them free") or Decimal(0),
+            "free": count_in(note, "of them free") or Decimal(0),
         }
-        if timed:
-            shown["amount"] = count_in(beside, "(call|recording)")
-        if row["unit"] == "text" and "segments" in row:
-            shown["segments"] = count_in(beside, "segment")
         if "unknown" in row and not unused:
-            shown["unknown"] = count_in(beside, "charge") or Decimal(0)
+            shown["unknown"] = count_in(note, "charge") or Decimal(0)
         for field, number in shown.items():
             value = row[field]
             exact = None if value is None or (unused and field != "free") else Decimal(value)

@@ -22,7 +22,7 @@ function show(id, html) {
   if (!leaf || leaf.innerHTML === html) return;
   leaf.innerHTML = html;
   if (leaf.classList.contains("tick") && !calm.matches) {
-    leaf.animate([{ opacity: 0.55 }, { opacity: 1 }], 600);
+    leaf.animate([{ textDecorationColor: "currentcolor" }, { textDecorationColor: "transparent" }], 900);
   }
 }
 
