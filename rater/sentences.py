@@ -95,9 +95,9 @@ NO_FORECAST = "Told once there is a week of usage."
 # ------------------------------------------------------------------ an event
 
 
-def charge_said(charge: Charge) -> str:
+def charge_said(charge: Charge, *, timed: bool = True, taxed: bool = True) -> str:
     """Why a charge is what it is: "10:00:00 to 10:01:01 is 61 s, 2 minutes at $0.0150 (outbound,
-    +44) = $0.03, and $0.011 tax"."""
+    +44) = $0.03, and $0.011 tax". Without its time and its tax it is a price in words."""
     terms, cost = charge.terms, charge.cost
     symbol = symbol_of(terms.currency)
     price = f"{_price(terms.unit_price, symbol)}{_per(terms.unit, terms.per)}"
@@ -106,13 +106,14 @@ def charge_said(charge: Charge) -> str:
     fee = ""
     if terms.connection_fee:
         fee = f" + {money(format_nanos(terms.connection_fee), symbol)} to connect"
+    lasted = _lasted(charge) if timed else ""
     why_free = cost.rule.partition("; ")[2].removesuffix(": $0")
     if cost.rule.endswith(": $0") and why_free:
-        said = f"{_lasted(charge)}{why_free}: $0"
+        said = f"{lasted}{why_free}: $0"
     else:
         many = counted(cost.billed, terms.unit)
-        said = f"{_lasted(charge)}{many} at {price}{what}{fee} = {amount}"
-    return f"{said}{_tax_said(charge, symbol)}"
+        said = f"{lasted}{many} at {price}{what}{fee} = {amount}"
+    return f"{said}{_tax_said(charge, symbol) if taxed else ''}"
 
 
 def _lasted(charge: Charge) -> str:

@@ -566,7 +566,9 @@ def test_the_reader_may_ask_all_that_the_page_asks(
         await reads.months("acme")
         await reads.charge("acme", "call-1")
         views = Views(reads, Histories(ledger), can_sign_out=False)
-        for page in ("overview", "usage", "activity", "line"):
+        for page in (
+            "overview", "usage", "activity", "line", "campaigns", "numbers", "recordings", "prices",
+        ):  # fmt: skip
             wanted = Wanted(line="calls", number="+1", day="2026-08-10", least="1")
             await views.view(Asked("acme", page, date(2026, 8, 1), wanted=wanted))
         await views.view(Asked("acme", "event", None, event="call-1"))

@@ -216,7 +216,8 @@ OWNERS = [
     ("typer",               {"streams/cli/"}),
     ("pydantic_settings",   {"streams/base/settings.py"}),
     ("prometheus_client",   {"streams/base/metrics.py", "streams/web/"}),
-    ("phonenumbers",        {"rater/numbers.py", "streams/kafka/contracts.py"}),
+    ("phonenumbers",        {"rater/numbers.py", "rater/destinations.py",
+                             "streams/kafka/contracts.py"}),
 ]  # fmt: skip
 
 

@@ -12,6 +12,10 @@ PAGES = {
     "overview": "Overview",
     "usage": "Usage",
     "activity": "Activity",
+    "campaigns": "Campaigns",
+    "numbers": "Numbers",
+    "recordings": "Recordings",
+    "prices": "Prices",
 }
 
 

@@ -42,6 +42,26 @@ def opened_routes(views: Views, access: Access) -> APIRouter:
         """Why an event costs what it does, or why it has no price."""
         return await still(Asked(account, "event", None, event=event_id), event_id)
 
+    @routes.get("/accounts/{account}/campaigns")
+    async def campaigns(account: Account, month: Month) -> Response:
+        """Each campaign of a month: what it reached, and for how much."""
+        return await still(Asked(account, "campaigns", month), "campaigns")
+
+    @routes.get("/accounts/{account}/numbers")
+    async def numbers(account: Account, month: Month) -> Response:
+        """Each number of a month, and which of them nobody used."""
+        return await still(Asked(account, "numbers", month), "numbers")
+
+    @routes.get("/accounts/{account}/recordings")
+    async def recordings(account: Account, month: Month) -> Response:
+        """What is stored, by when it was made, and what deleting it saves."""
+        return await still(Asked(account, "recordings", month), "recordings")
+
+    @routes.get("/accounts/{account}/prices")
+    async def prices(account: Account, q: Searched = "") -> Response:
+        """What it costs to call a number or a place."""
+        return await still(Asked(account, "prices", None, words=q.strip()), "prices")
+
     @routes.get("/accounts/{account}/search")
     async def search(account: Account, q: Searched = "") -> Response:
         """To what the words name: an event, a number, a campaign."""

@@ -57,7 +57,7 @@ class Reads:
 
     def __init__(self, ledger: Ledger, book: Callable[[], Book]) -> None:
         self.ledger = ledger
-        self._book = book
+        self.book = book
         self._limiter = anyio.CapacityLimiter(READS_AT_ONCE)
         self._turns: dict[str, anyio.CapacityLimiter] = {}  # of accounts that read now
         self._progress: KeptByKey[Progress | None] = KeptByKey(PROGRESS_S)
@@ -67,11 +67,11 @@ class Reads:
     def this_month(self, account: str) -> date:
         """The current month by the account's own calendar."""
         now_us = to_us(datetime.now(UTC))
-        return month_of(now_us, self._book().account(account, now_us).zone)
+        return month_of(now_us, self.book().account(account, now_us).zone)
 
     def first_account(self) -> str:
         """The first account that the tariff book names, for a visitor who named none."""
-        return next((name for name in self._book().accounts if name != "default"), "default")
+        return next((name for name in self.book().accounts if name != "default"), "default")
 
     async def statement(self, account: str, month: date | None) -> dict[str, Any]:
         """The statement with its products, as JSON; None is the current month.
@@ -97,8 +97,8 @@ class Reads:
     def read_statement(self, account: str, month: date | None) -> dict[str, Any]:
         month = month or self.this_month(account)
         progress = self._progress.get("", partial(read_progress, self.ledger))
-        statement = usage.read_statement(self.ledger, self._book(), account, month)
-        if reason := usage.why_no_statement(self.ledger, self._book(), statement):
+        statement = usage.read_statement(self.ledger, self.book(), account, month)
+        if reason := usage.why_no_statement(self.ledger, self.book(), statement):
             raise NoStatementError(reason)
         now = datetime.now(UTC)
         if progress is not None:
@@ -123,7 +123,7 @@ class Reads:
         before = previous_month(month)
 
         def read() -> dict[str, Any] | None:
-            statement = usage.read_statement(self.ledger, self._book(), account, before)
+            statement = usage.read_statement(self.ledger, self.book(), account, before)
             return None if statement.is_empty() else statement_to_json(statement)
 
         return self._before.get((account, before), read)
@@ -131,7 +131,7 @@ class Reads:
     def read_basis(self, account: str, month: date | None) -> tuple[date, Basis]:
         """The month asked for, or the current one, and by what its charges were made."""
         month = month or self.this_month(account)
-        return month, usage.read_basis(self.ledger, self._book(), account, month)
+        return month, usage.read_basis(self.ledger, self.book(), account, month)
 
     def read_months(self, account: str) -> set[date]:
         """The months to choose from: those that have rows, and the current one."""

@@ -5,10 +5,12 @@ stream come from the same function.
 import hashlib
 import re
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from streams.store.assets import CampaignUse, read_campaigns, read_numbers, read_recordings
 from streams.store.events import (
     Cursor,
     read_breakdowns,
@@ -19,21 +21,31 @@ from streams.store.events import (
     read_sum,
 )
 from streams.web.activity_view import PAGE_ROWS, activity_view
+from streams.web.assets_view import Page as AssetsPage
+from streams.web.assets_view import (
+    campaigns_view,
+    charged_and_off,
+    numbers_view,
+    recordings_view,
+)
 from streams.web.event_view import event_view
 from streams.web.filters import Wanted, filter_of
-from streams.web.frame import Frame, tab_of
+from streams.web.frame import Frame, Link, tab_of
 from streams.web.freshness import told_of
 from streams.web.history import Histories
+from streams.web.kept import KeptByKey
 from streams.web.line_view import TITLES, line_view
 from streams.web.live import Told, Watched
-from streams.web.numbers import shown_rate
+from streams.web.numbers import Numbers, shown_rate
 from streams.web.overview_view import overview_view
+from streams.web.prices_view import prices_view
 from streams.web.reads import NoStatementError, Reads
 from streams.web.render import View
 from streams.web.usage_view import usage_view
 
 # What no stream is woken for: it comes with the next heartbeat.
 QUIET = frozenset({"as-of"})
+CAMPAIGNS_S = 10.0  # how long what is told of them on the overview is good enough
 
 
 class Asked(NamedTuple):
@@ -47,6 +59,7 @@ class Asked(NamedTuple):
     wanted: Wanted = Wanted()
     cursor: Cursor | None = None
     event: str = ""
+    words: str = ""
 
     def query(self) -> Mapping[str, str]:
         """As an address has it."""
@@ -61,6 +74,7 @@ class Views:
         self._reads = reads
         self._histories = histories
         self._can_sign_out = can_sign_out
+        self._campaigns_kept: KeptByKey[list[CampaignUse]] = KeptByKey(CAMPAIGNS_S)
 
     def frame(self, asked: Asked) -> Frame:
         return Frame(asked.account, asked.page, asked.query().get("month", ""), self._can_sign_out)
@@ -73,6 +87,10 @@ class Views:
             "activity": self._activity,
             "line": self._line,
             "event": self._event,
+            "campaigns": self._campaigns,
+            "numbers": self._numbers,
+            "recordings": self._recordings,
+            "prices": self._prices,
         }[asked.page]
         return await self._reads.off_loop(asked.account, make, asked)
 
@@ -102,11 +120,24 @@ class Views:
             today=history.today,
             comparison=history.comparison,
             foretold=history.foretold,
-            attention=(),
+            attention=self._attention(asked, month, Numbers(statement["currency"], exact=False)),
             frame=self.frame(asked),
             months={*self._reads.read_months(asked.account), month},
             told=told_of(statement, shown_rate(statement["events_per_second"])),
         )
+
+    def _attention(self, asked: Asked, month: date, numbers: Numbers) -> list[Link]:
+        """Campaigns that are charged for a detection which they have switched off."""
+        campaigns = self._campaigns_kept.get(
+            (asked.account, month),
+            partial(read_campaigns, self._reads.ledger, asked.account, month),
+        )
+        to = self.frame(asked).to("campaigns", month=self.frame(asked).month)
+        return [
+            Link(f"{one.name or one.campaign_id}: {said}", to)
+            for one in campaigns
+            if (said := charged_and_off(one, numbers))
+        ]
 
     def _usage(self, asked: Asked) -> View:
         statement = self._reads.read_live_statement(asked.account, asked.month)
@@ -164,6 +195,28 @@ class Views:
             for leg in read_legs(ledger, asked.account, month, group)
         ]
         return event_view(asked.event, rows, outcomes, legs, self.frame(asked))
+
+    def _campaigns(self, asked: Asked) -> View:
+        page = self._assets(asked)
+        return campaigns_view(page, read_campaigns(self._reads.ledger, asked.account, page.month))
+
+    def _numbers(self, asked: Asked) -> View:
+        page = self._assets(asked)
+        return numbers_view(page, read_numbers(self._reads.ledger, asked.account, page.month))
+
+    def _recordings(self, asked: Asked) -> View:
+        page = self._assets(asked)
+        return recordings_view(page, read_recordings(self._reads.ledger, asked.account, page.month))
+
+    def _assets(self, asked: Asked) -> AssetsPage:
+        month, basis = self._reads.read_basis(asked.account, asked.month)
+        months = {*self._reads.read_months(asked.account), month}
+        numbers = Numbers(basis.currency, exact=True)
+        return AssetsPage(self.frame(asked), month, months, numbers, ZoneInfo(basis.zone))
+
+    def _prices(self, asked: Asked) -> View:
+        book, now = self._reads.book(), datetime.now(UTC)
+        return prices_view(asked.words, asked.account, book, now, self.frame(asked))
 
     async def find(self, account: str, words: str) -> str:
         """The address of what a reader looks for: an event, else a number or a campaign."""

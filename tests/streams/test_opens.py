@@ -11,6 +11,8 @@ import pytest
 
 from rater.lines import LINES
 from rater.tax import LEVELS
+from streams.maintenance.recurring import make_months
+from streams.store.assets import read_campaigns, read_numbers, read_recordings
 from streams.store.events import (
     GROUPINGS,
     Filter,
@@ -226,3 +228,105 @@ def test_days_of_the_overview_add_up_to_its_month(served: Served, filled: Filled
     assert abs(shown - Decimal(usage) / 10**9) < Decimal("0.16"), "31 days, each to the cent"
     first = datetime.fromtimestamp(min(r.charge.occurred_us for r in rows) // 10**6, UTC)
     assert first.astimezone(zone).month == 1
+
+
+# ------------------------------------------------------------------ assets and prices
+
+
+@pytest.fixture(scope="module")
+def campaigning(filled: Filled) -> None:
+    """Two campaigns of the account `dialer`, one with its detection switched off; two numbers."""
+    for n in range(10):
+        at = AT + timedelta(minutes=n)
+        answered = at.isoformat() if n % 2 else None
+        parties = {"from": "+14155550100", "to": "+12125550101", "direction": "outbound"}
+        which = {"account_id": "dialer", "campaign_id": "spring" if n < 6 else "autumn"}
+        times = {"dialed_at": at.isoformat(), "answered_at": answered}
+        filled.put("dial", at, id=f"d{n}", status="completed",
+                   ended_at=(at + timedelta(seconds=61)).isoformat(),
+                   **parties, **which, **times)  # fmt: skip
+        verdict = "human" if n % 3 else "machine"
+        filled.put("amd", at, id=f"a{n}", call_id=f"d{n}", verdict=verdict, **which, **times)
+    told = {"account_id": "dialer", "effective_at": "2026-01-01T05:00:00Z"}
+    filled.put(
+        "campaign", AT, id="s", campaign_id="spring", name="Spring <b>", detection=True, **told
+    )
+    filled.put("campaign", AT, id="f", campaign_id="autumn", name="Autumn", detection=False, **told)
+    for number in ("+14155550100", "+14155550199"):
+        filled.put("number", AT, id=number, number=number, number_type="local",
+                   account_id="dialer", acquired_at="2026-01-01T12:00:00Z")  # fmt: skip
+    for nth, stored_at in enumerate(("2025-11-05", "2025-12-05", "2025-12-06"), start=1):
+        filled.put(
+            "recording", AT, id=f"r{nth}", recording_id=f"r{nth}", account_id="dialer",
+            stored_at=f"{stored_at}T12:00:00Z", duration_s=60 * nth,
+        )  # fmt: skip
+    make_months(filled.ledger, filled.book, [JANUARY], as_of=datetime.now(UTC))
+
+
+@pytest.mark.usefixtures("campaigning")
+def test_campaigns_say_what_they_reached_and_cost(filled: Filled) -> None:
+    used = {one.campaign_id: one for one in read_campaigns(filled.ledger, "dialer", JANUARY)}
+    shown = {name: one[1:8] for name, one in used.items()}
+    assert shown == {
+        # name          detection dials connected seconds detections humans
+        "spring": ("Spring <b>", True, 6, 3, 720, 3, 4),
+        "autumn": ("Autumn", False, 4, 2, 480, 2, 2),
+    }
+    for name, one in used.items():
+        whole = read_sum(filled.ledger, "dialer", Filter((JANUARY,), campaign=name))
+        assert (whole.charge, whole.tax) == (one.charge, one.tax)
+
+
+@pytest.mark.usefixtures("campaigning")
+def test_a_detection_that_is_charged_and_off_needs_attention(served: Served) -> None:
+    says = "A.I. voice detection is switched off, and 2 detections were charged: $0.02"
+    assert says in served.get(f"/accounts/dialer/campaigns?month={MONTH}").text
+    assert f"Autumn: {says}" in served.get(f"/accounts/dialer?month={MONTH}").text
+    assert "Spring &lt;b&gt;" in served.get(f"/accounts/dialer/campaigns?month={MONTH}").text
+
+
+@pytest.mark.usefixtures("campaigning")
+def test_numbers_say_which_of_them_nobody_used(filled: Filled, served: Served) -> None:
+    owned = {one.number: one for one in read_numbers(filled.ledger, "dialer", JANUARY)}
+    assert [one.calls for one in owned.values()] == [10, 0]
+    assert {one.number_type for one in owned.values()} == {"local"}
+    price = owned["+14155550199"].charge
+    assert price == owned["+14155550100"].charge > 10**9
+    text = served.get(f"/accounts/dialer/numbers?month={MONTH}").text
+    assert text.count("idle: no call and no text in this month") == 1
+    assert "1 number without use cost $1." in text
+    assert read_numbers(filled.ledger, "dialer", date(2025, 12, 1)) == []
+
+
+@pytest.mark.usefixtures("campaigning")
+def test_recordings_say_what_deleting_the_older_ones_saves(filled: Filled, served: Served) -> None:
+    stored = read_recordings(filled.ledger, "dialer", JANUARY)
+    assert [(f"{one.made:%Y-%m}", one.recordings, one.seconds) for one in stored] == [
+        ("2025-12", 2, 300), ("2025-11", 1, 60),
+    ]  # fmt: skip
+    whole = read_sum(filled.ledger, "dialer", Filter((JANUARY,), line="recording_storage"))
+    assert sum(one.charge for one in stored) == whole.charge + whole.tax
+    text = served.get(f"/accounts/dialer/recordings?month={MONTH}").text
+    assert text.index("December 2025") < text.index("November 2025")
+
+
+PRICES = [
+    # asked      | is told
+    ("London",     ["London (+4420)", "1 minute at $0.0150 (outbound, +44) = $0.015"]),
+    ("france",     ["France (+33)", "1 minute at $0."]),
+    ("+12125550101", ["<h2>+12125550101</h2>", "1 minute at $0.0130 (outbound, +1) = $0.013",
+                      "its carrier fee, 1 segment at $0."]),
+    ("911",        ["<h2>911</h2>"]),
+    ("Nowhere at all", ["Nothing is known by this name"]),
+    ("",           ["Plan standard, in USD; taxes come on top."]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "told"), PRICES)
+def test_what_a_call_costs_is_said_by_place_or_number(
+    served: Served, asked: str, told: list[str]
+) -> None:
+    text = served.get("/accounts/acme/prices", params={"q": asked}).text
+    for one in told:
+        assert one in text, one
+    assert "tax)" not in text

@@ -1,0 +1,156 @@
+"""What an account has: campaigns, numbers, recordings, each with what it was used for and cost."""
+
+from datetime import date, datetime
+from typing import NamedTuple
+
+from rater.instants import in_utc
+from streams.store.ledger import Ledger
+from streams.store.statements import nanos
+
+_TAX = "(tax_federal + tax_state + tax_local)"
+
+
+class CampaignUse(NamedTuple):
+    """A campaign's month. `detection` is how it is set now, None where nobody has told."""
+
+    campaign_id: str
+    name: str
+    detection: bool | None
+    dials: int
+    connected: int
+    seconds: int
+    detections: int
+    humans: int
+    detection_charge: int
+    charge: int
+    tax: int
+
+
+_CAMPAIGNS = f"""
+SELECT used.campaign_id, told.name, told.detection, dials, connected, seconds, detections, humans,
+    detection_charge, charges, tax
+FROM (
+    SELECT campaign_id, countIf(line = 'campaign_calls') AS dials,
+        countIf(line = 'campaign_calls' AND answered_at IS NOT NULL) AS connected,
+        sumIf(billed_seconds, line = 'campaign_calls') AS seconds,
+        countIf(line = 'ai_voice_detection' AND charge != 0) AS detections,
+        countIf(line = 'ai_voice_detection' AND verdict = 'human') AS humans,
+        sumIf(rated_rows.charge, line = 'ai_voice_detection') AS detection_charge,
+        sum(rated_rows.charge) AS charges, sum{_TAX} AS tax
+    FROM rated_rows
+    WHERE account_id = {{account:String}} AND month = {{month:Date}} AND campaign_id != ''
+        AND status != 'voided'
+    GROUP BY campaign_id
+) AS used
+LEFT JOIN (
+    SELECT billed_as, argMax(name, from_at) AS name, argMax(detection, from_at) AS detection
+    FROM states FINAL WHERE account_id = {{account:String}} AND kind = 'campaign'
+    GROUP BY billed_as
+) AS told ON told.billed_as = used.campaign_id
+ORDER BY charges DESC, campaign_id
+"""
+
+
+def read_campaigns(ledger: Ledger, account_id: str, month: date) -> list[CampaignUse]:
+    """The campaigns that were used in a month, the dearest first. Raises one of StoreErrors."""
+    rows = ledger.query(_CAMPAIGNS, {"account": account_id, "month": month})
+    return [
+        CampaignUse(*row)._replace(
+            detection=None if row[2] is None else bool(row[2]),
+            detection_charge=nanos(row[8]),
+            charge=nanos(row[9]),
+            tax=nanos(row[10]),
+        )
+        for row in rows
+    ]
+
+
+class NumberUse(NamedTuple):
+    """A number's month: its own charge with tax, and what was used by it."""
+
+    number: str
+    number_type: str
+    since: datetime
+    until: datetime | None
+    charge: int
+    calls: int
+    seconds: int
+    texts: int
+    used: int
+
+
+_NUMBERS = f"""
+SELECT owned.number, number_type, since, until, own.charges, used.calls, used.seconds, used.texts,
+    used.charges
+FROM (
+    SELECT billed_as AS number, argMax(number_type, version) AS number_type,
+        argMax(from_at, from_at) AS since, argMax(until_at, from_at) AS until
+    FROM states FINAL WHERE account_id = {{account:String}} AND kind = 'number'
+    GROUP BY number
+) AS owned
+LEFT JOIN (
+    SELECT identity AS number, sum(charge) + sum{_TAX} AS charges FROM rated_rows
+    WHERE account_id = {{account:String}} AND month = {{month:Date}} AND line = 'phone_numbers'
+        AND status != 'voided'
+    GROUP BY number
+) AS own ON own.number = owned.number
+LEFT JOIN (
+    SELECT if(direction = 'inbound', to_number, from_number) AS number,
+        countIf(line IN ('calls', 'video_calls', 'campaign_calls')) AS calls,
+        sum(billed_seconds) AS seconds, countIf(line = 'texts') AS texts,
+        sum(rated_rows.charge) + sum{_TAX} AS charges
+    FROM rated_rows
+    WHERE account_id = {{account:String}} AND month = {{month:Date}} AND line != 'phone_numbers'
+        AND status != 'voided'
+    GROUP BY number
+) AS used ON used.number = owned.number
+WHERE toStartOfMonth(since) <= {{month:Date}}
+    AND (until IS NULL OR toStartOfMonth(assumeNotNull(until)) >= {{month:Date}})
+ORDER BY owned.number
+"""
+
+
+def read_numbers(ledger: Ledger, account_id: str, month: date) -> list[NumberUse]:
+    """The numbers that were owned at any time in a month. Raises one of StoreErrors."""
+    rows = ledger.query(_NUMBERS, {"account": account_id, "month": month})
+    return [
+        NumberUse(*row)._replace(
+            since=in_utc(row[2]),
+            until=None if row[3] is None else in_utc(row[3]),
+            charge=nanos(row[4]),
+            used=nanos(row[8]),
+        )
+        for row in rows
+    ]
+
+
+class RecordingMonth(NamedTuple):
+    """Recordings by the month in which they were made: what of them is charged for a month."""
+
+    made: date
+    recordings: int
+    seconds: int
+    charge: int
+
+
+_RECORDINGS = f"""
+SELECT toStartOfMonth(told.from_at) AS made, count(), sum(kept.billed_seconds),
+    sum(kept.cost)
+FROM (
+    SELECT identity, billed_seconds, charge + {_TAX} AS cost FROM rated_rows
+    WHERE account_id = {{account:String}} AND month = {{month:Date}}
+        AND line = 'recording_storage' AND status != 'voided'
+) AS kept
+LEFT JOIN (
+    SELECT billed_as, min(from_at) AS from_at FROM states FINAL
+    WHERE account_id = {{account:String}} AND kind = 'recording'
+    GROUP BY billed_as
+) AS told ON told.billed_as = kept.identity
+GROUP BY made ORDER BY made DESC
+"""
+
+
+def read_recordings(ledger: Ledger, account_id: str, month: date) -> list[RecordingMonth]:
+    """What is stored in a month, by when it was made, the newest first. Raises StoreErrors."""
+    rows = ledger.query(_RECORDINGS, {"account": account_id, "month": month})
+    return [RecordingMonth(*row)._replace(charge=nanos(row[3])) for row in rows]
