@@ -1,6 +1,7 @@
 """Settings: read once from the environment, prefix RATER_. A wrong one is one clear line."""
 
 import ipaddress
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -9,7 +10,9 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import schemas
+from streams.base.errors import in_words
 from streams.base.faults import PATTERN as FAULT_PATTERN
+from streams.base.words import did_you_mean
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
@@ -132,6 +135,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def unknown_settings(environment: Iterable[str]) -> list[str]:
+    """A warning for each variable that looks like a setting and is none; never its value."""
+    known = [f"RATER_{name.upper()}" for name in Settings.model_fields]
+    return [
+        f"{name} is no setting and is ignored{did_you_mean(name.upper(), known)}"
+        for name in sorted(environment)
+        if name.upper().startswith("RATER_") and name.upper() not in known
+    ]
+
+
 class SettingsError(ValueError):
     """A setting that can't be used; the message is one line for each."""
 
@@ -146,8 +159,8 @@ def read_secret(path: Path | None) -> str:
         return ""
     try:
         secret = path.read_text(encoding="utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise SettingsError(f"the secret's file {path} can't be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the secret's file {path} can't be read: {in_words(error)}") from error
     if not secret:
         raise SettingsError(f"the secret's file {path} is empty; make the secret anew")
     return secret

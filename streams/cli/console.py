@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +12,11 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 
+from rater.months import month_of, parse_month
 from streams.base.settings import Settings, load_settings
 
 if TYPE_CHECKING:  # What a command needs is imported when it runs: `rater --help` starts at once.
+    from rater.tariff import Book
     from streams.store.ledger import Ledger
 
 FAILED, WRONG_USE, WITH_REJECTS = 1, 2, 3
@@ -59,6 +62,17 @@ TariffFile = Annotated[
 ]
 
 
+Month = Annotated[
+    str,
+    typer.Option("--month", metavar="YYYY-MM", help="The month.", show_default="this month"),
+]
+
+
+def example(command: str) -> str:
+    """What a command's help ends with."""
+    return f"Example: {command}"
+
+
 class Stop(Exception):
     """Ends a command with a line on standard error and an exit status."""
 
@@ -77,38 +91,34 @@ def settings_for(*, store: Path | None = None, tariff: Path | None = None) -> Se
     return load_settings(**overrides)
 
 
-def open_store(settings: Settings, *, migrate: bool) -> "Ledger":
-    """The ledger. Raises Stop when it can't be used."""
+@contextlib.contextmanager
+def store_of(settings: Settings, *, make: bool = False) -> "Iterator[Ledger]":
+    """The ledger while a command uses it; what the store refuses ends the command.
+
+    An embedded store is brought up to date as it is opened, as a worker does; what is no read says
+    to `make` the store where there is none.
+    """
+    from streams.store.embedded import NoStoreError, StoreHeldError
     from streams.store.ledger import StoreErrors, open_ledger
 
+    migrate = make or settings.clickhouse_url.startswith("chdb:")
     try:
-        return open_ledger(settings, migrate=migrate)
-    except (RuntimeError, *StoreErrors) as error:
+        with contextlib.closing(open_ledger(settings, migrate=migrate, make=make)) as ledger:
+            yield ledger
+    except NoStoreError as error:
+        raise Stop(str(error), WRONG_USE) from error
+    except StoreHeldError as error:
+        raise Stop(str(error)) from error
+    except StoreErrors as error:
         raise no_store(settings, error) from error
 
 
-@contextlib.contextmanager
-def store_of(settings: Settings) -> "Iterator[Ledger]":
-    """The ledger while a command uses it; what the store refuses ends the command.
+def no_store(settings: Settings, error: BaseException) -> Stop:
+    from streams.base.errors import in_words
+    from streams.store.errors import is_unmade
 
-    An embedded store is brought up to date as it is opened, as a worker does.
-    """
-    from streams.store.ledger import StoreErrors
-
-    embedded = settings.clickhouse_url.startswith("chdb:")
-    with contextlib.closing(open_store(settings, migrate=embedded)) as ledger:
-        try:
-            yield ledger
-        except StoreErrors as error:
-            raise no_store(settings, error, "; was `rater migrate` run?") from error
-
-
-def no_store(settings: Settings, error: BaseException, advice: str = "") -> Stop:
-    from streams.base.errors import first_line
-
-    return Stop(
-        f"the store at {settings.clickhouse_url} can't be used: {first_line(error)}{advice}"
-    )
+    advice = "; run `rater migrate` first" if is_unmade(error) else ""
+    return Stop(f"the store at {settings.clickhouse_url} can't be used: {in_words(error)}{advice}")
 
 
 def no_broker(settings: Settings, error: BaseException) -> Stop:
@@ -127,3 +137,20 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bar:
         task = bar.add_task(title, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+def month_or_this(text: str, book: "Book", account: str) -> date:
+    """A month as an option says it; without one, the account's own now. Raises Stop."""
+    if not text:
+        from rater.instants import to_us
+
+        now_us = to_us(datetime.now(UTC))
+        return month_of(now_us, book.account(account, now_us).zone)
+    return month_of_option(text)
+
+
+def month_of_option(text: str) -> date:
+    try:
+        return parse_month(text)
+    except ValueError as error:
+        raise Stop(f"--{error}", WRONG_USE) from error

@@ -91,7 +91,7 @@ def rate(
     now = datetime.now(UTC)
     rejects = 0
     rated: list[RatedRow] = []
-    with store_of(settings) if store is not None else nullcontext() as ledger:
+    with store_of(settings, make=True) if store is not None else nullcontext() as ledger:
         for nth, path in enumerate(files):
             with progress(path.name, path.stat().st_size) as advance:
                 read_at = now + timedelta(milliseconds=nth)  # what is in two files is of the first

@@ -31,6 +31,7 @@ from streams.cli.console import (
     Store,
     TariffFile,
     err,
+    example,
     no_broker,
     out,
     progress,
@@ -67,7 +68,7 @@ WaitOption = Annotated[Wait | None, typer.Option("--reason", help="Parked for th
 # Dead letters
 
 
-@dlq_app.command("list")
+@dlq_app.command("list", epilog=example("rater dlq list --reason bad_json --since 2026-11-23"))
 def dlq_list(
     reason: ReasonOption = None,
     topic: Topic = "",
@@ -103,7 +104,7 @@ def dlq_list(
     _print_counts("dead letters", counts, shown=len(letters))
 
 
-@dlq_app.command("show")
+@dlq_app.command("show", epilog=example("rater dlq show usage.call.v1 0 17"))
 def dlq_show(
     topic: Annotated[str, typer.Argument(help="Where its record lies, as `dlq list` says.")],
     partition: Annotated[int, typer.Argument(min=0)],
@@ -145,7 +146,7 @@ def dlq_show(
     out.print(Text(show_bytes(value)), soft_wrap=True)
 
 
-@dlq_app.command("replay")
+@dlq_app.command("replay", epilog=example("rater dlq replay --reason bad_field --dry-run"))
 def dlq_replay(
     place: Annotated[
         tuple[str, int, int] | None,
@@ -263,7 +264,7 @@ def _no_letter(place: tuple[str, int, int]) -> Stop:
 # Parked events
 
 
-@parked_app.command("list")
+@parked_app.command("list", epilog=example("rater parked list --reason no_price"))
 def parked_list(
     reason: WaitOption = None,
     limit: Limit = 50,
@@ -296,7 +297,7 @@ def parked_list(
     _print_counts("events wait", counts, shown=len(waiting))
 
 
-@parked_app.command("retry")
+@parked_app.command("retry", epilog=example("rater parked retry --tariff my-prices.toml"))
 def parked_retry(store: Store = None, tariff: TariffFile = None) -> None:
     """Rate every parked event that has its price now, and make their accounts' monthly lines."""
     from streams.maintenance.conflicts import resolve_written
@@ -444,9 +445,9 @@ def _print_differences(counts: Mapping[Any, int], examples: Sequence[Any]) -> No
     for what, count in counts.items():
         table.add_row(_MEANING[what], str(count))
     out.print(table)
-    for example in examples:
-        place = f"{example.topic} {example.partition} {example.offset}"
-        _say(f"{place}: {_MEANING[example.what]}: {example.detail}")
+    for one in examples:
+        place = f"{one.topic} {one.partition} {one.offset}"
+        _say(f"{place}: {_MEANING[one.what]}: {one.detail}")
     if counts.get("tariff_version"):
         _say(
             "A book edited since then rates by another version: such differences are legitimate; "

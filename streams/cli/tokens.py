@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from streams.base.settings import load_settings
-from streams.cli.console import WRONG_USE, Stop, err, out
+from streams.cli.console import WRONG_USE, Stop, err, example, out
 
 app = typer.Typer(help="Who may read which account on the page and the API.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="What it is called, to revoke it by.")]
 
 
-@app.command()
+@app.command(epilog=example("rater token create acme-page --account acme"))
 def create(
     name: Name,
     account: Annotated[str, typer.Option("--account", help='The account it opens; "*" for all.')],
@@ -29,7 +29,7 @@ def create(
     out.print(token, markup=False, highlight=False)
 
 
-@app.command("list")
+@app.command("list", epilog=example("rater token list"))
 def list_() -> None:
     """Show the names of the tokens and what each opens."""
     from streams.web.tokens import TokensError, load_tokens
@@ -41,7 +41,7 @@ def list_() -> None:
         raise Stop(str(error)) from error
 
 
-@app.command()
+@app.command(epilog=example("rater token revoke acme-page"))
 def revoke(name: Name) -> None:
     """Take a token away; it and its sessions open nothing from now on."""
     from streams.web.tokens import TokensError, revoke_token

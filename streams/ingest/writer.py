@@ -17,7 +17,7 @@ import structlog
 
 from rater.tariff import Book, Memo
 from streams.base import faults, metrics
-from streams.base.errors import first_line
+from streams.base.errors import first_line, in_words
 from streams.base.settings import Settings
 from streams.ingest import counting
 from streams.ingest.isolate import RefusedError, isolate
@@ -240,7 +240,7 @@ class Writer:
                 if wait_s > left_s:
                     raise StoreDownError(
                         f"the store did not take a batch for {self._settings.store_outage_max_s} s"
-                        f" ({first_line(error)}); nothing of it was acknowledged, so a restart"
+                        f" ({in_words(error)}); nothing of it was acknowledged, so a restart"
                         " reads it again: mend the store and start the worker"
                     ) from error
                 log.warning(

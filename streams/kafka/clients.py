@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
 
-from streams.base.errors import first_line
+from streams.base.errors import in_words
 from streams.base.settings import Settings, SettingsError, read_secret
 
 ADMIN_TIMEOUT_S = 40.0
@@ -76,7 +76,7 @@ async def trouble(settings: Settings, error: BaseException) -> str:
     if refusal := await _refusal(settings):
         return f"{where} {refusal}"
     return (
-        f"{where} can't be used ({first_line(error)}); "
+        f"{where} can't be used ({in_words(error)}); "
         "is it running? RATER_KAFKA_BOOTSTRAP says where"
     )
 

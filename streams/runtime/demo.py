@@ -11,6 +11,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from streams.base.books import BookFile
+from streams.base.errors import in_words
 from streams.base.settings import Settings, load_settings
 from streams.base.shutdown import stop_on_signals
 from streams.kafka.clients import BrokerErrors
@@ -97,7 +98,7 @@ async def run_demo(
     except (KafkaUnavailable, PortTaken, StoreHeldError) as error:
         raise ServiceError(str(error)) from error
     except (*StoreErrors, *BrokerErrors) as error:
-        raise ServiceError(f"the demo had to stop: {error}") from error
+        raise ServiceError(f"the demo had to stop: {in_words(error)}") from error
     finally:
         await asyncio.to_thread(broker.stop)
     console.print("stopped; nothing is left running")

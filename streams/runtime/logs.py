@@ -5,6 +5,8 @@ So its values are left out unless they are figures or kinds of errors; ours are 
 """
 
 import logging
+import os
+import sys
 import traceback
 from types import TracebackType
 
@@ -52,7 +54,8 @@ def configure_logs(settings: Settings, level: int = logging.INFO) -> None:
     """Our logs as lines for people or as JSON; the libraries' from warnings up."""
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
     if settings.log_format == "console":
-        renderer = structlog.dev.ConsoleRenderer(pad_event_to=20)
+        in_colors = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        renderer = structlog.dev.ConsoleRenderer(pad_event_to=20, colors=in_colors)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

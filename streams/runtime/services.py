@@ -11,7 +11,7 @@ import structlog
 from rater.tariff_file import TariffError
 from streams.base import faults
 from streams.base.books import BookFile
-from streams.base.errors import first_line
+from streams.base.errors import in_words
 from streams.base.settings import Settings
 from streams.base.shutdown import stop_on_signals, wait_briefly
 from streams.ingest.startup import StartupError
@@ -19,7 +19,13 @@ from streams.kafka.clients import BrokerErrors, trouble
 from streams.kafka.topics import TopicsError
 from streams.runtime.logs import configure_logs
 from streams.runtime.worker import Worker, WorkerFailedError
-from streams.store.ledger import Ledger, StoreErrors, StoreHeldError, open_ledger
+from streams.store.ledger import (
+    Ledger,
+    NoStoreError,
+    StoreErrors,
+    StoreHeldError,
+    open_ledger,
+)
 from streams.web.app import create_app
 from streams.web.health import Health, StoreHealth
 from streams.web.ops import create_ops_app
@@ -99,7 +105,7 @@ async def run_api(settings: Settings) -> None:
     configure_logs(settings)
     stop = asyncio.Event()
     stop_on_signals(stop)
-    book_file, ledger = await asyncio.to_thread(_open, settings)
+    book_file, ledger = await asyncio.to_thread(_open, settings, make=False)
     try:
         ops = await start_ops(settings, StoreHealth(ledger))
         web = await start_web(settings, ledger, book_file)
@@ -142,17 +148,15 @@ async def started(server: WebServer) -> WebServer:
     return server
 
 
-def _open(settings: Settings) -> tuple[BookFile, Ledger]:
+def _open(settings: Settings, *, make: bool = True) -> tuple[BookFile, Ledger]:
     try:
         return BookFile(settings.tariff), open_ledger(
-            settings, migrate=settings.clickhouse_url.startswith("chdb:")
+            settings, migrate=settings.clickhouse_url.startswith("chdb:"), make=make
         )
-    except TariffError as error:
-        raise ServiceError(str(error)) from error
-    except StoreHeldError as error:
+    except (TariffError, NoStoreError, StoreHeldError) as error:
         raise ServiceError(str(error)) from error
     except StoreErrors as error:
         raise ServiceError(
-            f"the store at {settings.clickhouse_url} can't be used ({first_line(error)}); "
+            f"the store at {settings.clickhouse_url} can't be used ({in_words(error)}); "
             "is it running, and was `rater migrate` run?"
         ) from error

@@ -9,7 +9,7 @@ import structlog
 
 from streams.base import metrics
 from streams.base.books import BookFile
-from streams.base.errors import first_line
+from streams.base.errors import first_line, in_words
 from streams.base.settings import Settings
 from streams.base.shutdown import wait_briefly
 from streams.ingest.agents import add_agents
@@ -88,7 +88,7 @@ class Worker:
             if not stop.is_set():
                 reason = self._app.crash_reason
                 raise WorkerFailedError(
-                    f"Faust stopped: {first_line(reason) if reason else 'no reason given'}; what "
+                    f"Faust stopped: {in_words(reason) if reason else 'no reason given'}; what "
                     "was not acknowledged is read again after a restart"
                 ) from reason
             if starting.done():
@@ -107,7 +107,7 @@ class Worker:
         while (error := self._app.consumer.group_error()) is None:
             await asyncio.sleep(TICK_S)
         raise WorkerFailedError(
-            f"the group {self._settings.group} can't be joined: {first_line(error)}; what was not "
+            f"the group {self._settings.group} can't be joined: {in_words(error)}; what was not "
             "acknowledged is read again after a restart"
         ) from error
 

@@ -17,6 +17,14 @@ _OF_ROWS = frozenset({
 })  # fmt: skip
 
 
+_UNMADE = frozenset({16, 47, 60, 81})  # no such column, table, database: not migrated, or not here
+
+
+def is_unmade(error: BaseException) -> bool:
+    """Whether the store has not all of the ledger's tables."""
+    return isinstance(error, Error) and error.code in _UNMADE
+
+
 def is_answer(error: BaseException) -> bool:
     """Whether the store is there and said no: to another question it may say yes."""
     return isinstance(error, Error) and error.code is not None

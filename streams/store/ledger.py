@@ -36,6 +36,7 @@ from streams.store.columns import (
     _state_columns,
     months_apart,
 )
+from streams.store.embedded import NoStoreError, StoreHeldError, prepare_folder
 from streams.store.errors import StoreErrors
 from streams.store.memory_file import memory_file
 
@@ -65,16 +66,13 @@ WHERE account_id = {account:String} AND month = {month:Date} AND line = {line:St
 """
 
 
-class StoreHeldError(RuntimeError):
-    """An embedded store whose path another process holds."""
-
-
-def open_ledger(settings: Settings, *, migrate: bool) -> "Ledger":
+def open_ledger(settings: Settings, *, migrate: bool, make: bool = True) -> "Ledger":
     """The ledger, its tables brought up to date where `migrate` says so.
 
-    Raises one of StoreErrors, or StoreHeldError when another process holds an embedded store.
+    What only reads says not to `make` an embedded store. Raises one of StoreErrors; StoreHeldError
+    when another process holds an embedded store, NoStoreError when there is none.
     """
-    ledger = Ledger(settings, create=migrate)
+    ledger = Ledger(settings, create=migrate and make)
     if migrate:
         ledger.applied = ledger.migrate()
     return ledger
@@ -91,7 +89,7 @@ class Ledger:
         self.applied: list[str] = []
         self.database = settings.clickhouse_database
         if create:
-            with _closing(_connect(settings, "")) as client:
+            with _closing(_connect(settings, "", make=True)) as client:
                 client.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
         self._writer = _connect(settings, self.database)
         known = self._writer.server_settings
@@ -213,12 +211,17 @@ def _rows(
     return [tuple(row) for row in rows]
 
 
-def _connect(settings: Settings, database: str, *, timeout_s: float = 0) -> Client:
-    """A connection; of one for long searches the store is told how long they may take."""
+def _connect(
+    settings: Settings, database: str, *, timeout_s: float = 0, make: bool = False
+) -> Client:
+    """A connection; of one for long searches the store is told how long they may take.
+
+    `make` makes the folder of an embedded store.
+    """
     url = settings.clickhouse_url
     if url.startswith("chdb:"):
         path = Path(url.removeprefix("chdb:"))
-        path.mkdir(parents=True, exist_ok=True)
+        prepare_folder(path, make=make)
         try:
             client = clickhouse_connect.get_client(
                 interface="chdb", path=str(path), database=database or "default"
@@ -287,4 +290,4 @@ def _statements(path: Path) -> Iterator[str]:
             yield statement.strip(" \n;")
 
 
-__all__ = ["DatabaseError", "Ledger", "StoreErrors", "StoreHeldError"]
+__all__ = ["DatabaseError", "Ledger", "NoStoreError", "StoreErrors", "StoreHeldError"]

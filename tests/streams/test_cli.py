@@ -3,7 +3,9 @@
 As a process of its own where that is the point, else in this one, which is quicker.
 """
 
+import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -19,7 +21,8 @@ import pytest
 import schemas
 from rater import __version__
 from rater.statement import part_title
-from streams.cli.main import main
+from streams.base.settings import Settings
+from streams.cli.main import ENTRIES, main
 from streams.formats.registry import IMPORTERS
 from streams.kafka.simulate import Simulator
 from tests import oracle
@@ -27,6 +30,7 @@ from tests.conftest import Done, MakeLedger, call, comparable, environment, numb
 from tests.support.readings import csv_differences
 
 PROGRAM = "from streams.cli.main import main; main()"
+CLASS_NAME = re.compile(r"[a-z](Error|Exception|Family)\b|Traceback|<")
 QUICKLY_S = 20  # one of ours takes a second; a machine under load takes several
 Rater = Callable[..., Done]
 
@@ -106,6 +110,7 @@ COMMANDS = [
     ("migrate",),
     ("topics",),
     ("topics", "create"),
+    ("topics", "grant"),
     ("send",),
     ("simulate",),
     ("worker",),
@@ -132,6 +137,68 @@ def test_every_commands_help_reads(rater: Rater, command: tuple[str, ...]) -> No
     assert re.search(r"^ [A-Z][^.]{20,}\.", says, re.MULTILINE)
     commands = {one[0] for one in COMMANDS if len(one) == 1} if not command else set()
     assert commands <= set(re.findall(r"[a-z]+", says))
+
+
+@pytest.mark.parametrize("command", COMMANDS[1:], ids=" ".join)
+def test_every_commands_help_ends_with_an_example_of_it(
+    rater: Rater, command: tuple[str, ...]
+) -> None:
+    said = " ".join(rater(*command, "--help").out.split())
+    words = shlex.split(said.rpartition("Example: ")[2])
+    program = words.index("rater")
+    for name in words[:program]:
+        assert name.partition("=")[0].removeprefix("RATER_").lower() in Settings.model_fields
+    arguments = words[program + 1 :]
+    assert arguments[: len(command)] == list(command)
+    assert rater(*arguments, "--help").status == 0  # an option that is none is wrong use
+
+
+def test_rater_alone_shows_its_commands_under_headings(rater: Rater) -> None:
+    for done in (rater(), rater("--help")):
+        assert done.err == ""
+        shown = [line.strip("╭─╮ ") for line in done.out.splitlines() if line.startswith("╭")]
+        assert shown == ["Options", *dict.fromkeys(entry.heading for entry in ENTRIES)]
+
+
+@pytest.mark.parametrize("command", ["usage", "monthly"])
+def test_the_month_is_this_one_where_none_is_said(rater: Rater, command: str) -> None:
+    assert "[default: (this month)]" in " ".join(rater(command, "--help").out.split())
+
+
+def test_a_shell_completes_commands(process: Rater) -> None:
+    asked = {"_RATER_COMPLETE": "complete_bash", "COMP_WORDS": "rater us", "COMP_CWORD": "1"}
+    assert process(**asked).out.split() == ["usage"]
+
+
+def test_no_output_has_escape_codes_where_it_is_no_terminal(
+    process: Rater, tmp_path: Path, closed_port: str
+) -> None:
+    service = process("api", RATER_CLICKHOUSE_URL=f"http://{closed_port}", RATER_OPS_PORT="0")
+    for done in (process("--help"), process("rate", "missing"), service):
+        assert "\x1b" not in done.out + done.err
+    book = process("tariff", "check", write(tmp_path / "book.toml", b'currency = "x"'), NO_COLOR="")
+    assert book.err
+    assert "\x1b" not in book.err
+
+
+# ------------------------------------------------------------------ misspelt settings
+
+MISSPELT = [
+    # variable                  | what is said of it
+    ("RATER_KAFKA_BOOSTRAP",      "; did you mean RATER_KAFKA_BOOTSTRAP?"),
+    ("rater_web_prot",            "; did you mean RATER_WEB_PORT?"),
+    ("RATER_COLOUR_OF_THE_MOON",  ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("variable", "advice"), MISSPELT)
+def test_a_misspelt_setting_is_named_once_without_its_value(
+    rater: Rater, variable: str, advice: str
+) -> None:
+    done = rater("tariff", "check", schemas.SAMPLE_TARIFF, **{variable: "s3cret"})
+    assert done.status == 0
+    assert one_line(done.err) == f"{variable} is no setting and is ignored{advice}"
+    assert "s3cret" not in done.out + done.err
 
 
 def test_the_version_is_the_packages(process: Rater) -> None:
@@ -400,22 +467,46 @@ def test_migrating_a_store_twice_does_nothing_the_second_time(rater: Rater, tmp_
     assert rater("migrate", "--store", tmp_path / "store") == Done(0, "nothing to do\n", "")
 
 
-def test_a_store_that_is_not_there_is_one_clear_line(rater: Rater, tmp_path: Path) -> None:
-    done = rater("usage", "acme", "--month", "2026-08", "--store", tmp_path / "no-store")
+READS = [
+    ["usage", "acme"],
+    ["audit", "--offline"],
+    ["monthly"],
+    ["dlq", "list"],
+    ["dlq", "show", "usage.call.v1", "0", "1"],
+    ["dlq", "replay", "--all"],
+    ["parked", "list"],
+    ["parked", "retry"],
+    ["reconcile", "--from-kafka"],
+]
+
+
+@pytest.mark.parametrize("arguments", READS, ids=" ".join)
+def test_what_reads_a_store_makes_none(rater: Rater, tmp_path: Path, arguments: list[str]) -> None:
+    before = files_below(tmp_path)
+    done = rater(*arguments, "--store", tmp_path / "none")
+    assert (done.status, done.out) == (2, "")
+    assert one_line(done.err).startswith(f"no store at {tmp_path / 'none'}; ")
+    assert files_below(tmp_path) == before
+
+
+def test_the_page_is_served_of_a_store_that_is_there(process: Rater, tmp_path: Path) -> None:
+    done = process("api", RATER_CLICKHOUSE_URL=f"chdb:{tmp_path / 'none'}", RATER_OPS_PORT="0")
     assert (done.status, done.out) == (1, "")
-    assert "no-store" in one_line(done.err)
+    assert one_line(done.err).startswith(f"no store at {tmp_path / 'none'}; ")
+    assert not (tmp_path / "none").exists()
 
 
-def test_a_store_that_another_process_holds_is_one_clear_line(
+def test_a_store_that_another_process_holds_is_one_clear_line_that_names_it(
     process: Rater, make_ledger: MakeLedger, tmp_path: Path
 ) -> None:
     make_ledger()
     done = process("usage", "acme", "--month", "2026-08", "--store", tmp_path / "store-0")
     assert (done.status, done.out) == (1, "")
-    ours = [line for line in done.err.splitlines() if not line.startswith("Code: ")]
-    line = one_line("\n".join(ours))  # the engine has a word of its own before
-    assert str(tmp_path / "store-0") in line
-    assert "another process" in line
+    line = one_line(done.err)
+    assert line.startswith(
+        f"the store at {tmp_path / 'store-0'} is in use by process {os.getpid()}"
+    )
+    assert "pytest" in line or "python" in line
 
 
 # ------------------------------------------------------------------ tariff check
@@ -503,7 +594,8 @@ def test_without_clickhouse_a_command_ends_quickly_with_one_clear_line(
     done = process(*arguments, RATER_CLICKHOUSE_URL=f"http://{closed_port}", RATER_WEB_PORT="0")
     assert time.monotonic() - started < QUICKLY_S
     assert (done.status, done.out) == (1, "")
-    assert f"http://{closed_port}" in one_line(done.err)
+    said = f"the store at http://{closed_port} can't be used: connection refused"
+    assert one_line(done.err) == said
 
 
 NEED_KAFKA = [
@@ -523,6 +615,7 @@ def test_without_kafka_a_command_ends_quickly_with_one_clear_line(
     assert time.monotonic() - started < QUICKLY_S
     assert (done.status, done.out) == (1, "")
     assert f"Kafka at {closed_port} can't be used" in one_line(done.err)
+    assert not CLASS_NAME.search(done.err)
 
 
 @pytest.mark.parametrize("service", ["worker", "api"])
@@ -560,7 +653,7 @@ def test_tokens_are_made_listed_and_revoked(rater: Rater, tmp_path: Path) -> Non
 
 def test_a_secret_file_that_is_missing_is_one_clear_line(rater: Rater) -> None:
     done = rater("migrate", RATER_CLICKHOUSE_PASSWORD_FILE="missing-secret")
-    assert (done.status, done.out) == (1, "")
+    assert (done.status, done.out) == (2, "")
     assert "missing-secret" in one_line(done.err)
 
 

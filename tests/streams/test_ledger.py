@@ -24,7 +24,14 @@ from streams.maintenance.recurring import make_months
 from streams.rows.batch import Batch, ParkedRow, RatedRow, Receipt, RejectedRow, StateRow
 from streams.rows.changed import Changed
 from streams.rows.log_position import Place
-from streams.store.ledger import TABLES, Ledger, StoreErrors, StoreHeldError, open_ledger
+from streams.store.ledger import (
+    TABLES,
+    Ledger,
+    NoStoreError,
+    StoreErrors,
+    StoreHeldError,
+    open_ledger,
+)
 from streams.store.parked import BEFORE_ALL, read_waiting, resolve_parked
 from streams.store.statements import read_charge, read_months, read_statement
 from tests.conftest import LOGGED_MS, Log, MakeLedger, amd, call, number, recording, text
@@ -161,13 +168,21 @@ def test_an_opened_ledger_answers(any_ledger: Ledger) -> None:
 
 
 def test_a_store_that_was_never_migrated_is_refused(
-    http_server: ClickHouseHttp, tmp_path: Path
+    http_server: ClickHouseHttp, ledger: Ledger, tmp_path: Path
 ) -> None:
-    for url in (http_server.url, f"chdb:{tmp_path / 'empty'}"):
+    for url in (http_server.url, f"chdb:{tmp_path / 'store-0'}"):
         with pytest.raises(StoreErrors, match="never_made"):
             open_ledger(
                 Settings(clickhouse_url=url, clickhouse_database="never_made"), migrate=False
             )
+
+
+def test_a_store_that_is_only_read_is_not_made(tmp_path: Path) -> None:
+    none = tmp_path / "none"
+    for migrate in (False, True):
+        with pytest.raises(NoStoreError, match=f"no store at {none}; "):
+            open_ledger(Settings(clickhouse_url=f"chdb:{none}"), migrate=migrate, make=False)
+    assert not none.exists()
 
 
 def test_a_second_folder_in_one_process_says_that_the_store_is_held(
