@@ -493,6 +493,9 @@ def test_the_worker_sees_what_its_start_up_checks_compare(engine: Engine) -> Non
 CAN = """
 rater_migrate  | ALTER TABLE rater.rated ADD COLUMN IF NOT EXISTS _probe UInt8   | yes
 rater_migrate  | ALTER TABLE rater.rated DROP COLUMN IF EXISTS _probe            | yes
+rater_migrate  | ALTER TABLE rater.parked DELETE WHERE account_id = 'nobody'      | yes
+rater_migrate  | ALTER TABLE rater.rated UPDATE team = '' WHERE 0                | yes
+rater_migrate  | SELECT count() FROM system.mutations WHERE NOT is_done          | yes
 rater_migrate  | DROP DATABASE rater                                             | no
 rater_migrate  | TRUNCATE TABLE rater.rated                                      | no
 rater_migrate  | CREATE DATABASE other                                           | no
@@ -502,6 +505,7 @@ rater_worker   | SELECT count() FROM rater.rated                                
 rater_worker   | CREATE TABLE rater.z (x UInt8) ENGINE = MergeTree ORDER BY x    | no
 rater_worker   | ALTER TABLE rater.rated ADD COLUMN z UInt8                      | no
 rater_worker   | ALTER TABLE rater.rated DELETE WHERE 1                          | no
+rater_worker   | ALTER TABLE rater.rated UPDATE team = '' WHERE 0                | no
 rater_worker   | DELETE FROM rater.rated WHERE 1                                 | no
 rater_worker   | TRUNCATE TABLE rater.rated                                      | no
 rater_worker   | DROP TABLE rater.rated                                          | no
