@@ -144,7 +144,7 @@ def test_old_dead_letters_and_parked_events_that_were_rated_are_forgotten(
 
 def of_account(ledger: Ledger, account: str) -> dict[str, int]:
     """How many rows of each table say the account's name anywhere."""
-    tables = ("rated", "states", "parked", "rejected", "accepted", "losers")
+    tables = [one.table for one in privacy.plan_erasure(ledger, account, charges=True)]
     return {
         table: ledger.query(
             f"SELECT count() FROM {table} FINAL"
@@ -210,6 +210,16 @@ def test_sums_that_change_while_numbers_are_cut_stop_it(
     with pytest.raises(privacy.PrivacyError, match=r"keys or sums of 2026-08 changed"):
         privacy.cut_numbers(any_ledger, AUGUST)
     assert Decimal(0) < any_ledger.query("SELECT sum(charge) FROM rated")[0][0]
+
+
+def test_no_table_with_an_account_is_left_out_of_what_is_erased(ledger: Ledger) -> None:
+    with_account = ledger.query(
+        "SELECT table FROM system.columns WHERE database = currentDatabase()"
+        " AND name = 'account_id' AND table IN (SELECT name FROM system.tables"
+        " WHERE database = currentDatabase() AND engine NOT LIKE '%View')"
+    )
+    erased = {one.table for one in privacy.plan_erasure(ledger, "acme", charges=True)}
+    assert erased == {table for (table,) in with_account} | {"rejected"}
 
 
 # ------------------------------------------------------------------ what the page says
