@@ -89,6 +89,7 @@ UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate
 
 lock:  ## Resolves the locks again (needs uv)
 	$(UV_COMPILE) pyproject.toml -o requirements/runtime.lock
+	$(UV_COMPILE) requirements/build.in -o requirements/build.lock
 	$(UV_COMPILE) pyproject.toml requirements/build.in --extra embedded \
 		-c requirements/runtime.lock -o requirements/embedded.lock
 	$(UV_COMPILE) pyproject.toml requirements/build.in --extra embedded --extra dev \

@@ -65,7 +65,7 @@ def test_no_file_names_the_host_of_a_package_registry(host: str) -> None:
     assert naming == []
 
 
-@pytest.mark.parametrize("name", ["runtime", "embedded", "dev", "bench"])
+@pytest.mark.parametrize("name", ["build", "runtime", "embedded", "dev", "bench"])
 def test_a_lock_pins_every_package_with_a_hash_and_no_address(name: str) -> None:
     lock = text_of(ROOT / "requirements" / f"{name}.lock")
     entries = lock.replace("\\\n", " ").splitlines()

@@ -46,6 +46,9 @@ keep_or_make() {
 for user in migrate worker reader invoicing; do
     keep_or_make "clickhouse_${user}_password"
 done
+for user in admin worker producer; do
+    keep_or_make "kafka_${user}_password"
+done
 keep_or_make grafana_admin_password
 keep_or_make api_token
 
@@ -62,6 +65,17 @@ for user in migrate worker reader invoicing; do
 "
 done
 printf '<clickhouse>\n%s</clickhouse>\n' "$users" >"$folder/clickhouse_users.xml"
+
+# The broker is told passwords: its mechanism PLAIN knows no hashes.
+users=
+for user in admin worker producer; do
+    password=$(tr -d '\r\n' <"$folder/kafka_${user}_password") || fail "no password could be read"
+    [ -n "$password" ] || fail "$folder/kafka_${user}_password is empty"
+    users="$users
+    user_$user=\"$password\""
+done
+printf 'KafkaServer {\n    org.apache.kafka.common.security.plain.PlainLoginModule required%s;\n};\n' \
+    "$users" >"$folder/kafka_users"
 
 if [ ! -s "$folder/api_tokens.toml" ]; then
     hash=$(sha256_of "$folder/api_token")

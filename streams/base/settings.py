@@ -84,6 +84,17 @@ class Settings(BaseSettings):
     monthly_every_s: PositiveSeconds = Field(2, description="between makings of monthly lines")
     health_stall_s: PositiveSeconds = Field(60, description="lag without progress that is ill")
 
+    # How long what can name a person stays; `rater forget` forgets the rest
+    keep_rejected_days: Annotated[int, Field(ge=0)] = Field(
+        0, description="dead letters are kept for so long; 0 is for ever"
+    )
+    keep_parked_days: Annotated[int, Field(ge=0)] = Field(
+        0, description="parked events that were rated are kept for so long; 0 is for ever"
+    )
+    keep_numbers_months: Annotated[int, Field(ge=0)] = Field(
+        0, description="numbers of so many months before this one are kept whole; 0 is of all"
+    )
+
     # Web
     ops_host: str = Field("127.0.0.1", description="where health and metrics listen")
     ops_port: Annotated[int, Field(ge=0, le=65_535)] = Field(6067, description="0 is any free one")

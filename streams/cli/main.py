@@ -10,7 +10,7 @@ import typer
 from rater import __version__
 from rater.tariff_file import TariffError
 from streams.base.settings import SettingsError, unknown_settings
-from streams.cli import files, operate, services, statement, tariff, tokens, upkeep
+from streams.cli import files, operate, privacy, services, statement, tariff, tokens, upkeep
 from streams.cli.console import WRONG_USE, Stop, err, example, out
 
 app = typer.Typer(
@@ -50,6 +50,8 @@ ENTRIES = (
     Entry(CARE, "topics", upkeep.topics_app, "rater topics create"),
     Entry(CARE, "token", tokens.app, "rater token create acme-page --account acme"),
     Entry(CARE, "monthly", upkeep.monthly, "rater monthly --month 2026-11"),
+    Entry(CARE, "forget", privacy.forget, "rater forget --dry-run"),
+    Entry(CARE, "erase", privacy.erase, "rater erase acme"),
 )
 for _entry in ENTRIES:
     _shown: dict[str, Any] = {"rich_help_panel": _entry.heading, "epilog": example(_entry.example)}

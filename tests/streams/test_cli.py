@@ -704,3 +704,53 @@ def test_the_help_lists_each_format(rater: Rater) -> None:
     for command in ("rate", "send"):
         said = rater(command, "--help").out
         assert all(f"{name}:" in said for name in IMPORTERS)
+
+
+# ------------------------------------------------------------------ forgetting
+
+
+def old_call(**more: object) -> dict[str, object]:
+    """A call of January 2024."""
+    moved = dict.fromkeys(("dialed_at", "answered_at", "ended_at"), "2024-01-10T12:00:00Z")
+    return call(**(moved | more))
+
+
+def rate_file(rater: Rater, folder: Path, *events: dict[str, object]) -> None:
+    lines = b"\n".join([*map(orjson.dumps, events), b"{bad"])
+    (folder / "events.jsonl").write_bytes(lines)
+    assert rater("rate", "events.jsonl", "--store", "store").status == 3
+
+
+def test_forget_does_what_the_settings_say_and_no_more(rater: Rater, tmp_path: Path) -> None:
+    rate_file(rater, tmp_path, old_call(), call(id="new"))
+    before = rater("usage", "acme", "--month", "2024-01", "--store", "store", "--json").out
+    assert rater("forget", "--store", "store").status == 2
+    months = {"RATER_KEEP_NUMBERS_MONTHS": "12"}
+    dry = rater("forget", "--dry-run", "--store", "store", **months)
+    cut = "numbers of 2024-01 in full, cut (keys and sums stay): 1 rows"
+    assert (dry.status, dry.out) == (0, f"{cut} would be\n")
+    assert rater("forget", "--store", "store", **months).out == f"{cut}\n"
+    assert rater("forget", "--store", "store", **months).out == ""
+    after = rater("usage", "acme", "--month", "2024-01", "--store", "store", "--json").out
+    assert comparable(orjson.loads(after)) == comparable(orjson.loads(before))
+    kept = rater("forget", "--store", "store", RATER_KEEP_REJECTED_DAYS="1")
+    assert ": 0 rows" in kept.out
+    assert "1 dead letters" in rater("dlq", "list", "--store", "store").out
+
+
+def test_an_account_is_erased_by_who_says_yes(rater: Rater, process: Rater, tmp_path: Path) -> None:
+    rate_file(rater, tmp_path, old_call(), old_call(account_id="globex"))
+    unasked = process("erase", "acme", "--store", "store")
+    assert unasked.status == 130  # nobody answers
+    assert "rated: 1 rows, kept" in unasked.out
+    nobody = rater("erase", "nobody", "--yes", "--store", "store")
+    assert (nobody.status, nobody.err) == (1, "the ledger has nothing of that account\n")
+    done = rater("erase", "acme", "--yes", "--store", "store")
+    assert done.status == 0
+    assert "rated: 1 rows, kept, without from_number, to_number, user_id, team" in done.out
+    month = ("--month", "2024-01", "--store", "store")
+    assert rater("usage", "acme", *month).status == 0
+    all_of_it = rater("erase", "acme", "--charges", "--yes", "--store", "store")
+    assert "rated: 1 rows, removed" in all_of_it.out
+    assert rater("usage", "acme", *month).status == 1
+    assert rater("usage", "globex", *month).status == 0
