@@ -4,12 +4,42 @@ What a batch adds is counted in `streams/ingest/counting.py`, what an audit foun
 `streams/maintenance/audit_metrics.py`.
 """
 
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from rater import __version__
 from rater.kinds import KINDS
 from rater.rate import Wait
 from rater.reject import Reason
+
+
+class Ages(Collector):
+    """A histogram that many events are put into at once; `prometheus_client` has one for one."""
+
+    def __init__(self, name: str, help_text: str, *, bounds: Sequence[float]) -> None:
+        self._name, self._help = name, help_text
+        self._bounds = np.asarray(bounds)
+        self._counts = np.zeros(len(bounds) + 1, np.int64)
+        self._sum_s = 0.0
+        REGISTRY.register(self)
+
+    def observe(self, ages_s: npt.NDArray[np.float64]) -> None:
+        """Puts ages in seconds in; one below zero, by a clock that is ahead, counts as none."""
+        ages_s = ages_s.clip(0)
+        places = np.searchsorted(self._bounds, ages_s)
+        self._counts += np.bincount(places, minlength=len(self._counts))
+        self._sum_s += float(ages_s.sum())
+
+    def collect(self) -> Iterable[Metric]:
+        names = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
+        buckets = list(zip(names, self._counts.cumsum().tolist(), strict=True))
+        return [HistogramMetricFamily(self._name, self._help, buckets, self._sum_s)]
+
 
 CONSUMED = Counter("rater_events_consumed", "Records read and given an outcome.", ["topic"])
 RATED = Counter("rater_events_rated", "Events rated, or kept for a monthly line.", ["kind"])
@@ -20,10 +50,10 @@ TAX_UNKNOWN = Counter("rater_tax_unknown", "Rated rows whose tax no table could 
 BATCHES = Counter("rater_batches", "Batches written to the store.")
 STORE_ERRORS = Counter("rater_store_errors", "Failed writes to the store; each is tried again.")
 
-AGE = Histogram(
+AGE = Ages(
     "rater_event_age_seconds",
-    "From the broker's timestamp of a batch's oldest record to its rows written.",
-    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+    "From an event's timestamp by the broker to its row written; each event counts.",
+    bounds=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600),
 )
 BATCH_ROWS = Histogram(
     "rater_batch_rows",
@@ -36,9 +66,15 @@ LAG_MESSAGES = Gauge(
     "rater_consumer_lag_messages", "Records not yet committed.", ["topic", "partition"]
 )
 LAG_SECONDS = Gauge(
-    "rater_consumer_lag_seconds", "Since the last progress of a worker that is behind; else 0."
+    "rater_consumer_lag_seconds", "Age of the oldest record that is not committed; else 0."
 )
-LAST_COMMIT = Gauge("rater_last_commit_timestamp_seconds", "When a batch was last acknowledged.")
+LAST_COMMIT = Gauge(
+    "rater_last_commit_timestamp_seconds", "When the broker last said yes to a commit."
+)
+COMMIT_ERRORS = Counter("rater_commit_errors", "Commits that the broker did not say yes to.")
+COMMIT_DURATION = Histogram(
+    "rater_commit_duration_seconds", "Of a commit, until the broker said yes."
+)
 PARKED_NOW = Gauge("rater_parked_events", "Events that wait for a price now.")
 CONFLICTS = Gauge(
     "rater_conflicts",
@@ -76,6 +112,14 @@ for _reason in Reason:
 for _wait in Wait:
     PARKED.labels(_wait.value)
 
+# What no process has that is no worker.
+WORKERS: tuple[Collector, ...] = (
+    CONSUMED, RATED, REJECTED, PARKED, CHARGED, TAX_UNKNOWN, BATCHES, STORE_ERRORS, AGE, BATCH_ROWS,
+    INSERT_DURATION, LAG_MESSAGES, LAG_SECONDS, LAST_COMMIT, COMMIT_ERRORS, COMMIT_DURATION,
+    PARKED_NOW, CONFLICTS, UNPRICED_THINGS, AUDIT_FINDINGS, AUDITED_AT, MAINTENANCE_SUCCESS,
+    MAINTENANCE_DURATION, MAINTENANCE_ERRORS,
+)  # fmt: skip
+
 # Every series name that a dashboard or an alert may use.
 NAMES = frozenset(
     sample_name
@@ -89,3 +133,10 @@ NAMES = frozenset(
         else (metric.name,)
     )
 )
+
+
+def leave_out_worker() -> None:
+    """Takes what only a worker does out of what this process exports: a gauge that nobody sets is
+    0, and an instant of 0 is fifty years ago."""
+    for one in WORKERS:
+        REGISTRY.unregister(one)

@@ -23,5 +23,5 @@ def count_batch(batch: Batch, *, written_s: float, insert_s: float) -> None:
     metrics.TAX_UNKNOWN.inc(batch.tax_unknown)
     for line, nanos in batch.charged.items():
         metrics.CHARGED.labels(line).inc(nanos / NANOS)
-    if batch.oldest_ms is not None:
-        metrics.AGE.observe(max(0.0, written_s - batch.oldest_ms / 1000))
+    for logged_ms in batch.logged_ms:
+        metrics.AGE.observe(written_s - logged_ms / 1000)

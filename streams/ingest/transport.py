@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiokafka
 import faust
@@ -31,7 +32,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
 
-from streams.base import faults
+from streams.base import faults, metrics
 from streams.kafka.clients import METADATA_MAX_AGE_MS
 from streams.kafka.lean import LeanConsumer
 from streams.kafka.record_batches import Records, join
@@ -59,6 +60,13 @@ def check_versions() -> None:
                 installed,
                 written_for,
             )
+
+
+class Owed(NamedTuple):
+    """An offset to commit, and the timestamp of the oldest record before it that is not."""
+
+    offset: int
+    oldest_ms: int
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -124,6 +132,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         # What was delivered and is not committed yet, in order. Acknowledging marks the message
         # itself: an offset alone can't tell a batch from its second reading after a rebalance.
         self._delivered: defaultdict[TP, deque[ConsumerMessage]] = defaultdict(deque)
+        # What is to be committed and the broker has not said yes to: tried again until it has.
+        self._owed: dict[TP, Owed] = {}
+        self.committed_at = time.monotonic()  # when the broker last said yes
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -222,12 +233,25 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         )
 
     def _new_offset(self, tp: TP) -> int | None:
-        """The offset after the last batch that is acknowledged with all before it, or None."""
+        """The offset after the last batch that is acknowledged with all before it, or None; again
+        and again until the broker has said yes to it."""
         delivered = self._delivered[tp]
-        offset = None
+        owed = self._owed.get(tp)
         while delivered and delivered[0].acked:
-            offset = delivered.popleft().offset + 1
-        return offset
+            message = delivered.popleft()
+            oldest_ms = owed.oldest_ms if owed else round(message.timestamp * 1000)
+            owed = self._owed[tp] = Owed(message.offset + 1, oldest_ms)
+        return owed.offset if owed else None
+
+    async def _commit_offsets(
+        self, offsets: Mapping[TP, int], start_new_transaction: bool = True
+    ) -> bool:
+        """Faust takes every commit for made; what the broker has not said yes to is as before."""
+        before = {tp: self._committed_offset[tp] for tp in offsets}
+        committed: bool = await super()._commit_offsets(offsets, start_new_transaction)
+        if not committed:
+            self._committed_offset.update(before)
+        return committed
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing to do: whole fetches, in order, have no gaps that matter to a commit."""
@@ -235,18 +259,35 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """Back to the committed offsets: what was delivered before counts no more."""
         self._delivered.clear()
+        self._owed.clear()
         await super().perform_seek()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self._delivered.pop(tp, None)
+            self._owed.pop(tp, None)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Counts as made once the broker has said yes; what it has not is tried again."""
         faults.reach("in_commit")
-        committed: bool = await super()._commit(offsets)
+        began = time.monotonic()
+        committed = False
+        try:
+            committed = await super()._commit(offsets)
+        finally:
+            if not committed:
+                metrics.COMMIT_ERRORS.inc()
+        if not committed:
+            return False
+        for tp, offset in offsets.items():
+            if (owed := self._owed.get(tp)) and owed.offset <= offset:
+                del self._owed[tp]
+        self.committed_at = time.monotonic()
+        metrics.COMMIT_DURATION.observe(self.committed_at - began)
+        metrics.LAST_COMMIT.set(time.time())
         faults.reach("after_commit")
-        return committed
+        return True
 
     def in_flight(self) -> int:
         """Batches delivered to agents and not yet acknowledged."""
@@ -294,11 +335,25 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             if (known := bounds.get((tp.topic, tp.partition))) is not None:
                 first, end = known
                 position, stable_end = self._reached(tp)
-                done = max(first, self._committed_offset[tp] or 0)
-                if not self._delivered[tp]:
+                done = max(first, self.committed_offset(tp))
+                if not self._delivered[tp] and tp not in self._owed:
                     done = max(done, position)
                 lags[tp] = max(0, max(end, stable_end) - done)
         return lags
+
+    def committed_offset(self, tp: TP) -> int:
+        """What the broker has said yes to; 0 where nothing is committed."""
+        return self._committed_offset[tp] or 0
+
+    def oldest_ms(self, tp: TP) -> int | None:
+        """The broker's timestamp of the oldest record that was delivered and is not committed; of a
+        batch that is acknowledged, of its last record. None where nothing was delivered."""
+        if (owed := self._owed.get(tp)) is not None:
+            return owed.oldest_ms
+        if not self._delivered[tp]:
+            return None
+        head = self._delivered[tp][0]
+        return int(head.value[0].timestamp if head.value else head.timestamp * 1000)
 
 
 class BatchTransport(driver.Transport):  # type: ignore[misc]

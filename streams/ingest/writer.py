@@ -69,7 +69,6 @@ class Writer:
         self._ready.set()
         self._changed = Changed(set(), set())
         self._memos: dict[str, tuple[Book, Memo]] = {}
-        self.progressed_at = time.monotonic()
 
     async def put(self, stretch: Stretch) -> None:
         """Hands a stretch over; waits while the queue is full."""
@@ -172,10 +171,7 @@ class Writer:
             stretch.acknowledge()
             stretch.records.clear()  # Faust holds the list until it has committed
         faults.reach("after_ack")
-        self.progressed_at = time.monotonic()
-        now_s = time.time()
-        metrics.LAST_COMMIT.set(now_s)
-        counting.count_batch(batch, written_s=now_s, insert_s=insert_s)
+        counting.count_batch(batch, written_s=time.time(), insert_s=insert_s)
         tellings = [row.telling for row in batch.states]
         self._changed.things.update((one.account_id, one.state.billed_as) for one in tellings)
 

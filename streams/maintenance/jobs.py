@@ -35,6 +35,7 @@ from streams.maintenance.walk import WalkJob, step_accounts, step_receipts
 from streams.rows.changed import Changed, Thing
 from streams.rows.log_position import Span, join_spans
 from streams.store.errors import StoreErrors, is_answer
+from streams.store.health import why_not_ready
 from streams.store.ledger import SPANS_GAP_MS, Ledger
 from streams.store.outcomes import read_written
 from streams.store.parked import count_parked
@@ -250,7 +251,7 @@ class Maintenance:
             WalkJob("receipts", ledger, partial(step_receipts, topic_prefix=settings.topic_prefix)),
         )
         self.months = MonthsJob(ledger, lambda: book_file.book, changes, settings.topic_prefix)
-        self.store_answers = False
+        self.store_problem: str | None = "the store has not been asked yet"
         self._retried: tuple[Book | None, Book | None] = (None, None)  # under which books, last
         self.schedule = Schedule(self.jobs())
 
@@ -306,8 +307,8 @@ class Maintenance:
         return True
 
     async def _probe_store(self) -> bool:
-        """Whether the store answers a question that costs nothing; no other job says so."""
-        self.store_answers = await asyncio.to_thread(self._ledger.ping)
+        """Whether the store answers what costs nothing, and has room; no other job says so."""
+        self.store_problem = await asyncio.to_thread(why_not_ready, self._ledger)
         return True
 
 

@@ -29,6 +29,7 @@ from rater.usage_columns import UsageColumns, content_hashes, usage_columns
 from streams.rows.kept import digest_of, kept_of
 from streams.rows.log_position import (
     LATEST_MS,
+    Integers,
     Place,
     Places,
     Span,
@@ -146,7 +147,8 @@ class Batch:
     events: Counter[str] = field(default_factory=Counter)  # with an outcome of their own, by kind
     charged: Counter[str] = field(default_factory=Counter)  # nanos, by line
     tax_unknown: int = 0  # rated rows whose tax no table could tell
-    oldest_ms: int | None = None  # the broker's timestamp of the oldest record
+    # The broker's timestamps of all records.
+    logged_ms: list[Integers] = field(default_factory=list, compare=False)
 
     def record_count(self) -> int:
         """How many records its receipts tell of."""
@@ -176,9 +178,7 @@ class Batch:
         self.events.update(other.events)
         self.charged.update(other.charged)
         self.tax_unknown += other.tax_unknown
-        self.oldest_ms = min(
-            (ms for ms in (self.oldest_ms, other.oldest_ms) if ms is not None), default=None
-        )
+        self.logged_ms += other.logged_ms
 
 
 def _is_monthly(row: RatedRow) -> bool:
@@ -204,6 +204,7 @@ def add_records(
         memo=Memo(),
         logged=Span(min(logged_ms), max(logged_ms)),
     )
+    batch.logged_ms.append(np.asarray(logged_ms))
 
 
 def add_columns(
@@ -221,6 +222,7 @@ def add_columns(
     memo = memo or Memo()
     records = [record for _, some in ranges for record in some]
     places = _places_of(topic, ranges, records)
+    batch.logged_ms.append(places.logged_ms)
     columns, rows, others = decode_all(
         kind, [record.value for record in records], places.logged_ms * 1000
     )
@@ -275,14 +277,13 @@ def add_rejected(
         value, headers = record.value or b"", record.headers
         batch.rejected.append(RejectedRow(place, kind.name, reject, record.key, value, headers))
     count, offsets = len(records), (records[0].offset, records[-1].offset)
-    oldest_ms = min(logged_ms)
     batch.receipts.append(
         Receipt(
-            topic, partition, *offsets, oldest_ms, max(logged_ms), count, 0, 0, 0, 0,
+            topic, partition, *offsets, min(logged_ms), max(logged_ms), count, 0, 0, 0, 0,
             rejected=count, charge=0,
         )
     )  # fmt: skip
-    batch.oldest_ms = oldest_ms if batch.oldest_ms is None else min(oldest_ms, batch.oldest_ms)
+    batch.logged_ms.append(np.asarray(logged_ms))
 
 
 def _places_of(topic: str, ranges: Sequence[PartitionRecords], records: Sequence[Record]) -> Places:
@@ -333,8 +334,6 @@ def _add_by_row(
             add_event(batch, outcome, place, book, memo)
     after = [len(batch.rated), len(batch.states), len(batch.parked), len(batch.rejected)]
     rated, states, parked, rejected = map(int.__sub__, after, before)
-    oldest_ms = logged.first_ms
-    batch.oldest_ms = oldest_ms if batch.oldest_ms is None else min(oldest_ms, batch.oldest_ms)
     batch.receipts.append(
         Receipt(
             topic,

@@ -7,7 +7,10 @@ So its values are left out unless they are figures or kinds of errors; ours are 
 import logging
 import os
 import sys
+import time
 import traceback
+from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 
 import structlog
@@ -15,6 +18,12 @@ import structlog
 from streams.base.settings import Settings
 
 OURS = "streams."
+# Of a library's lines of one template in a minute.
+LINES_MAX = 10
+WINDOW_S = 60.0
+TEMPLATES_MAX = 200
+
+log = structlog.get_logger()
 
 
 class WordsOnly(logging.Formatter):
@@ -50,6 +59,37 @@ def _shown(value: object) -> object:
     return type(value).__name__ if isinstance(value, BaseException) else "..."
 
 
+class Sparing(logging.Filter):
+    """Lets LINES_MAX of a library's lines of one template through in WINDOW_S, and then says how
+    many it left out: a broker that is gone makes a megabyte of them a second.
+
+    What it knows is bounded: beyond TEMPLATES_MAX all others are as one.
+    """
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now_s = now_s
+        self._began_s = now_s()
+        self._seen: Counter[tuple[str, str]] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith(OURS):
+            return True
+        now_s = self._now_s()
+        left_out = 0
+        if now_s - self._began_s >= WINDOW_S:
+            left_out = sum(max(0, count - LINES_MAX) for count in self._seen.values())
+            self._began_s = now_s
+            self._seen.clear()
+        name = (record.name, str(record.msg))
+        if name not in self._seen and len(self._seen) >= TEMPLATES_MAX:
+            name = ("", "")
+        self._seen[name] += 1
+        if left_out:
+            log.warning("lines_left_out", lines=left_out, seconds=round(WINDOW_S))
+        return self._seen[name] <= LINES_MAX
+
+
 def configure_logs(settings: Settings, level: int = logging.INFO) -> None:
     """Our logs as lines for people or as JSON; the libraries' from warnings up."""
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
@@ -70,5 +110,6 @@ def configure_logs(settings: Settings, level: int = logging.INFO) -> None:
     # Tells as errors what it waits for, such as a new broker's coordinator.
     logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
     handler = logging.StreamHandler()
+    handler.addFilter(Sparing())
     handler.setFormatter(WordsOnly("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(force=True, level=max(level, logging.WARNING), handlers=[handler])

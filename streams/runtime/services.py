@@ -9,7 +9,7 @@ import pyarrow as pa
 import structlog
 
 from rater.tariff_file import TariffError
-from streams.base import faults
+from streams.base import faults, metrics
 from streams.base.books import BookFile
 from streams.base.errors import in_words
 from streams.base.settings import Settings
@@ -103,6 +103,7 @@ def choose_allocator() -> None:
 async def run_api(settings: Settings) -> None:
     """The page and the API, health and metrics beside them, until SIGTERM. Raises ServiceError."""
     configure_logs(settings)
+    metrics.leave_out_worker()
     stop = asyncio.Event()
     stop_on_signals(stop)
     book_file, ledger = await asyncio.to_thread(_open, settings, make=False)

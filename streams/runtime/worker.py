@@ -3,9 +3,11 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import faust
 import structlog
+from faust.types import TP
 
 from streams.base import metrics
 from streams.base.books import BookFile
@@ -28,6 +30,7 @@ from streams.store.ledger import Ledger
 TICK_S = 0.5
 # The ends of the partitions, asked for apart from the fetching that may stand still.
 BOUNDS_EVERY_S = 5.0
+BROKER_SILENT_S = 15.0  # and it is not ready
 BROKER_TIMEOUT_S = 5.0  # so that an absent broker does not hold up the next question
 
 log = structlog.get_logger()
@@ -35,6 +38,13 @@ log = structlog.get_logger()
 
 class WorkerFailedError(RuntimeError):
     """The worker had to stop; the message says why and what to do."""
+
+
+class Behind(NamedTuple):
+    """From which offset a partition is behind, and when that was first seen."""
+
+    offset: int
+    at: float
 
 
 class Worker:
@@ -48,8 +58,9 @@ class Worker:
         self._app: faust.App = make_app(settings)
         self.maintenance = Maintenance(settings, ledger, book_file, self._writer)
         add_agents(self._app, settings, self._writer)
-        self._tick_at = time.monotonic()
         self._idle_at = time.monotonic()  # when there was last no lag
+        self._known_at = time.monotonic()  # when the broker last said how much there is
+        self._behind: dict[TP, Behind] = {}
         self._bounds: dict[tuple[str, int], tuple[int, int]] = {}
         self._bounds_at_s = 0.0  # in Unix seconds: when the broker was last asked for them
         self._progress = ProgressTeller(settings, ledger)
@@ -137,47 +148,64 @@ class Worker:
         await send_dead_letters(self._producer, self._settings, rows)
 
     async def _tick(self) -> None:
-        """That the event loop turns, and how much there is to do."""
+        """How much there is to do."""
         while True:
-            self._tick_at = time.monotonic()
-            self._show_lag(self._tick_at)
+            self._show_lag(time.monotonic())
             await asyncio.sleep(TICK_S)
 
     async def _watch_bounds(self) -> None:
-        """Keeps what the broker says of the assigned partitions; while it is away, the last."""
+        """Keeps what the broker says of the assigned partitions, and when it last said anything."""
         while True:
-            if self._is_assigned():
-                places = [(tp.topic, tp.partition) for tp in self._app.consumer.assignment()]
-                try:
-                    async with (
-                        asyncio.timeout(BROKER_TIMEOUT_S),
-                        Reader(self._settings) as reader,
-                    ):
-                        asked_at_s = time.time()
-                        self._bounds = await reader.bounds(places)
-                        self._bounds_at_s = asked_at_s
-                except (TimeoutError, *BrokerErrors) as error:
-                    log.warning("bounds_unknown", error=first_line(error))
-            await asyncio.sleep(BOUNDS_EVERY_S if self._bounds else TICK_S)
+            assigned = self._app.consumer.assignment() if self._app.started else ()
+            places = [(tp.topic, tp.partition) for tp in assigned]
+            if not places and time.monotonic() - self._known_at < BOUNDS_EVERY_S:
+                await asyncio.sleep(TICK_S)
+                continue
+            try:
+                async with (
+                    asyncio.timeout(BROKER_TIMEOUT_S),
+                    Reader(self._settings) as reader,
+                ):
+                    asked_at_s = time.time()
+                    self._bounds = await reader.bounds(places)
+                    self._bounds_at_s = asked_at_s
+                    self._known_at = time.monotonic()
+            except (TimeoutError, *BrokerErrors) as error:
+                log.warning("bounds_unknown", error=first_line(error))
+            await asyncio.sleep(BOUNDS_EVERY_S)
 
     def _show_lag(self, now: float) -> None:
-        lags = self._app.consumer.lags(self._bounds) if self._is_assigned() else {}
+        consumer = self._app.consumer
+        lags = consumer.lags(self._bounds) if self._is_assigned() else {}
         metrics.LAG_MESSAGES.clear()
+        oldest_s = 0.0
+        behind: dict[TP, Behind] = {}
         for tp, lag in lags.items():
             metrics.LAG_MESSAGES.labels(tp.topic, str(tp.partition)).set(lag)
+            if lag:
+                offset = consumer.committed_offset(tp)
+                before = self._behind.get(tp)
+                # Of what was not read yet nobody knows the age: as old as it has been seen.
+                since = before if before and before.offset == offset else Behind(offset, now)
+                behind[tp] = since
+                oldest_ms = consumer.oldest_ms(tp)
+                age_s = 0.0 if oldest_ms is None else time.time() - oldest_ms / 1000
+                oldest_s = max(oldest_s, age_s, now - since.at)
+        self._behind = behind
         if not any(lags.values()):
             self._idle_at = now
         self._progress.reached.update(
             lags,
-            self._app.consumer.in_flight_since(),
+            consumer.in_flight_since(),
             bounds_at_s=self._bounds_at_s,
             now_s=time.time(),
         )
-        metrics.LAG_SECONDS.set(self._stalled_s(now))
+        metrics.LAG_SECONDS.set(oldest_s)
 
     def _stalled_s(self, now: float) -> float:
-        """Seconds since the last progress while there is something to do; 0 when there is not."""
-        return max(0.0, now - max(self._idle_at, self._writer.progressed_at))
+        """Seconds since the broker last said yes to a commit while there is something to do."""
+        committed_at: float = self._app.consumer.committed_at
+        return max(0.0, now - max(self._idle_at, committed_at))
 
     def _is_assigned(self) -> bool:
         return self._app.started and bool(self._app.consumer.assignment())
@@ -185,17 +213,21 @@ class Worker:
     # Health, as the web shows it. A rebalance makes nothing ill.
 
     def alive(self) -> str | None:
-        """None when well: the loop turns, and a worker that is behind makes progress."""
+        """None when well: the broker says how much there is, and what there is gets committed."""
         now = time.monotonic()
-        if now - self._tick_at > self._settings.health_stall_s:
-            return f"the event loop has stood still for {now - self._tick_at:.0f} s"
+        most_s = self._settings.health_stall_s
+        if now - self._known_at > most_s:
+            return f"the broker has not said for {now - self._known_at:.0f} s how much there is"
         stalled_s = self._stalled_s(now)
-        if stalled_s > self._settings.health_stall_s:
+        if stalled_s > most_s:
             return f"there are records to read and no progress for {stalled_s:.0f} s"
         return None
 
     def ready(self) -> str | None:
-        """None when partitions are assigned and the store answers (the tariff is loaded)."""
+        """None when partitions are assigned, and the broker and the store answer and the store has
+        room (the tariff is loaded)."""
         if not self._is_assigned():
             return "no partitions are assigned yet"
-        return None if self.maintenance.store_answers else "the store does not answer"
+        if time.monotonic() - self._known_at > BROKER_SILENT_S:
+            return "the broker does not answer"
+        return self.maintenance.store_problem

@@ -88,6 +88,9 @@ class Ledger:
     def __init__(self, settings: Settings, *, create: bool = False) -> None:
         self.applied: list[str] = []
         self.database = settings.clickhouse_database
+        # Where the engine in the process has its files; a server has its own.
+        url = settings.clickhouse_url
+        self.path = Path(url.removeprefix("chdb:")) if url.startswith("chdb:") else None
         if create:
             with _closing(_connect(settings, "", make=True)) as client:
                 client.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")

@@ -1,4 +1,4 @@
-"""The operators' door: /healthz, /readyz, /metrics. It asks for no token and names no account.
+"""The operators' door: /livez, /healthz, /readyz, /metrics. It asks no token, names no account.
 
 Metrics tell of the whole platform, money among it, so they have a port of their own, on loopback
 unless RATER_OPS_HOST says otherwise; the page's port has none of these.
@@ -19,6 +19,9 @@ from streams.web.hosts import Hosts
 
 
 def create_ops_app(health: Health, settings: Settings) -> Starlette:
+    async def livez(_: Request) -> Response:
+        return _verdict(None)  # whoever has this answer has seen the loop turn
+
     async def healthz(_: Request) -> Response:
         return _verdict(health.alive())
 
@@ -28,7 +31,8 @@ def create_ops_app(health: Health, settings: Settings) -> Starlette:
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    doors = {"/livez": livez, "/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
+    routes = [Route(path, door) for path, door in doors.items()]
     hosts = Middleware(Hosts, listens_on=settings.ops_host, names=settings.hosts)
     return Starlette(routes=routes, middleware=[Middleware(Headers), hosts])
 

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import subprocess
 import urllib.error
 import urllib.request
@@ -11,7 +12,7 @@ import pytest
 
 from streams.base.settings import load_settings
 from streams.kafka.embedded.ports import free_port
-from streams.runtime.logs import configure_logs
+from streams.runtime.logs import LINES_MAX, TEMPLATES_MAX, WINDOW_S, Sparing, configure_logs
 from streams.store.ledger import open_ledger
 from streams.web.tokens import create_token
 from tests.conftest import ROOT
@@ -108,3 +109,24 @@ def test_what_a_library_says_has_its_words_and_not_its_values(
     assert "ValueError" in said
     assert "test_logs.py" in said
     assert message.split("%", maxsplit=1)[0].strip() in said
+
+
+def test_a_library_that_says_one_thing_again_and_again_is_left_out_and_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A broker that was gone made 40 MB of log in 45 s."""
+    now_s = 0.0
+    sparing = Sparing(lambda: now_s)
+
+    def said(name: str, message: str, times: int) -> int:
+        record = logging.LogRecord(name, logging.ERROR, "", 0, message, (), None)
+        return sum(sparing.filter(record) for _ in range(times))
+
+    assert said("aiokafka", "can't connect", 50_000) == LINES_MAX
+    assert said("aiokafka", "another", 3) == 3
+    assert said("streams.ingest", "ours", 1_000) == 1_000
+    now_s = WINDOW_S
+    assert said("aiokafka", "can't connect", 1) == 1
+    assert f"lines={50_000 - LINES_MAX}" in re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    made_up = [said("aiokafka", f"{n}", 1) for n in range(TEMPLATES_MAX + 1_000)]
+    assert sum(made_up) < TEMPLATES_MAX + LINES_MAX + 1  # and it remembers no more

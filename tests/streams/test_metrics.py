@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 from prometheus_client import REGISTRY, generate_latest
 
@@ -85,7 +86,10 @@ COUNTS = [
     ("rater_batches_total",                 {},                          1.0),
     ("rater_batch_rows_sum",                {},                          7.0),
     ("rater_insert_duration_seconds_sum",   {},                          0.25),
-    ("rater_event_age_seconds_sum",         {},                          2.5),
+    ("rater_event_age_seconds_sum",         {},                          17.49),
+    ("rater_event_age_seconds_count",       {},                          7.0),
+    ("rater_event_age_seconds_bucket",      {"le": "1.0"},               0.0),
+    ("rater_event_age_seconds_bucket",      {"le": "5.0"},               7.0),
 ]  # fmt: skip
 
 
@@ -99,6 +103,15 @@ def test_a_written_batch_is_counted_by_outcome(book: Book) -> None:
     counting.count_batch(batch, written_s=LOGGED_MS / 1000 + 2.5, insert_s=0.25)
     added = [value(name, **labels) - b for (name, labels, _), b in zip(COUNTS, before, strict=True)]
     assert added == pytest.approx([count for *_, count in COUNTS])
+
+
+def test_an_age_has_its_bucket_up_to_an_hour_and_each_event_counts() -> None:
+    """An outage of eleven minutes was told as fifty-six: it lay between 5 minutes and an hour."""
+    names = ("600.0", "1200.0", "3600.0", "+Inf")
+    before = [value("rater_event_age_seconds_bucket", le=name) for name in names]
+    metrics.AGE.observe(np.array([660.0] * 99 + [5_000.0, -3.0]))
+    after = [value("rater_event_age_seconds_bucket", le=name) for name in names]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 100, 100, 101]
 
 
 def test_every_kind_and_reason_is_there_before_its_first_event() -> None:

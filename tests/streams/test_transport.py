@@ -32,6 +32,7 @@ class Consumer(BatchConsumer):
         self._unacked_messages: set[ConsumerMessage] = set()
         self._n_acked = 0
         self._waiting_for_ack = None
+        self._owed: dict[TP, batches.Owed] = {}
         self._committed_offset: defaultdict[TP, int | None] = defaultdict(lambda: None)
 
     def deliver(self, tp: TP, first: int, last: int) -> ConsumerMessage:
@@ -45,7 +46,9 @@ class Consumer(BatchConsumer):
         return message
 
     def committable(self) -> dict[TP, int]:
+        """What a commit goes up to; the broker says yes to it."""
         offsets = {tp: self._new_offset(tp) for tp in self._filter_tps_with_pending_acks()}
+        self._owed.clear()
         return {tp: offset for tp, offset in offsets.items() if offset is not None}
 
 
@@ -105,10 +108,22 @@ def test_lag_is_what_can_be_read_in_the_log_and_is_not_committed(
     consumer: Any = SimpleNamespace(
         assignment=lambda: {CALLS, TEXTS},
         _reached=lambda tp: reached,
-        _committed_offset={CALLS: committed, TEXTS: None},
+        committed_offset=lambda tp: committed or 0,
+        _owed={},
         _delivered={CALLS: [object()] * in_flight},
     )
     assert BatchConsumer.lags(consumer, {(CALLS.topic, CALLS.partition): bounds}) == {CALLS: lag}
+
+
+def test_what_the_broker_did_not_say_yes_to_is_tried_again_with_what_came_after() -> None:
+    consumer = Consumer()
+    consumer.ack(consumer.deliver(CALLS, 0, 9))
+    assert (consumer._new_offset(CALLS), consumer._new_offset(CALLS)) == (10, 10)
+    assert consumer.oldest_ms(CALLS) == 1_000
+    consumer.ack(consumer.deliver(CALLS, 10, 14))
+    assert consumer.committable() == {CALLS: 15}
+    assert consumer.committable() == {}
+    assert consumer.oldest_ms(CALLS) is None
 
 
 def test_acknowledging_twice_counts_once() -> None:

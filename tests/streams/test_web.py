@@ -695,7 +695,7 @@ def test_a_wrong_file_of_tokens_is_one_clear_line(
 PATHS = [
     USAGE, "/accounts/acme", "/", "/login", "/openapi.json", "/static/live.js", "/nowhere",
 ]  # fmt: skip
-OF_OPERATORS = ["/metrics", "/healthz", "/readyz"]
+OF_OPERATORS = ["/metrics", "/livez", "/healthz", "/readyz"]
 
 
 def test_no_route_of_any_door_answers_to_a_foreign_name(
@@ -743,11 +743,12 @@ class Ill:
 
 
 def test_health_is_200_when_well_and_503_with_the_reason(ops: Served, filled: Filled) -> None:
-    for path in ("/healthz", "/readyz"):
+    for path in ("/livez", "/healthz", "/readyz"):
         response = ops.get(path)
         assert (response.status_code, response.json()) == (200, {"status": "ok"})
     with Served(filled, ops=Ill()) as ill:
         answers = {path: ill.get(path) for path in ("/healthz", "/readyz")}
+        assert ill.get("/livez").status_code == 200
     assert {path: answer.status_code for path, answer in answers.items()} == {
         "/healthz": 503,
         "/readyz": 503,
@@ -757,7 +758,7 @@ def test_health_is_200_when_well_and_503_with_the_reason(ops: Served, filled: Fi
 
 
 def test_each_door_has_its_own_routes_and_nothing_of_the_other(served: Served, ops: Served) -> None:
-    of_operators = ("/healthz", "/readyz", "/metrics")
+    of_operators = ("/livez", "/healthz", "/readyz", "/metrics")
     of_readers = (USAGE, "/accounts/acme", "/openapi.json", "/login", "/static/live.js")
     for paths, door, other in ((of_operators, ops, served), (of_readers, served, ops)):
         for path in paths:
