@@ -21,7 +21,7 @@ from rater.statement import FORMS, LineForm, part_title, statement_to_json
 from rater.tariff import Book
 from rater.tariff_file import TariffError, load_book, read_book
 from streams.base.settings import SettingsError, load_settings
-from streams.cli import files, operate, tokens
+from streams.cli import explain, files, operate, tokens
 from streams.cli.console import (
     FAILED,
     WRONG_USE,
@@ -54,6 +54,7 @@ app.add_typer(operate.parked_app, name="parked")
 app.command()(files.rate)
 app.command()(files.send)
 app.command()(operate.reconcile)
+app.command()(explain.explain)
 
 Month = Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="The month.")]
 
