@@ -30,6 +30,7 @@ from streams.base.metrics import NAMES
 from streams.base.settings import Settings, load_settings
 from streams.store import statements
 from streams.store.ledger import Ledger
+from streams.web.charges import WantedByName, read_charges, read_usage_groups
 from streams.web.filters import Wanted
 from streams.web.history import Histories
 from streams.web.reads import NoStatementError, Reads
@@ -596,7 +597,11 @@ def test_the_reader_may_ask_all_that_the_page_asks(
         for month in (date(2026, 8, 1), None):
             await reads.live_statement("acme", month)
         await reads.months("acme")
-        await reads.charge("acme", "call-1")
+        await reads.explain("acme", "call-1")
+        chosen = WantedByName(line="calls", first="2026-08-10", last="2026-08-10")
+        august = date(2026, 8, 1)
+        read_usage_groups(reads, "acme", august, wanted=chosen, by=("day", "campaign"))
+        read_charges(reads, "acme", august, wanted=chosen, before=None, limit=1)
         views = Views(reads, Histories(ledger), can_sign_out=False)
         for page in (
             "overview", "usage", "activity", "line", "campaigns", "numbers", "recordings", "prices",

@@ -10,7 +10,17 @@ import typer
 from rater import __version__
 from rater.tariff_file import TariffError
 from streams.base.settings import SettingsError, unknown_settings
-from streams.cli import files, operate, privacy, services, statement, tariff, tokens, upkeep
+from streams.cli import (
+    explain,
+    files,
+    operate,
+    privacy,
+    services,
+    statement,
+    tariff,
+    tokens,
+    upkeep,
+)
 from streams.cli.console import WRONG_USE, Stop, err, example, out
 
 app = typer.Typer(
@@ -41,6 +51,7 @@ ENTRIES = (
     Entry(FILES, "rate", files.rate, "rater rate my-calls.jsonl --tariff my-prices.toml"),
     Entry(FILES, "send", files.send, "rater send my-calls.jsonl"),
     Entry(READ, "usage", statement.usage, "rater usage acme --month 2026-11 --csv"),
+    Entry(READ, "explain", explain.explain, "rater explain acme call-1"),
     Entry(READ, "audit", upkeep.audit, "rater audit --month 2026-11"),
     Entry(READ, "reconcile", operate.reconcile, "rater reconcile --from-kafka --since 2026-11-23"),
     Entry(READ, "dlq", operate.dlq_app, "rater dlq list --reason bad_json"),

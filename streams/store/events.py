@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from rater.charge import MONEY, Charge, Cost, Terms
 from rater.instants import in_utc, to_us
 from rater.lines import TAXES
+from rater.money import format_nanos
 from rater.tax import LEVELS
 from streams.store.ledger import Ledger
 from streams.store.statements import nanos
@@ -26,7 +27,7 @@ _NAMES = {
 _OWN, _TERMS, _COST = Charge._fields[:-2], Terms._fields, Cost._fields
 _POSITION = ("topic", "partition", "offset", "logged_at")
 _COLUMNS = ", ".join(_NAMES.get(name, name) for name in (*_OWN, *_TERMS, *_COST, *_POSITION))
-_TAX = "(tax_federal + tax_state + tax_local)"
+TAX = "(tax_federal + tax_state + tax_local)"
 
 
 class EventRow(NamedTuple):
@@ -105,7 +106,7 @@ _EQUAL = {
 }  # fmt: skip
 
 
-def _where(account_id: str, chosen: Filter) -> tuple[str, dict[str, Any]]:
+def where_of(account_id: str, chosen: Filter) -> tuple[str, dict[str, Any]]:
     """The condition of a filter, and its bound parameters."""
     parts = [
         "account_id = {account:String}",
@@ -119,7 +120,7 @@ def _where(account_id: str, chosen: Filter) -> tuple[str, dict[str, Any]]:
             parts.append(f"{column} = {{{name}:String}}")
             values[name] = value
     if chosen.line == TAXES:
-        parts.append(f"{_amount(chosen)} != 0")
+        parts.append(f"{amount_of(chosen)} != 0")
     if chosen.number:
         parts.append("(from_number = {number:String} OR to_number = {number:String})")
         values["number"] = chosen.number
@@ -128,16 +129,16 @@ def _where(account_id: str, chosen: Filter) -> tuple[str, dict[str, Any]]:
             parts.append(f"occurred_at {sign} fromUnixTimestamp64Micro({{{name}:Int64}})")
             values[name] = bound
     if chosen.least:
-        parts.append(f"charge + {_TAX} >= toDecimal64({{least:Int64}}, 9) / 1000000000")
-        values["least"] = chosen.least
+        parts.append(f"charge + {TAX} >= {{least:Decimal(38, 9)}}")
+        values["least"] = format_nanos(chosen.least)
     return " AND ".join(parts), values
 
 
-def _amount(chosen: Filter) -> str:
+def amount_of(chosen: Filter) -> str:
     """What a filter's rows are added up by: their charge, or the taxes on it."""
     if chosen.line != TAXES:
         return "charge"
-    return f"tax_{chosen.level}" if chosen.level in LEVELS else _TAX
+    return f"tax_{chosen.level}" if chosen.level in LEVELS else TAX
 
 
 Cursor = tuple[int, str, str]  # the instant, line and identity of the last row of a page
@@ -151,7 +152,7 @@ def read_events(
     The keys first, then the rows of so many keys: most columns are read of these alone. Raises one
     of StoreErrors.
     """
-    where, values = _where(account_id, chosen)
+    where, values = where_of(account_id, chosen)
     if before is not None:
         where += (
             " AND (occurred_at, line, identity) < (fromUnixTimestamp64Micro({at:Int64}),"
@@ -182,9 +183,9 @@ def read_events(
 
 def read_sum(ledger: Ledger, account_id: str, chosen: Filter) -> FilterSum:
     """What all rows that a filter lets through add up to. Raises one of StoreErrors."""
-    where, values = _where(account_id, chosen)
+    where, values = where_of(account_id, chosen)
     ((rows, charge, tax),) = ledger.query(
-        f"SELECT count(), sum(charge), sum({_TAX}) FROM rated_rows WHERE {where}", values
+        f"SELECT count(), sum(charge), sum({TAX}) FROM rated_rows WHERE {where}", values
     )
     return FilterSum(rows, nanos(charge), nanos(tax))
 
@@ -197,7 +198,7 @@ def read_breakdowns(
     One question for all of them, so that each adds up to the same whatever is written meanwhile. Of
     taxes the charge is the tax. Raises KeyError for what is no grouping, one of StoreErrors.
     """
-    where, values = _where(account_id, chosen)
+    where, values = where_of(account_id, chosen)
     names = [f"{GROUPINGS[name]} AS by_{index}" for index, name in enumerate(by)]
     columns = [f"by_{index}" for index in range(len(by))]
     # A row is of the set whose column it is grouped by: of that one `grouping` is 0.
@@ -205,7 +206,7 @@ def read_breakdowns(
     rows = ledger.query(
         f"SELECT {', '.join(names)}, indexOf([{is_of}], 0) AS is_of, count(),"
         " sumIf(if(unit IN ('minute', 'second'), billed_seconds, billed), charge != 0),"
-        f" sum({_amount(chosen)}) AS amount, sum({_TAX}) FROM rated_rows WHERE {where}"
+        f" sum({amount_of(chosen)}) AS amount, sum({TAX}) FROM rated_rows WHERE {where}"
         f" GROUP BY GROUPING SETS ({', '.join(f'({column})' for column in columns)})"
         " ORDER BY amount DESC, is_of, " + ", ".join(columns),
         values | {"zone": zone},

@@ -79,7 +79,10 @@ def read_statement(ledger: Ledger, book: Book, account_id: str, month: date) -> 
         account_id=account_id,
         month=month,
         as_of=format_us(to_us(now) // 1000 * 1000),
-        waiting=[Waiting(reason, count, _json(since)) for reason, count, since in waiting],
+        waiting=[
+            Waiting(reason, count, format_us(to_us(in_utc(since))))
+            for reason, count, since in waiting
+        ],
         **basis._asdict(),
     )
 
@@ -183,30 +186,6 @@ def read_traffic(ledger: Ledger, account_id: str, month: date) -> float:
         {"account": account_id, "month": month, "window": TRAFFIC_WINDOW_S},
     )
     return float(rows[0][0]) / TRAFFIC_WINDOW_S
-
-
-def read_charge(ledger: Ledger, account_id: str, event_id: str) -> list[dict[str, Any]]:
-    """Every row of an event: what a dispute needs to see why it costs what it does."""
-    names = (
-        "line", "event_id", "month", "direction", "occurred_at", "answered_at", "ended_at",
-        "event_status", "raw_seconds", "billed_seconds", "billed", "unit", "unit_price", "per",
-        "charge", "tax_federal", "tax_state", "tax_local", "tax_rule", "tariff", "tariff_version",
-        "zone", "rule", "topic", "partition", "offset",
-    )  # fmt: skip
-    rows = ledger.query(
-        f"SELECT {', '.join(names)} FROM rated_rows WHERE account_id = {{account:String}}"
-        " AND (event_id = {event:String} OR identity = {event:String}) ORDER BY month, line",
-        {"account": account_id, "event": event_id},
-    )
-    return [{name: _json(value) for name, value in zip(names, row, strict=True)} for row in rows]
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return format_nanos(nanos(value))
-    if isinstance(value, datetime):
-        return format_us(to_us(value.replace(tzinfo=value.tzinfo or UTC)))
-    return f"{value:%Y-%m}" if isinstance(value, date) else value
 
 
 def nanos(amount: Decimal) -> int:

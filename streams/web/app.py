@@ -5,6 +5,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.staticfiles import StaticFiles
@@ -25,7 +26,8 @@ from streams.web.reads import BusyError, NoStatementError, Reads, StoreDownError
 from streams.web.segments import Segments
 from streams.web.sign_in import sign_in_routes
 from streams.web.tokens import Tokens
-from streams.web.v1 import v1_routes
+from streams.web.v1 import statement_routes
+from streams.web.v1_charges import charge_routes
 from streams.web.views import Views
 
 STATIC = Path(__file__).parent / "static"
@@ -43,7 +45,8 @@ def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> 
     views = Views(reads, Histories(ledger), can_sign_out=access.tokens is not None)
     app = FastAPI(title="rater", version=__version__, docs_url=None, redoc_url=None)
     app.state.live = live
-    app.include_router(v1_routes(reads, live, access))
+    app.include_router(statement_routes(reads, live, access))
+    app.include_router(charge_routes(reads, access))
     app.include_router(sign_in_routes(access))
     app.include_router(opened_routes(views, access))
     app.include_router(page_routes(reads, views, live, access))
@@ -52,6 +55,7 @@ def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> 
     app.add_middleware(Hosts, listens_on=settings.web_host, names=settings.hosts)
     app.add_middleware(Headers)
     app.add_exception_handler(StarletteHTTPException, _answer_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(StoreDownError, _answer_store_down)
     app.add_exception_handler(BusyError, _answer_too_many)
     app.add_exception_handler(TooManyStreamsError, _answer_too_many)
@@ -69,6 +73,13 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     if status == 401:
         return HTMLResponse(login_page(_target(request)), status, headers=headers)
     return HTMLResponse(message_page(text), status, headers=headers)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    """What of the address is wrong, by name; what was sent is not repeated."""
+    assert isinstance(error, RequestValidationError)
+    said = [f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()]
+    return await _answer_error(request, HTTPException(422, "; ".join(said)))
 
 
 async def _answer_store_down(request: Request, error: Exception) -> Response:

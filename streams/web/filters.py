@@ -16,8 +16,10 @@ from rater.money import MoneyError, parse_nanos
 from rater.months import day_start_us, next_month
 from rater.tax import LEVELS
 from streams.store.events import Cursor, Filter
+from streams.web.months import FIRST_YEAR, LAST_YEAR
 
 MONTHS_MOST = 13  # of one filter: a year, and the month under way
+LEAST_MOST = 10**18  # nanos; more than a charge can be
 _LINES = tuple(line.name for line in LINES)
 # Names of an address that are a filter's own, as they are.
 _SAME = (
@@ -61,9 +63,11 @@ class Wanted:
         for day in (self.day, self.first, self.last):
             _day(day)
         try:
-            parse_nanos(self.least or 0)
+            least = parse_nanos(self.least or 0)
         except MoneyError as error:
             raise HTTPException(422, str(error)) from None
+        if least > LEAST_MOST:
+            raise HTTPException(422, "least is more than any charge can be")
 
     def items(self) -> dict[str, str]:
         """What it says, by name."""
@@ -117,9 +121,12 @@ def _day(text: str) -> date | None:
     if not text:
         return None
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise HTTPException(422, f"{text[:20]!r} is no day; write 2026-11-28") from None
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise HTTPException(422, f"{day} is not in the years {FIRST_YEAR} to {LAST_YEAR}")
+    return day
 
 
 def encode_cursor(cursor: Cursor) -> str:
@@ -137,9 +144,11 @@ def read_cursor(
         at_us, line, identity = json.loads(
             base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         )
-        if not (isinstance(at_us, int) and isinstance(line, str) and isinstance(identity, str)):
+        if type(at_us) is not int or not isinstance(line, str) or not isinstance(identity, str):
             raise ValueError
-    except (ValueError, TypeError, binascii.Error):
+        if not abs(at_us) < 2**63:
+            raise ValueError
+    except (ValueError, TypeError, RecursionError, binascii.Error):
         raise HTTPException(422, "this is no cursor; take `next` of the page before") from None
     return at_us, line, identity
 

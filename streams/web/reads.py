@@ -20,6 +20,7 @@ from rater.months import month_of, previous_month
 from rater.statement import Basis, statement_to_json
 from rater.tariff import Book
 from streams.base.errors import first_line
+from streams.operations.explain import explain_event
 from streams.store import statements as usage
 from streams.store.ledger import Ledger, StoreErrors
 from streams.store.progress import Progress, read_progress, read_written
@@ -88,9 +89,9 @@ class Reads:
         """The months in which the account has rows, newest first."""
         return await self.off_loop(account, usage.read_months, self.ledger, account)
 
-    async def charge(self, account: str, event_id: str) -> list[dict[str, Any]]:
-        """Every row of one event; none where the account has no such event."""
-        return await self.off_loop(account, usage.read_charge, self.ledger, account, event_id)
+    async def explain(self, account: str, event_id: str) -> dict[str, Any] | None:
+        """Why an event costs what it does; None where the account has no such event."""
+        return await self.off_loop(account, explain_event, self.ledger, account, event_id)
 
     # What follows blocks: it runs off the loop.
 

@@ -3,25 +3,31 @@
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from streams.formats.registry import EXPORTERS
 from streams.web.access import Access
+from streams.web.charges import By, WantedCharges, read_usage_groups
 from streams.web.export import attachment
 from streams.web.live import EventStream, Live, Told, Watched
 from streams.web.months import Month
 from streams.web.reads import Reads
-from streams.web.segments import EventId
 
 
-def v1_routes(reads: Reads, live: Live, access: Access) -> APIRouter:
+def statement_routes(reads: Reads, live: Live, access: Access) -> APIRouter:
     routes = APIRouter(prefix="/v1/accounts/{account}", tags=["usage"])
     Account = Annotated[str, Depends(access.account)]
 
     @routes.get("/usage")
-    async def usage(account: Account, month: Month) -> dict[str, Any]:
-        """The statement of a month: its lines, its total and its products."""
+    async def usage(
+        account: Account, month: Month, wanted: WantedCharges, by: By
+    ) -> dict[str, Any]:
+        """The statement of a month; with a grouping, range or filter, sums by line and group."""
+        if by or wanted.items():
+            return await reads.off_loop(
+                account, read_usage_groups, reads, account, month, wanted=wanted, by=by
+            )
         return await reads.statement(account, month)
 
     @routes.get("/usage/months")
@@ -46,18 +52,6 @@ def v1_routes(reads: Reads, live: Live, access: Access) -> APIRouter:
         """The statement as a JSON file."""
         statement = await reads.statement(account, month)
         return JSONResponse(statement, headers=attachment(account, statement["month"], "json"))
-
-    @routes.get("/events/{event_id}/explain")
-    async def explain(account: Account, event_id: EventId) -> dict[str, Any]:
-        """Why an event costs what it does: each of its rows, with units, rule, price, tariff."""
-        rows = await reads.charge(account, event_id)
-        if not rows:
-            raise HTTPException(
-                404,
-                f"no charge for event {event_id!r} of this account; it may not have been rated"
-                " yet, or was parked or rejected",
-            )
-        return {"account_id": account, "event_id": event_id, "rows": rows}
 
     @routes.get("/live", response_class=StreamingResponse)
     async def live_usage(account: Account, month: Month) -> EventStream:

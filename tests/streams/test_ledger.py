@@ -24,6 +24,7 @@ from streams.maintenance.recurring import make_months
 from streams.rows.batch import Batch, ParkedRow, RatedRow, Receipt, RejectedRow, StateRow
 from streams.rows.changed import Changed
 from streams.rows.log_position import Place
+from streams.store.events import read_event
 from streams.store.ledger import (
     TABLES,
     Ledger,
@@ -33,7 +34,7 @@ from streams.store.ledger import (
     open_ledger,
 )
 from streams.store.parked import BEFORE_ALL, read_waiting, resolve_parked
-from streams.store.statements import read_charge, read_months, read_statement
+from streams.store.statements import read_months, read_statement
 from tests.conftest import LOGGED_MS, Log, MakeLedger, amd, call, number, recording, text
 from tests.support.clickhouse_http import ClickHouseHttp
 
@@ -566,7 +567,9 @@ def test_an_account_id_is_data_and_never_sql(any_ledger: Ledger, book: Book) -> 
         charges = [line["charge"] for line in statement["lines"][:3]]
         assert (account, *charges) == (account, "1", "0", "0.026")
         assert read_months(any_ledger, account) == [AUGUST]
-        assert [row["charge"] for row in read_charge(any_ledger, account, "call-1")] == ["0.026"]
+        assert [row.charge.cost.charge for row in read_event(any_ledger, account, "call-1")] == [
+            26_000_000
+        ]
     assert any_ledger.query("SELECT count() FROM rated FINAL") == [(2 * len(ACCOUNTS),)]
 
 

@@ -24,10 +24,10 @@ from schemas import SAMPLE_TARIFF
 from streams.base.settings import load_settings
 from streams.kafka.simulate import Simulator
 from streams.maintenance.recurring import make_months
+from streams.operations.explain import explain_event
 from streams.rows.batch import Batch
 from streams.store.ledger import Ledger
 from streams.store.statements import (
-    read_charge,
     read_months,
     read_products,
     read_statement,
@@ -261,7 +261,7 @@ def test_an_unknown_account_has_a_statement_of_nothing(ledger: Ledger, book: Boo
         "0.00", "estimate", "UTC",
     )  # fmt: skip
     assert read_months(ledger, "nobody") == []
-    assert read_charge(ledger, "nobody", "call-1") == []
+    assert explain_event(ledger, "nobody", "call-1") is None
     assert read_products(ledger, "nobody", date(2026, 8, 1)) == []
 
 
@@ -341,8 +341,11 @@ def test_a_subscription_that_changed_its_product_is_one_product(ledger: Ledger, 
     ledger.write(Log(events).batch(book))
     make_all(ledger, book)
     assert read_products(ledger, "acme", date(2026, 8, 1)) == [
-        {"product": "power-dialer", "subscription_id": "S", "charge": "49"},
-    ]
+        {
+            "product": "power-dialer", "subscription_id": "S", "charge": "49",
+            "since": "2026-08-10", "next_billing": "2026-09-01",
+        },
+    ]  # fmt: skip
 
 
 def test_a_subscription_that_was_voided_is_no_product(ledger: Ledger, book: Book) -> None:
@@ -357,20 +360,29 @@ def test_a_subscription_that_was_voided_is_no_product(ledger: Ledger, book: Book
 def test_a_charge_explains_itself(ledger: Ledger, book: Book) -> None:
     ledger.write(Log([call(), number()]).batch(book))
     make_all(ledger, book)
-    (row,) = read_charge(ledger, "acme", "call-1")
-    assert row | {"offset": 0} == {
+    explained = explain_event(ledger, "acme", "call-1")
+    assert explained is not None
+    (row,) = explained["rows"]
+    told = {
         "line": "calls", "event_id": "call-1", "month": "2026-08", "direction": "outbound",
         "occurred_at": "2026-08-10T12:00:00Z", "answered_at": "2026-08-10T12:00:10Z",
         "ended_at": "2026-08-10T12:01:01Z", "event_status": "completed", "raw_seconds": 61,
         "billed_seconds": 120, "billed": 2, "unit": "minute", "unit_price": "0.013", "per": 1,
         "charge": "0.026", "tax_federal": "0.00607464", "tax_state": "0.00065",
-        "tax_local": "0.000767", "tax_rule": row["tax_rule"], "tariff": "standard",
+        "tax_local": "0.000767", "tariff": "standard",
         "tariff_version": "2012-01-01T00:00:00Z", "zone": "America/New_York",
         "rule": "calls outbound +1*: 0.013 per minute, 60/60 s from dial",
+        "sentence": "08:00:00 to 08:01:01 is 61 s, 2 minutes at $0.0130 (outbound, +1) = $0.026,"
+        " and $0.00749164 tax",
         "topic": "usage.call.v1", "partition": 0, "offset": 0,
     }  # fmt: skip
-    months = [row["month"] for row in read_charge(ledger, "acme", "+12125550100")]
-    assert months == list(MONTHS)
+    assert {name: row[name] for name in told} == told
+    assert [words.partition(":")[0] for words in row["taxes"]] == [
+        "Federal", "State", "Local", "Local",
+    ]  # fmt: skip
+    of_number = explain_event(ledger, "acme", "+12125550100")
+    assert of_number is not None
+    assert [row["month"] for row in of_number["rows"]] == list(MONTHS)
 
 
 def test_the_traffic_is_of_the_last_ten_seconds_and_of_the_account_alone(

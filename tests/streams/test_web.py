@@ -403,7 +403,7 @@ def test_no_cell_of_a_csv_file_is_a_formula(served: Served, filled: Filled, acco
 def test_an_unknown_event_is_a_404_that_says_so(served: Served, path: str) -> None:
     response = served.get(f"/v1/accounts/{path}/explain")
     assert response.status_code == 404
-    assert "no charge for event" in response.json()["detail"]
+    assert "of this account is known" in response.json()["detail"]
 
 
 # ------------------------------------------------------------------ live
@@ -814,6 +814,7 @@ def test_the_api_describes_itself_and_shows_no_docs(served: Served) -> None:
         "/v1/accounts/{account}/usage/months",
         "/v1/accounts/{account}/usage.csv",
         "/v1/accounts/{account}/usage.json",
+        "/v1/accounts/{account}/events",
         "/v1/accounts/{account}/events/{event_id}/explain",
         "/v1/accounts/{account}/live",
     }
