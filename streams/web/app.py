@@ -1,6 +1,7 @@
 """The app of the page and the API: routes put together, errors as one clear message."""
 
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from rater import __version__
 from rater.tariff import Book
 from streams.base.settings import Settings
 from streams.store.ledger import Ledger
+from streams.store.touched import read_touched
 from streams.web.access import Access
 from streams.web.headers import Headers
 from streams.web.history import Histories
 from streams.web.hosts import Hosts
 from streams.web.live import Live, TooManyStreamsError
+from streams.web.news import News
 from streams.web.opened import opened_routes
 from streams.web.page import login_page, message_page
 from streams.web.pages import page_routes
@@ -41,7 +44,7 @@ def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> 
     path = settings.api_tokens_file
     access = Access(Tokens(path) if path else None)
     reads = Reads(ledger, book)
-    live = Live()
+    live = Live(News(partial(read_touched, ledger)))
     views = Views(reads, Histories(ledger), can_sign_out=access.tokens is not None)
     app = FastAPI(title="rater", version=__version__, docs_url=None, redoc_url=None)
     app.state.live = live

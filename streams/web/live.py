@@ -1,6 +1,7 @@
 """Live streams as server-sent events: one feed for each thing that is watched, for all its viewers.
 
-A feed reads the ledger, at most twice a second, for all of its viewers together. What a viewer is
+A feed reads the ledger for all of its viewers together, when its account has news and at most twice
+a second. What a viewer is
 sent is made from what it has and what stands now, so a slow one misses what was between, and one
 that comes back is told the newest at once.
 """
@@ -17,6 +18,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from streams.web.news import News
 from streams.web.reads import StoreDownError
 
 TICK_S = 0.5
@@ -56,8 +58,9 @@ class Watched(NamedTuple, Generic[T]):
 class Feed(Generic[T]):
     """The newest of what is watched, and those who wait for it."""
 
-    def __init__(self, watched: Watched[T]) -> None:
+    def __init__(self, watched: Watched[T], news: News | None = None) -> None:
         self._watched = watched
+        self._news = news
         self.now: T | None = None
         self.stale: Told | None = None
         self.as_of: str | None = None
@@ -70,6 +73,9 @@ class Feed(Generic[T]):
     async def _run(self) -> None:
         while True:
             started = time.monotonic()
+            account, times = self._watched.account, 0
+            if self._news is not None:
+                times = self._news.times(account)
             try:
                 self._stands(await self._watched.read())
             except StoreDownError as error:
@@ -77,6 +83,8 @@ class Feed(Generic[T]):
             took = time.monotonic() - started
             # At least as long as the read took: a slow store is never asked without a pause.
             await asyncio.sleep(max(TICK_S - took, took))
+            if self._news is not None:
+                await self._news.wait(account, times)
 
     def _stands(self, now: T) -> None:
         """Keeps what stands now; wakes the viewers if it says anything new."""
@@ -118,7 +126,14 @@ class Feed(Generic[T]):
 class Live:
     """All live streams of a process. `close` ends them, so that the server can stop."""
 
-    def __init__(self, *, tick_s: float = TICK_S, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(
+        self,
+        news: News | None = None,
+        *,
+        tick_s: float = TICK_S,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
+        self._news = news  # without it what is watched is read at each tick
         self._tick_s = tick_s
         self._heartbeat_s = heartbeat_s
         self._feeds: dict[Hashable, Feed[Any]] = {}
@@ -152,12 +167,14 @@ class Live:
             feed.wake()
             feed.task.cancel()
         await asyncio.gather(*(feed.task for feed in feeds), return_exceptions=True)
+        if self._news is not None:
+            await self._news.close()
 
     async def _watch(self, watched: Watched[T], key: Hashable) -> AsyncGenerator[bytes, None]:
         if self._closed:
             return
         if key not in self._feeds:
-            self._feeds[key] = Feed(watched)
+            self._feeds[key] = Feed(watched, self._news)
         feed: Feed[T] = self._feeds[key]
         news = asyncio.Event()
         if feed.now is not None or feed.stale is not None:

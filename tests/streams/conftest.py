@@ -1,6 +1,6 @@
 """What the tests of the shell share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -9,6 +9,7 @@ from streams.base.books import BookFile
 from streams.base.settings import Settings
 from streams.runtime.worker import Worker
 from streams.store.ledger import Ledger
+from streams.web import news
 
 
 @pytest.fixture
@@ -18,3 +19,11 @@ async def idle_worker(ledger: Ledger) -> AsyncIterator[Worker]:
     yield idle
     await idle._producer.stop()
     idle._writer.close()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_streams() -> Iterator[None]:
+    """Most tests write what was logged long ago: open streams look again soon."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(news, "AGAIN_S", 0.3)
+        yield
