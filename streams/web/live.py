@@ -75,7 +75,7 @@ class Feed(Generic[T]):
             started = time.monotonic()
             account, times = self._watched.account, 0
             if self._news is not None:
-                times = self._news.times(account)
+                times = await self._news.times(account)
             try:
                 self._stands(await self._watched.read())
             except StoreDownError as error:

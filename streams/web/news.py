@@ -33,21 +33,31 @@ class News:
         self._counts: Touched = {}
         self._since: datetime | None = None
         self._times: defaultdict[str, int] = defaultdict(int)  # that an account had news
+        self._windows = 0  # that all had news
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def times(self, account: str) -> int:
-        """How often an account has had news so far: to be asked before it is read."""
-        return self._times[account]
+    async def times(self, account: str) -> int:
+        """How often an account has had news so far: to be asked before it is read.
+
+        The first question is over then, so that what is written from here on is news.
+        """
+        if self._task is None or self._task.done():
+            self._asked.clear()
+            self._task = asyncio.create_task(self._run(), name="news")
+        await self._asked.wait()
+        return self._now(account)
+
+    def _now(self, account: str) -> int:
+        return self._times[account] + self._windows
 
     async def wait(self, account: str, times: int) -> None:
         """Until an account has had news more often than `times`, for AGAIN_S at most."""
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="news")
         woken = asyncio.Event()
         self._waiting[account].add(woken)
         try:
-            if self._times[account] == times:
+            if self._now(account) == times:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(AGAIN_S):
                         await woken.wait()
@@ -65,6 +75,7 @@ class News:
             started = time.monotonic()
             with contextlib.suppress(*StoreErrors):  # whoever reads tells of it
                 await self._ask(datetime.now(UTC))
+            self._asked.set()
             took = time.monotonic() - started
             await asyncio.sleep(max(ASK_EVERY_S - took, took))
 
@@ -76,14 +87,15 @@ class News:
         if since == self._since:
             self.tell(account for account, _ in self._changed(counts))
         elif self._since is not None:
-            self.tell(self._waiting)  # counts of two windows say nothing of each other
+            self._windows += 1  # counts of two windows say nothing of each other: news for all
+            self.tell(self._waiting)
         self._since, self._counts = since, counts
 
     def _changed(self, counts: Touched) -> list[Key]:
         return [key for key, count in counts.items() if self._counts.get(key) != count]
 
     def tell(self, accounts: Iterable[str]) -> None:
-        """Wakes those who wait for one of some accounts."""
+        """That some accounts have news: wakes those who wait for one of them."""
         for account in set(accounts):
             self._times[account] += 1
             for woken in self._waiting.get(account, ()):
