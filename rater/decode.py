@@ -22,6 +22,7 @@ from rater.kinds.event import Event
 from rater.kinds.kind import Kind
 from rater.names_once import name_twice
 from rater.reject import Reason, Reject
+from rater.unknown_fields import NONE, Unknown, unknown_of
 
 MAX_AHEAD_US = 300_000_000
 MESSAGE_MAX = 200  # characters
@@ -70,6 +71,7 @@ class Decoded(NamedTuple):
     columns: EventColumns | None
     rows: Indexes  # of the columns' events
     others: list[tuple[int, Event | Reject]]
+    unknown: Unknown  # fields of all events
 
 
 def decode_all(
@@ -86,7 +88,11 @@ def decode_all(
         (index, decode(kind, raws[index], int(received[index])))
         for index in np.flatnonzero(is_other).tolist()
     ]
-    return Decoded(columns, rows, others)
+    unknown = NONE if columns is None else columns.unknown_fields()
+    for index, other in others:
+        if not isinstance(other, Reject):
+            unknown = unknown.plus(unknown_of(kind, raws[index] or b""))
+    return Decoded(columns, rows, others, unknown)
 
 
 def decode_line(raw: bytes, received_us: int) -> Event | Reject:
