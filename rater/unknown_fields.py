@@ -45,8 +45,12 @@ def unknown_of(kind: Kind, raw: bytes) -> Unknown:
 def unknown_in(events: Sequence[Set[str]]) -> Unknown:
     """Of events that have unknown fields, the names of these."""
     names = islice(frozenset().union(*events), NAMES_MOST)
-    kept = frozenset(name if _WORD.fullmatch(name) else NO_WORD for name in names)
-    return Unknown(len(events), kept)
+    return Unknown(len(events), frozenset(name if is_word(name) else NO_WORD for name in names))
+
+
+def is_word(name: str) -> bool:
+    """Whether a name may be repeated in a log or a message."""
+    return _WORD.fullmatch(name) is not None
 
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
