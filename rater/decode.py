@@ -22,6 +22,7 @@ from rater.kinds.event import Event
 from rater.kinds.kind import Kind
 from rater.names_once import name_twice
 from rater.reject import Reason, Reject
+from rater.unknown_fields import NONE, Unknown, is_word, unknown_of
 
 MAX_AHEAD_US = 300_000_000
 MESSAGE_MAX = 200  # characters
@@ -50,15 +51,15 @@ def decode(kind: Kind, raw: bytes | None, received_us: int) -> Event | Reject:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Reject(Reason.BAD_JSON, f"not a JSON object: {error}"[:MESSAGE_MAX])
     if twice is not None:
-        name = repr(twice)[: MESSAGE_MAX // 2]
-        return Reject(Reason.DUPLICATE_KEY, f"the name {name} stands twice; send it once")
+        name = f"the name {twice!r}" if is_word(twice) else "a name"
+        return Reject(Reason.DUPLICATE_KEY, f"{name} stands twice; send it once")
     if (reject := check(event)) is not None:
         return reject
     _, last = span(event)
     if to_us(last) > received_us + MAX_AHEAD_US:
         return Reject(
             Reason.IN_FUTURE,
-            f"{last} is {(to_us(last) - received_us) // 1_000_000} s after the log received it; "
+            f"it is of {(to_us(last) - received_us) // 1_000_000} s after the log received it; "
             "at most 300 s: check the producer's clock",
         )
     return event
@@ -70,6 +71,7 @@ class Decoded(NamedTuple):
     columns: EventColumns | None
     rows: Indexes  # of the columns' events
     others: list[tuple[int, Event | Reject]]
+    unknown: Unknown  # fields of all events
 
 
 def decode_all(
@@ -86,7 +88,11 @@ def decode_all(
         (index, decode(kind, raws[index], int(received[index])))
         for index in np.flatnonzero(is_other).tolist()
     ]
-    return Decoded(columns, rows, others)
+    unknown = NONE if columns is None else columns.unknown_fields()
+    for index, other in others:
+        if not isinstance(other, Reject):
+            unknown = unknown.plus(unknown_of(kind, raws[index] or b""))
+    return Decoded(columns, rows, others, unknown)
 
 
 def decode_line(raw: bytes, received_us: int) -> Event | Reject:
@@ -121,7 +127,11 @@ def _reject_field(kind: Kind, error: str) -> Reject:
         )
         allowed = ", ".join(re.findall(r"'([^']*)'", str(words)))
         error = f"Expected one of {allowed} - at `$.{word[1]}`"
+    elif not error.startswith(_SAID):
+        error = "a field is not as its schema says"
     return Reject(Reason.BAD_FIELD, error[:MESSAGE_MAX])
 
 
+# How messages begin that repeat no value.
+_SAID = ("Expected ", "Object missing ", "Invalid RFC 3339 instant", "Integer value out of range")
 _WORD = re.compile(r"Invalid enum value .* - at `\$\.([a-z_]+)`", re.DOTALL)

@@ -7,7 +7,7 @@ the events' usages is in `rater.usage_columns`.
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache, partial
 from types import UnionType
@@ -24,7 +24,8 @@ from rater.instants import NEVER, Instants, parse_instants
 from rater.kinds.checks import Sure
 from rater.kinds.event import Event
 from rater.kinds.kind import Kind
-from rater.names_once import is_object_with_names_once
+from rater.names_once import object_with_names_once
+from rater.unknown_fields import NONE, Unknown, unknown_in
 
 MAX_RECORD_BYTES = 1_048_576
 FEW = 64  # records of which some can't be read by column: each by itself
@@ -39,6 +40,7 @@ class EventColumns:
     raws: Sequence[bytes]
     values: Mapping[str, pa.Array]  # text, integers, yes or no; null where absent
     instants: Mapping[str, Instants]
+    unknown: Mapping[bytes, Set[str]]  # fields that the kind has not, by the record's bytes
 
     def __len__(self) -> int:
         return len(self.raws)
@@ -51,11 +53,18 @@ class EventColumns:
             [self.raws[index] for index in indexes.tolist()],
             {name: column.take(taken) for name, column in self.values.items()},
             {name: column[indexes] for name, column in self.instants.items()},
+            self.unknown,
         )
 
     def without(self, indexes: Indexes) -> "EventColumns":
         """All events but some."""
         return self.take(np.delete(np.arange(len(self.raws)), indexes))
+
+    def unknown_fields(self) -> Unknown:
+        """The fields of all of them that the kind does not have."""
+        if not self.unknown:
+            return NONE
+        return unknown_in([names for raw in self.raws if (names := self.unknown.get(raw))])
 
     def event(self, index: int) -> Event:
         """One of them, as a struct."""
@@ -88,12 +97,13 @@ def read(
     `latest_us` is the last instant that each may tell of.
     """
     rows, present = _candidates(raws)
-    table, which = _table(kind, present) if present else (None, rows[:0])
+    unknown: dict[bytes, Set[str]] = {}
+    table, which = _table(kind, present, unknown) if present else (None, rows[:0])
     if table is None:
         return None, rows[:0]
     if len(which) < len(present):
         rows, present = rows[which], [present[index] for index in which.tolist()]
-    columns, sure = _columns(kind, table, present)
+    columns, sure = _columns(kind, table, present, unknown)
     sure &= _in_time(columns, latest_us[rows])
     # Before the checks: they remember texts, whose lengths are bounded in what is left.
     columns, rows = _those_sure(columns, rows, sure)
@@ -155,8 +165,13 @@ def _is_text(raw: bytes) -> bool:
     return True
 
 
-def _table(kind: Kind, raws: list[bytes]) -> tuple[pa.Table | None, Indexes]:
-    """What JSON says of a kind's fields, a row a record; and which of the records could be read."""
+def _table(
+    kind: Kind, raws: list[bytes], unknown: dict[bytes, Set[str]]
+) -> tuple[pa.Table | None, Indexes]:
+    """What JSON says of a kind's fields, a row a record; and which of the records could be read.
+
+    `unknown` takes what the kind does not have of fields, by the record.
+    """
     rows = np.arange(len(raws))
     for _ in range(_BAD_ROWS_DROPPED + 1):
         table, why = _read_json(kind, raws, rows, unknown="error")
@@ -173,7 +188,7 @@ def _table(kind: Kind, raws: list[bytes]) -> tuple[pa.Table | None, Indexes]:
             return table, rows
     # Fields that are none of the kind's are no mistake. Arrow does not look into them, so that no
     # name stands twice is seen here.
-    rows = _those(rows, raws, is_object_with_names_once)
+    rows = _those(rows, raws, partial(_has_names_once, kind, unknown))
     table, why = _read_json(kind, raws, rows, unknown="ignore")
     if table is None:
         rows = _those(rows, raws, partial(_decodes, kind))
@@ -183,7 +198,7 @@ def _table(kind: Kind, raws: list[bytes]) -> tuple[pa.Table | None, Indexes]:
     half = len(rows) // 2
     tables, taken = [], []
     for part in (rows[:half], rows[half:]):
-        table, which = _table(kind, [raws[row] for row in part.tolist()])
+        table, which = _table(kind, [raws[row] for row in part.tolist()], unknown)
         if table is not None:
             tables.append(table)
             taken.append(part[which])
@@ -216,6 +231,15 @@ def _read_json(
     except pa.ArrowInvalid as error:
         return None, str(error)
     return (table, "") if len(table) == len(some) else (None, "more objects than records")
+
+
+def _has_names_once(kind: Kind, unknown: dict[bytes, Set[str]], raw: bytes) -> bool:
+    decoded = object_with_names_once(raw)
+    if decoded is None:
+        return False
+    if strange := decoded.keys() - kind.names:
+        unknown[raw] = strange
+    return True
 
 
 def _decodes(kind: Kind, raw: bytes) -> bool:
@@ -271,7 +295,9 @@ def _unwrapped(hint: Any) -> tuple[bool, Any, msgspec.Meta]:
     return may_be_null, hint, meta
 
 
-def _columns(kind: Kind, table: pa.Table, raws: Sequence[bytes]) -> tuple[EventColumns, Sure]:
+def _columns(
+    kind: Kind, table: pa.Table, raws: Sequence[bytes], unknown: Mapping[bytes, Set[str]]
+) -> tuple[EventColumns, Sure]:
     """The fields by column, and of which events each field is sure to be well."""
     values: dict[str, pa.Array] = {}
     instants: dict[str, Instants] = {}
@@ -299,7 +325,7 @@ def _columns(kind: Kind, table: pa.Table, raws: Sequence[bytes]) -> tuple[EventC
         for index in np.flatnonzero(in_doubt).tolist():
             if b"null" in raws[index] and _has_null(raws[index], names):
                 sure[index] = False
-    return EventColumns(kind, raws, values, instants), sure
+    return EventColumns(kind, raws, values, instants, unknown), sure
 
 
 def _has_null(raw: bytes, names: set[str]) -> bool:

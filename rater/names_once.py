@@ -21,8 +21,8 @@ def name_twice(raw: bytes) -> str | None:
     return twice
 
 
-def is_object_with_names_once(raw: bytes) -> bool:
-    """Whether bytes are an object of JSON in which no name stands twice.
+def object_with_names_once(raw: bytes) -> dict[str, Any] | None:
+    """The object of JSON that bytes are, if it is one in which no name stands twice.
 
     Each name and each text has two quotes: where there are no more quotes than what was decoded
     has, no name was decoded over another one. Where there are more, some may be escaped.
@@ -30,10 +30,11 @@ def is_object_with_names_once(raw: bytes) -> bool:
     try:
         decoded = _decode(raw)
         if type(decoded) is not dict:
-            return False
-        return raw.count(b'"') == 2 * _count_texts(decoded) or name_twice(raw) is None
+            return None
+        once = raw.count(b'"') == 2 * _count_texts(decoded) or name_twice(raw) is None
+        return decoded if once else None
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return False
+        return None
 
 
 _decode = msgspec.json.Decoder().decode

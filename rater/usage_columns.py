@@ -46,7 +46,7 @@ class UsageColumns:
 
     def without_events(self) -> "UsageColumns":
         """The same without what was only read to make it: a batch that waits is smaller."""
-        return replace(self, events=EventColumns(self.events.kind, (), {}, {}))
+        return replace(self, events=EventColumns(self.events.kind, (), {}, {}, {}))
 
     def usage(self, index: int) -> Usage:
         """The usage of one of the events."""

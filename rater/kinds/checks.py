@@ -100,11 +100,11 @@ class IsInOrder(NamedTuple):
         there = [(name, at) for name in self.fields if (at := getattr(event, name)) is not None]
         for (name, at), (before, at_before) in zip(there[1:], there, strict=False):
             if at < at_before:
-                return bad_time(f"{name} {at} is before {before} {at_before}")
+                return bad_time(f"{name} is before {before}")
         if self.longest is not None and there and there[-1][1] - there[0][1] > self.longest:
-            (first, since), (last, until) = there[0], there[-1]
+            first, last = there[0][0], there[-1][0]
             hours = self.longest // timedelta(hours=1)
-            return bad_time(f"{last} is {until - since} after {first}, longer than {hours} h")
+            return bad_time(f"{last} is more than {hours} h after {first}")
         return None
 
     def column(self, columns: Columns) -> Sure:

@@ -148,6 +148,7 @@ class Kind:
         self.fields: dict[str, FieldInfo] = {
             field.name: field for field in msgspec.structs.fields(struct)
         }
+        self.names = frozenset(field.encode_name for field in self.fields.values())  # on the wire
         # The fields that are instants; those that a row keeps as they are; and those in which two
         # events with one id must agree, or they are in conflict: all but what may be restated.
         self.instants = tuple(n for n, field in self.fields.items() if _is_instant(field.type))

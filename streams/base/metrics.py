@@ -44,6 +44,9 @@ class Ages(Collector):
 CONSUMED = Counter("rater_events_consumed", "Records read and given an outcome.", ["topic"])
 RATED = Counter("rater_events_rated", "Events rated, or kept for a monthly line.", ["kind"])
 REJECTED = Counter("rater_events_rejected", "Records that are no event (dead letters).", ["reason"])
+UNKNOWN_FIELDS = Counter(
+    "rater_events_unknown_fields", "Events with fields that their kind does not have.", ["kind"]
+)
 PARKED = Counter("rater_events_parked", "Events that wait for a price.", ["reason"])
 CHARGED = Counter("rater_charged_usd", "Charges rated; for monitoring, not billing.", ["line"])
 TAX_UNKNOWN = Counter("rater_tax_unknown", "Rated rows whose tax no table could tell.")
@@ -107,6 +110,7 @@ BUILD_INFO.labels(__version__).set(1)
 # Known series start at 0, so that a rate sees the first of each.
 for _kind in KINDS:
     RATED.labels(_kind)
+    UNKNOWN_FIELDS.labels(_kind)
 for _reason in Reason:
     REJECTED.labels(_reason.value)
 for _wait in Wait:

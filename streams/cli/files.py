@@ -21,6 +21,7 @@ from rater.reject import Reject
 from rater.tariff import Book
 from rater.tariff_file import load_book
 from streams.base.settings import load_settings
+from streams.base.words import unknown_field
 from streams.cli.console import (
     WITH_REJECTS,
     WRONG_USE,
@@ -138,6 +139,9 @@ def _say_outcomes(path: Path, batch: "Batch") -> None:
                 markup=False,
                 soft_wrap=True,
             )
+    for kind, unknown in batch.unknown.items():
+        for name in sorted(unknown.names)[:SAID_MOST]:
+            err.print(f"{path.name}: {unknown_field(kind, name)}", style="yellow")
     for outcome, counts, style in (("rejected", rejected, "red"), ("parked", parked, "yellow")):
         for why, count in counts.items():
             if count > SAID_MOST:

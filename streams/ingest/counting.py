@@ -16,6 +16,8 @@ def count_batch(batch: Batch, *, written_s: float, insert_s: float) -> None:
     metrics.BATCH_ROWS.observe(records)
     for kind, count in batch.events.items():
         metrics.RATED.labels(kind).inc(count)
+    for kind, unknown in batch.unknown.items():
+        metrics.UNKNOWN_FIELDS.labels(kind).inc(unknown.events)
     for rejected in batch.rejected:
         metrics.REJECTED.labels(rejected.reject.reason.value).inc()
     for parked in batch.parked:

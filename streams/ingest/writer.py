@@ -22,6 +22,7 @@ from streams.base.settings import Settings
 from streams.ingest import counting
 from streams.ingest.isolate import RefusedError, isolate
 from streams.ingest.stretch import Stretch, by_topic, rate_all, rate_topic
+from streams.ingest.unknown_fields import UnknownFieldLog
 from streams.rows.batch import Batch, RejectedRow
 from streams.rows.changed import Changed
 from streams.store.errors import StoreErrors, why_refused
@@ -68,6 +69,7 @@ class Writer:
         self._ready = asyncio.Event()  # to rate: no batch is being rated, no small one written
         self._ready.set()
         self._changed = Changed(set(), set())
+        self._unknown_fields = UnknownFieldLog()
         self._memos: dict[str, tuple[Book, Memo]] = {}
 
     async def put(self, stretch: Stretch) -> None:
@@ -172,6 +174,7 @@ class Writer:
             stretch.records.clear()  # Faust holds the list until it has committed
         faults.reach("after_ack")
         counting.count_batch(batch, written_s=time.time(), insert_s=insert_s)
+        self._unknown_fields.tell(batch)
         tellings = [row.telling for row in batch.states]
         self._changed.things.update((one.account_id, one.state.billed_as) for one in tellings)
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from rater.decode import decode_line
 from rater.instants import to_us
+from rater.kinds import KINDS
 from rater.kinds.event import Event
 from rater.months import MONTHS_MADE_MAX, month_of, months_until, next_month
 from rater.reject import Reject
 from rater.tariff import Book
+from rater.unknown_fields import unknown_of
 from streams.formats.importer import Source
 from streams.formats.registry import IMPORTERS
 from streams.rows.batch import Batch, RejectedRow, add_event
@@ -57,13 +59,14 @@ def rate_file(
     batch = Batch()
     logged_ms = to_us(now) // 1000
     done = 0
-    for number, raw, _, event in read_lines(
+    for number, raw, value, event in read_lines(
         path, format_, account_id, now, region=region, zone=zone
     ):
         place = Place(f"file:{path.resolve()}", 0, number, logged_ms)
         if isinstance(event, Reject):
             batch.rejected.append(RejectedRow(place, "", event, None, raw, ()))
         else:
+            batch.add_unknown(event.kind, unknown_of(KINDS[event.kind], value))
             add_event(batch, event, place, book)
         done += len(raw) + 1
         on_line(done, batch)

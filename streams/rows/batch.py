@@ -25,6 +25,7 @@ from rater.rate_columns import RatedLine, rate_columns
 from rater.reject import Reject
 from rater.tariff import Book, Memo
 from rater.tuples import by_fields
+from rater.unknown_fields import NONE, Unknown, unknown_of
 from rater.usage_columns import UsageColumns, content_hashes, usage_columns
 from streams.rows.kept import digest_of, kept_of
 from streams.rows.log_position import (
@@ -145,6 +146,7 @@ class Batch:
     rejected: list[RejectedRow] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     events: Counter[str] = field(default_factory=Counter)  # with an outcome of their own, by kind
+    unknown: dict[str, Unknown] = field(default_factory=dict)  # fields of events, by kind
     charged: Counter[str] = field(default_factory=Counter)  # nanos, by line
     tax_unknown: int = 0  # rated rows whose tax no table could tell
     # The broker's timestamps of all records.
@@ -153,6 +155,11 @@ class Batch:
     def record_count(self) -> int:
         """How many records its receipts tell of."""
         return sum(receipt.records for receipt in self.receipts)
+
+    def add_unknown(self, kind: str, unknown: Unknown) -> None:
+        """Counts fields that events of a kind have, and the kind has not."""
+        if unknown.events:
+            self.unknown[kind] = self.unknown.get(kind, NONE).plus(unknown)
 
     def has_rows(self) -> bool:
         """Whether anything of it is a row of the ledger, or a state."""
@@ -176,6 +183,8 @@ class Batch:
         self.rejected += other.rejected
         self.receipts += other.receipts
         self.events.update(other.events)
+        for kind, unknown in other.unknown.items():
+            self.add_unknown(kind, unknown)
         self.charged.update(other.charged)
         self.tax_unknown += other.tax_unknown
         self.logged_ms += other.logged_ms
@@ -194,6 +203,9 @@ def add_records(
         (record, decode(kind, record.value, at_ms * 1000))
         for record, at_ms in zip(records, logged_ms, strict=True)
     ]
+    for record, outcome in outcomes:
+        if not isinstance(outcome, Reject):
+            batch.add_unknown(kind.name, unknown_of(kind, record.value or b""))
     _add_by_row(
         batch,
         (partition, records),
@@ -223,9 +235,10 @@ def add_columns(
     records = [record for _, some in ranges for record in some]
     places = _places_of(topic, ranges, records)
     batch.logged_ms.append(places.logged_ms)
-    columns, rows, others = decode_all(
+    columns, rows, others, unknown = decode_all(
         kind, [record.value for record in records], places.logged_ms * 1000
     )
+    batch.add_unknown(kind.name, unknown)
     lines: Sequence[RatedLine] = ()
     if columns is not None:
         usage = usage_columns(columns)

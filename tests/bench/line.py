@@ -127,7 +127,7 @@ def measure_steps(events: list[Simulated], folder: Path) -> list[Figure]:
     def decode_records() -> None:
         for kind, of_kind in records.items():
             values = [record.value for record in of_kind]
-            columns, rows, others = decode_all(KINDS[kind], values, [received_us] * len(values))
+            columns, rows, others, _ = decode_all(KINDS[kind], values, [received_us] * len(values))
             assert len(rows) + len(others) == len(values)
             if columns is not None:
                 decoded[kind] = usage_columns(columns)

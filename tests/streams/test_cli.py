@@ -319,6 +319,18 @@ def test_rejects_and_parked_events_are_named_by_file_and_line_and_the_status_is_
     assert "1 parked, 1 rejected" in done.err
 
 
+def test_a_field_that_no_kind_has_is_named_once_with_the_one_that_is_meant(
+    rater: Rater, tmp_path: Path
+) -> None:
+    lines = [text(id=f"t{n}", carier="AT&T") for n in range(3)] + [call() | {"+14155550100": 1}]
+    done = rater("rate", write(tmp_path / "events.jsonl", *lines))
+    assert done.status == 0
+    assert done.err.splitlines() == [
+        "events.jsonl: carier of text events is unknown and ignored; did you mean carrier?",
+        "events.jsonl: a field of call events that has no name of letters is unknown and ignored",
+    ]
+
+
 def charges_said(line: str) -> tuple[int, str]:
     match = re.search(r"(\d+) charges, (\S+) USD", line)
     assert match, line

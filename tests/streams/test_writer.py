@@ -6,7 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 import pytest
+from prometheus_client import REGISTRY
 
 from rater.kinds import KINDS
 from rater.tariff import Book
@@ -15,6 +17,7 @@ from streams.base.settings import Settings, load_settings
 from streams.ingest.stretch import Stretch
 from streams.ingest.writer import StoreDownError, Writer
 from streams.rows.batch import Batch, RejectedRow
+from tests.conftest import call
 
 
 class Store:
@@ -236,3 +239,31 @@ async def test_a_full_queue_makes_an_agent_wait(book: Book) -> None:
 def test_an_error_in_a_log_is_one_line_without_the_url_it_asked() -> None:
     error = OSError("Max retries\nexceeded with url: /?query=SELECT&param_x=%2B14155550100")
     assert first_line(error) == "OSError: Max retries exceeded"
+
+
+async def test_unknown_fields_are_counted_and_told_of_once_each(
+    book: Book, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def counted() -> float:
+        value = REGISTRY.get_sample_value("rater_events_unknown_fields_total", {"kind": "call"})
+        assert value is not None
+        return value
+
+    store, before = Store(), counted()
+    log = Log(store)
+    writer, _ = make(store, book)
+    running = asyncio.create_task(writer.run())
+    for offset in range(3):
+        value = orjson.dumps(call(id=f"c{offset}", recordd=True, n14155550100=1))
+        await writer.put(log.stretch(offset, value))
+        await writer.drain()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    writer.close()
+    assert counted() - before == 3
+    told = [line for line in capsys.readouterr().out.splitlines() if "unknown_field" in line]
+    assert len(told) == 2
+    assert any(
+        "recordd of call events" in line and "did you mean recorded?" in line for line in told
+    )
+    assert "14155550100" not in "".join(told)
