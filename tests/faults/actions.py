@@ -3,25 +3,33 @@
 A fault counts itself when it has struck, and leaves nothing broken that `Scene.heal` can't mend.
 """
 
+import asyncio
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from streams.base.faults import POINTS
 from streams.kafka.clients import BrokerErrors
+from streams.kafka.produce import send_all
+from streams.kafka.simulate import Simulated
 from streams.store.ledger import StoreErrors
 from tests.faults.proxy import BREAKS
 from tests.faults.scene import SESSION_TIMEOUT_S, Scene
+from tests.support.broker import BAD
+from tests.support.poison import POISONS, send
 from tests.support.workers import wait_for
 
 OUTLIVES_SESSION_S = SESSION_TIMEOUT_S + 3
 MOMENT_S = 60.0
 RENAMES = "rename,renameat,renameat2"
+RUBBISH = 3_000  # records
+CONNECTIONS = 400
 SYNCS = "fsync,fdatasync"
 
 
@@ -153,6 +161,36 @@ def _count_injected(scene: Scene, trace: Path) -> None:
     scene.injected["rename failed"] += len(lines) - syncs
 
 
+def plant_poisons(scene: Scene, count: int) -> None:
+    """Records and batches that are made to stop whoever reads them; no kind twice."""
+    # A transaction's marker has no receipt, which the audit takes for a gap.
+    kinds = [one for one in POISONS if one[0] != "a transaction"]
+    for name, how, values in scene.chance.sample(kinds, min(count, len(kinds))):
+        partition = scene.chance.randrange(scene.settings.topic_partitions)
+        asyncio.run(send(scene.settings, "usage.call.v1", partition, *values, **how))
+        scene.injected[f"poison: {name}"] += 1
+
+
+def flood_with_rubbish(scene: Scene) -> None:
+    """Some thousand records at once that are no events, all of one account."""
+    rubbish = scene.chance.choices([value for value in BAD if value], k=RUBBISH)
+    sent = [Simulated("call", "flood", value) for value in rubbish]
+    asyncio.run(send_all(scene.settings, sent))
+    scene.injected["flood of rubbish"] += 1
+
+
+def flood_a_door(scene: Scene) -> None:
+    """Connections to a worker's door that begin a request and never end it."""
+    port = scene.fleet.worker(scene.chance.choice(scene.fleet.names())).port
+    with ExitStack() as opened:
+        for _ in range(CONNECTIONS):
+            with suppress(OSError):  # it may be dead just now, or have enough of them
+                one = opened.enter_context(socket.create_connection(("127.0.0.1", port), 1))
+                one.send(b"GET /metrics HTTP/1.1\r\n")
+        scene.pause(2, 4)
+    scene.injected["flood of a door"] += 1
+
+
 STRACE = shutil.which("strace")
 FAULTS: dict[str, Callable[[Scene], None]] = {
     fault.__name__: fault
@@ -167,6 +205,8 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
         freeze_broker,
         kill_at_worst_moment,
         terminate_at_worst_moment,
+        flood_with_rubbish,
+        flood_a_door,
         *([break_disk] if STRACE else []),
     )
 }

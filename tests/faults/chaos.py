@@ -2,9 +2,10 @@
 
     python -m tests.faults.chaos --duration 600 --seed 7
 
-Each round is a scene of its own: workers start, traffic runs, faults strike one after another in
-an order that the seed gives, and then all must be as the oracle says. The table counts, for each
-fault, how often it struck, the events of the rounds in which it did, and their differences.
+Each round is a scene of its own: workers start, traffic runs, each poison is planted, faults strike
+one after another in an order that the seed gives, a poison before each of them, and then all must be
+as the oracle says. The table counts, for each fault, how often it struck, the events of the rounds in
+which it did, and their differences.
 """
 
 import argparse
@@ -23,11 +24,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from streams.kafka.embedded.kafka import EmbeddedKafka
-from tests.faults.actions import FAULTS, STRACE
-from tests.faults.scene import Scene, open_scene
+from tests.faults.actions import FAULTS, STRACE, plant_poisons
+from tests.faults.scene import HASTE, Scene, open_scene
 from tests.support.clickhouse_http import ClickHouseHttp
+from tests.support.poison import POISONS, REFUSING
 
 ROUND_S = 60.0
+# An insert of 150 months takes its time, and the machine may have little of it.
+PATIENCE = HASTE | {"RATER_INSERT_TIMEOUT_S": "10"}
 SHOWN = 20  # differences of a round
 
 out = Console()
@@ -73,15 +77,18 @@ def play(scene: Scene, workers: int, until: float, progress: Progress) -> list[s
     task = progress.task_ids[0]
     problems: list[str] = []
     scene.sync_every_insert()
+    scene.execute(REFUSING)
     faults: list[str] = []
     name = "start"
     try:
         scene.begin(*(f"worker-{number}" for number in range(workers)))
+        plant_poisons(scene, len(POISONS))
         while time.monotonic() < until:
             if not faults:  # each of them before any comes again
                 faults = scene.chance.sample(sorted(FAULTS), len(FAULTS))
             name = faults.pop()
             progress.update(task, description=name.replace("_", " "))
+            plant_poisons(scene, 1)
             FAULTS[name](scene)
             scene.pause(0, 3)
     except AssertionError as error:  # something was waited for in vain
@@ -111,7 +118,7 @@ def run(duration_s: float, seed: int, workers: int, rate: int, folder: Path) -> 
             round_seed, own = chance.randrange(2**31), folder / f"round-{tally.rounds}"
             own.mkdir()
             until = time.monotonic() + min(ROUND_S, duration_s - elapsed)
-            with open_scene(broker, store, own, seed=round_seed, rate=rate) as scene:
+            with open_scene(broker, store, own, seed=round_seed, rate=rate, more=PATIENCE) as scene:
                 differences = play(scene, workers, until, progress)
                 tally.add(scene, differences)
             struck = scene.injected.total()

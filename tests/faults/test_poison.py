@@ -6,12 +6,9 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import aiokafka
 import orjson
 import pytest
-from aiokafka.record._crc32c import crc as crc32c
 
 from streams.base.settings import Settings
 from streams.kafka.embedded.kafka import EmbeddedKafka
@@ -19,36 +16,11 @@ from streams.store.ledger import Ledger, open_ledger
 from tests.conftest import Event, call, number
 from tests.support.broker import committed
 from tests.support.clickhouse_http import ClickHouseHttp
+from tests.support.poison import POISONS, REFUSING, send
 from tests.support.workers import WorkerProcess, environment_of, own_settings, wait_for
 
 PARTITIONS = 4
-LONG = "x" * 900_000
 HASTE = {"RATER_SESSION_TIMEOUT_S": "6", "RATER_INSERT_TIMEOUT_S": "10"}
-
-
-def poisoned(**more: Any) -> bytes:
-    return orjson.dumps(call(id="poison", account_id="poison") | more)
-
-
-def old_call(n: int) -> bytes:
-    day = f"{2013 + n // 12}-{n % 12 + 1:02}-10T12:0"
-    told = {"id": f"old-{n}", "dialed_at": f"{day}0:00Z", "answered_at": None}
-    return orjson.dumps(call(**told, ended_at=f"{day}1:01Z"))
-
-
-# name                     how a batch is sent         its values
-POISONS: list[tuple[str, dict[str, Any], list[bytes]]] = [
-    ("many months",        {},                         [old_call(n) for n in range(150)]),
-    ("an enum of 900 kB",  {},                         [poisoned(status=LONG)]),
-    ("a key of 1 MB",      {"key": b"k" * 1_000_000},  [b"{bad"]),
-    ("headers of 1 MB",    {"header": b"h" * 1_000_000}, [b"{bad"]),
-    ("zstd",               {"codec": "zstd"},          [poisoned(id="packed")]),
-    ("a header no text",   {"header": b"\xff\xfe"},    [poisoned(id="header")]),
-    ("a bomb",             {"codec": "gzip"},          [b"0" * 24_000_000] * 3),
-    ("a team of 900 kB",   {},                        [poisoned(team=LONG)]),
-    ("the store refuses",  {},                         [poisoned(id="refused")]),
-    ("a transaction",      {"transaction": "t"},       [poisoned(id="transaction")]),
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -61,44 +33,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseHttp]:
     with ClickHouseHttp(tmp_path_factory.mktemp("clickhouse")) as http:
         yield http
-
-
-async def send(
-    settings: Settings,
-    name: str,
-    partition: int,
-    *values: bytes,
-    key: bytes = b"acme",
-    header: bytes = b"",
-    codec: str | None = None,
-    transaction: str = "",
-) -> None:
-    """One record batch; `header` is put in for the name of its header."""
-    producer = aiokafka.AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap,
-        compression_type=codec,
-        max_batch_size=2**27,
-        max_request_size=2**27,
-        transactional_id=f"{settings.group}-{transaction}" if transaction else None,
-    )
-    await producer.start()
-    try:
-        topic = settings.topic(name)
-        if transaction:
-            async with producer.transaction():
-                await producer.send_and_wait(topic, values[0], key=key, partition=partition)
-            return
-        batch = producer.create_batch()
-        headers = [("x" * len(header), b"1")] if header else []
-        for value in values:
-            assert batch.append(key=key, value=value, timestamp=None, headers=headers)
-        if header:
-            raw = bytearray(batch._build().replace(b"x" * len(header), header))
-            raw[17:21] = crc32c(bytes(raw[21:])).to_bytes(4, "big")
-            batch._buffer = raw
-        await (await producer.send_batch(batch, topic, partition=partition))
-    finally:
-        await producer.stop()
 
 
 async def plant(settings: Settings) -> list[Event]:
@@ -140,7 +74,7 @@ def test_all_good_records_are_rated_whatever_lies_between_and_after_a_restart(
 ) -> None:
     settings = own_settings(broker.bootstrap, store.url, tmp_path)
     ledger = open_ledger(settings, migrate=False)
-    ledger.command("ALTER TABLE rated ADD CONSTRAINT refused CHECK event_id != 'refused'")
+    ledger.command(REFUSING)
     good = {event["id"] for event in asyncio.run(plant(settings))}
     also = {"packed", "header", "transaction"} | {f"old-{n}" for n in range(150)}
     with ExitStack() as stack:
