@@ -1,15 +1,13 @@
-"""The routes below /v1: one account's usage as JSON, as a live stream and as files."""
+"""The routes below /v1: one account's usage as JSON and as a live stream."""
 
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import APIRouter, Depends
+from fastapi.responses import StreamingResponse
 
-from streams.formats.registry import EXPORTERS
 from streams.web.access import Access
 from streams.web.charges import By, WantedCharges, read_usage_groups
-from streams.web.export import attachment
 from streams.web.live import EventStream, Live, Told, Watched
 from streams.web.months import Month
 from streams.web.reads import Reads
@@ -35,23 +33,6 @@ def statement_routes(reads: Reads, live: Live, access: Access) -> APIRouter:
         """The months that have usage, newest first."""
         found: list[date] = await reads.months(account)
         return {"account_id": account, "months": [f"{month:%Y-%m}" for month in found]}
-
-    @routes.get("/usage.csv", response_class=Response)
-    async def usage_csv(account: Account, month: Month) -> Response:
-        """The statement's lines and total as a CSV file."""
-        statement = await reads.statement(account, month)
-        exporter = EXPORTERS["csv"]
-        return Response(
-            exporter.write(statement),
-            media_type=exporter.media_type,
-            headers=attachment(account, statement["month"], "csv"),
-        )
-
-    @routes.get("/usage.json", response_class=JSONResponse)
-    async def usage_json(account: Account, month: Month) -> JSONResponse:
-        """The statement as a JSON file."""
-        statement = await reads.statement(account, month)
-        return JSONResponse(statement, headers=attachment(account, statement["month"], "json"))
 
     @routes.get("/live", response_class=StreamingResponse)
     async def live_usage(account: Account, month: Month) -> EventStream:
