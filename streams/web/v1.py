@@ -15,7 +15,7 @@ from streams.web.reads import Reads
 
 def statement_routes(reads: Reads, live: Live, access: Access) -> APIRouter:
     routes = APIRouter(prefix="/v1/accounts/{account}", tags=["usage"])
-    Account = Annotated[str, Depends(access.account)]
+    Account = Annotated[str, Depends(access.asked)]
 
     @routes.get("/usage")
     async def usage(

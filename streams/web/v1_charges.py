@@ -15,7 +15,7 @@ from streams.web.segments import EventId
 
 def charge_routes(reads: Reads, access: Access) -> APIRouter:
     routes = APIRouter(prefix="/v1/accounts/{account}", tags=["charges"])
-    Account = Annotated[str, Depends(access.account)]
+    Account = Annotated[str, Depends(access.asked)]
 
     @routes.get("/events")
     async def events(

@@ -31,7 +31,7 @@ def _add(
     ending: str,
     exporter: Exporter,
 ) -> None:
-    Account = Annotated[str, Depends(access.account)]
+    Account = Annotated[str, Depends(access.asked)]
     answers: dict[int | str, dict[str, Any]] = {200: {"content": {exporter.media_type: {}}}}
 
     @routes.get(f"/usage.{ending}", name=f"usage_{ending}", responses=answers)
