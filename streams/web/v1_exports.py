@@ -7,6 +7,7 @@ from fastapi.responses import StreamingResponse
 
 from streams.formats.registry import EXPORTERS, Exporter
 from streams.web.access import Access
+from streams.web.answers import PROBLEMS
 from streams.web.charges import WantedCharges, export_charges
 from streams.web.export import Download, Exports
 from streams.web.months import Month
@@ -15,7 +16,10 @@ from streams.web.reads import Reads
 
 def export_routes(reads: Reads, access: Access) -> APIRouter:
     routes = APIRouter(
-        prefix="/v1/accounts/{account}", tags=["files"], default_response_class=StreamingResponse
+        prefix="/v1/accounts/{account}",
+        tags=["files"],
+        default_response_class=StreamingResponse,
+        responses=PROBLEMS,
     )
     exports = Exports(reads)
     for ending, exporter in EXPORTERS.items():
@@ -32,7 +36,9 @@ def _add(
     exporter: Exporter,
 ) -> None:
     Account = Annotated[str, Depends(access.asked)]
-    answers: dict[int | str, dict[str, Any]] = {200: {"content": {exporter.media_type: {}}}}
+    answers: dict[int | str, dict[str, Any]] = {
+        200: {"content": {exporter.media_type: {"schema": {"type": "string", "format": "binary"}}}}
+    }
 
     @routes.get(f"/usage.{ending}", name=f"usage_{ending}", responses=answers)
     async def usage(account: Account, month: Month) -> Download:

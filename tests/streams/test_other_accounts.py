@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -53,7 +53,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
 
 def fill(filled: Filled, account: str) -> None:
     """An event of one id in both accounts, and all else of the account's own name."""
-    of = {"account_id": account, "user_id": f"user-of-{account}"}
+    of: dict[str, Any] = {"account_id": account, "user_id": f"user-of-{account}"}
     filled.call(AT, id="shared", **of)
     filled.text(AT, id=f"text-of-{account}", campaign_id=f"campaign-of-{account}", **of)
     filled.park(AT, id="waits", **of)
