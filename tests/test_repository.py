@@ -205,7 +205,11 @@ OWNERS = [
                              "rater/event_columns.py", "rater/usage_columns.py",
                              "rater/rate_columns.py", "rater/codes.py",
                              "rater/instants.py", "rater/kinds/checks.py",
-                             "streams/runtime/services.py"}),  # their allocator
+                             "streams/runtime/services.py",  # their allocator
+                             # files of tables, in pages
+                             "streams/formats/tables.py", "streams/formats/statement_table.py",
+                             "streams/formats/registry.py"}),
+    ("xlsxwriter",          {"streams/formats/tables.py"}),
     ("aiokafka",            {"streams/ingest/transport.py", "streams/kafka/"}),
     ("faust",               {"streams/ingest/", "streams/runtime/worker.py"}),
     ("fastapi",             {"streams/web/"}),

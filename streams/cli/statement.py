@@ -57,7 +57,7 @@ def usage(
     if as_json:
         sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + "\n")
     elif as_csv:
-        sys.stdout.write(statement_to_csv(data))
+        sys.stdout.write(statement_to_csv(data).decode())
     else:
         _print_statement(data)
 

@@ -17,12 +17,16 @@ Name = Annotated[str, typer.Argument(help="What it is called, to revoke it by.")
 def create(
     name: Name,
     account: Annotated[str, typer.Option("--account", help='The account it opens; "*" for all.')],
+    scopes: Annotated[
+        list[str] | None,
+        typer.Option("--scope", help="What it may do: read, manage or operate; read by default."),
+    ] = None,
 ) -> None:
     """Make a token and show it once: the file keeps its hash alone."""
-    from streams.web.tokens import TokensError, create_token
+    from streams.web.tokens import READ, TokensError, create_token
 
     try:
-        token = create_token(_file(), name, account)
+        token = create_token(_file(), name, account, scopes or (READ,))
     except TokensError as error:
         raise Stop(str(error)) from error
     err.print("the token, shown this once:", markup=False)
@@ -36,7 +40,7 @@ def list_() -> None:
 
     try:
         for known in load_tokens(_file()):
-            out.print(f"{known.name}  {known.account}", highlight=False)
+            out.print(f"{known.name}  {known.account}  {', '.join(known.scopes)}", highlight=False)
     except TokensError as error:
         raise Stop(str(error)) from error
 

@@ -1,12 +1,16 @@
 """The formats of files: a new one is a file beside this one and an entry here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
+
+import pyarrow as pa
 
 from streams.formats.events import read_events
 from streams.formats.freeswitch import read_freeswitch
 from streams.formats.importer import Importer
 from streams.formats.statement_csv import statement_to_csv
+from streams.formats.statement_table import statement_table, statement_to_json
+from streams.formats.tables import rows_to_csv, rows_to_json, rows_to_parquet, rows_to_xlsx
 
 IMPORTERS = {
     "json": Importer("events with their kind, a JSON a line", read_events),
@@ -19,13 +23,46 @@ IMPORTERS = {
 
 
 class Exporter(NamedTuple):
-    """An entry of EXPORTERS: a statement, as the API gives it, to the text of a file."""
+    """An entry of EXPORTERS, named as its files end: how a statement and rows become a file.
+
+    `statement` takes it as the API gives it. `rows` takes pages of a table and gives pieces of the
+    file; where `is_text` the pages have decimals and instants as the API says them.
+    """
 
     title: str
     media_type: str
-    write: Callable[[dict[str, Any]], str]
+    statement: Callable[[dict[str, Any]], Iterable[bytes]]
+    rows: Callable[[Iterator[pa.Table]], Iterator[bytes]]
+    is_text: bool
 
 
 EXPORTERS = {
-    "csv": Exporter("a row for each line, part and total", "text/csv", statement_to_csv),
+    "csv": Exporter(
+        "comma-separated values",
+        "text/csv",
+        lambda statement: [statement_to_csv(statement)],
+        rows_to_csv,
+        is_text=True,
+    ),
+    "json": Exporter(
+        "JSON",
+        "application/json",
+        lambda statement: [statement_to_json(statement)],
+        rows_to_json,
+        is_text=True,
+    ),
+    "parquet": Exporter(
+        "Parquet",
+        "application/vnd.apache.parquet",
+        lambda statement: rows_to_parquet(statement_table(statement)),
+        rows_to_parquet,
+        is_text=False,
+    ),
+    "xlsx": Exporter(
+        "a workbook",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        lambda statement: rows_to_xlsx(statement_table(statement)),
+        rows_to_xlsx,
+        is_text=False,
+    ),
 }

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from typing import Any
 
 COLUMNS = (
@@ -12,30 +13,33 @@ COLUMNS = (
 TOTALS = ("usage_total", "products_total", "total")
 
 
-def statement_to_csv(statement: dict[str, Any]) -> str:
+def statement_to_csv(statement: dict[str, Any]) -> bytes:
+    """The rows of a statement as the text of a file."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(
+        row | {name: as_text(row[name]) for name in ("account_id", "authorities") if name in row}
+        for row in statement_rows(statement)
+    )
+    return text.getvalue().encode()
+
+
+def statement_rows(statement: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A row for each line, each part of one, what waits, and each total, told apart by `row`.
 
     Rows of one `row` can be summed: the charges of `line` are the total, exactly; those of `part`
     are their lines'. What the statement says of itself stands on each.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore")
-    writer.writeheader()
     head = {name: statement[name] for name in COLUMNS[:6]}
-    head["account_id"] = as_text(head["account_id"])
     for line in statement["lines"]:
-        writer.writerow(head | _cells(line) | {"row": "line"})
-        writer.writerows(
-            head | {"line": line["line"]} | _cells(part) | {"row": "part"} for part in line["parts"]
-        )
+        yield head | _cells(line) | {"row": "line"}
+        for part in line["parts"]:
+            yield head | {"line": line["line"]} | _cells(part) | {"row": "part"}
     for waiting in statement["waiting"]["reasons"]:
-        writer.writerow(
-            head | waiting | {"row": "waiting", "line": "waiting", "amount": waiting["count"]}
-        )
-    writer.writerows(
-        head | {"row": "total", "line": name, "charge": statement[name]} for name in TOTALS
-    )
-    return text.getvalue()
+        yield head | waiting | {"row": "waiting", "line": "waiting", "amount": waiting["count"]}
+    for name in TOTALS:
+        yield head | {"row": "total", "line": name, "charge": statement[name]}
 
 
 def as_text(cell: str) -> str:
@@ -51,5 +55,5 @@ def _cells(row: dict[str, Any]) -> dict[str, Any]:
         if value is not None
     }
     if "authorities" in cells:
-        cells["authorities"] = as_text("; ".join(cells["authorities"]))
+        cells["authorities"] = "; ".join(cells["authorities"])
     return cells

@@ -17,7 +17,7 @@ from streams.store.ledger import Ledger
 from streams.store.statements import nanos
 
 # Columns of a charge that the ledger names otherwise.
-_NAMES = {
+NAMES = {
     "from_": "from_number",
     "to": "to_number",
     "occurred_us": "occurred_at",
@@ -26,7 +26,8 @@ _NAMES = {
 }
 _OWN, _TERMS, _COST = Charge._fields[:-2], Terms._fields, Cost._fields
 _POSITION = ("topic", "partition", "offset", "logged_at")
-_COLUMNS = ", ".join(_NAMES.get(name, name) for name in (*_OWN, *_TERMS, *_COST, *_POSITION))
+COLUMNS = (*_OWN, *_TERMS, *_COST, *_POSITION)
+_COLUMNS = ", ".join(NAMES.get(name, name) for name in COLUMNS)
 TAX = "(tax_federal + tax_state + tax_local)"
 
 

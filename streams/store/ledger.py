@@ -145,6 +145,11 @@ class Ledger:
         """As `query`, on a connection of its own: no page waits for what takes seconds."""
         return _rows(self._searcher, self._search_lock, sql, parameters)
 
+    def search_columns(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
+        """As `search`, as columns: decimals and instants as the store has them."""
+        with self._search_lock:
+            return self._searcher.query_arrow(sql, parameters=dict(parameters), use_strings=True)
+
     def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Runs a statement that gives no rows, beside no other write. Raises one of StoreErrors."""
         with self._write_lock:

@@ -9,9 +9,10 @@ from fastapi import Depends, HTTPException, Request
 from fastapi.responses import Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from streams.web.limits import Buckets
 from streams.web.segments import AccountId
 from streams.web.sessions import FAILURES_MOST, SESSION_S, Attempts, Sessions
-from streams.web.tokens import EVERY_ACCOUNT, Known, Tokens
+from streams.web.tokens import EVERY_ACCOUNT, READ, Known, Tokens
 
 bearer = HTTPBearer(auto_error=False, description="a token of RATER_API_TOKENS_FILE")
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
@@ -30,18 +31,18 @@ class Access:
         self.tokens = tokens
         self._sessions = None if tokens is None else Sessions(tokens)
         self._attempts = Attempts()
+        self._buckets = Buckets()
 
     async def granted(self, request: Request, credentials: Bearer) -> str:
-        """What the token grants: an account, or `*`. Raises 401 without a known token, or 429."""
-        if self._sessions is None:
-            return EVERY_ACCOUNT
-        known = None
-        if credentials:
-            known = self.known(request, credentials.credentials)
-        elif secret := request.cookies.get(cookie_of(request)):
-            known = self._sessions.find(secret, time.monotonic())
+        """What the token lets read: an account, or `*`.
+
+        Raises 401 without a known token, 403 for one that may not read, or 429.
+        """
+        known = self._token(request, credentials)
         if known is None:
-            raise HTTPException(401, "a token is needed", headers={"WWW-Authenticate": "Bearer"})
+            return EVERY_ACCOUNT
+        if READ not in known.scopes:
+            raise HTTPException(403, f"the token has not the scope {READ}")
         return known.account
 
     async def account(self, account: AccountId, request: Request, credentials: Bearer) -> str:
@@ -49,6 +50,26 @@ class Access:
         if await self.granted(request, credentials) not in (EVERY_ACCOUNT, account):
             raise HTTPException(403, "the token is for another account")
         return account
+
+    async def asked(self, account: AccountId, request: Request, credentials: Bearer) -> str:
+        """The same for the API, where a token asks only so often. Raises 401, 403 or 429."""
+        known = self._token(request, credentials)
+        if known and (wait_s := self._buckets.take(known.name, time.monotonic())):
+            raise HTTPException(429, "this token asks too often", {"Retry-After": str(wait_s)})
+        return await self.account(account, request, credentials)
+
+    def _token(self, request: Request, credentials: Bearer) -> Known | None:
+        """The token of a request or of its session; None where none is needed."""
+        if self._sessions is None:
+            return None
+        known = None
+        if credentials:
+            known = self.known(request, credentials.credentials)
+        elif secret := request.cookies.get(cookie_of(request)):
+            known = self._sessions.find(secret, time.monotonic())
+        if known is None:
+            raise HTTPException(401, "a token is needed", headers={"WWW-Authenticate": "Bearer"})
+        return known
 
     def known(self, request: Request, token: str) -> Known | None:
         """The known token, or None; raises 429 where the address has failed too often.

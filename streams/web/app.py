@@ -31,6 +31,7 @@ from streams.web.sign_in import sign_in_routes
 from streams.web.tokens import Tokens
 from streams.web.v1 import statement_routes
 from streams.web.v1_charges import charge_routes
+from streams.web.v1_exports import export_routes
 from streams.web.views import Views
 
 STATIC = Path(__file__).parent / "static"
@@ -50,6 +51,7 @@ def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> 
     app.state.live = live
     app.include_router(statement_routes(reads, live, access))
     app.include_router(charge_routes(reads, access))
+    app.include_router(export_routes(reads, access))
     app.include_router(sign_in_routes(access))
     app.include_router(opened_routes(views, access))
     app.include_router(page_routes(reads, views, live, access))

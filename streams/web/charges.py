@@ -3,6 +3,7 @@
 Each function blocks and reads the ledger: it runs off the loop.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
@@ -11,13 +12,16 @@ from zoneinfo import ZoneInfo
 from fastapi import Depends, HTTPException, Query
 
 from rater.money import format_nanos
+from streams.formats.registry import Exporter
 from streams.operations.explain import row_to_json
 from streams.store.events import GROUPINGS, Cursor, Filter, cursor_of, read_events
+from streams.store.exports import read_all_charges
 from streams.store.grouped import CurrencySum, UsageGroup, read_sums, read_usage
 from streams.web.filters import Wanted, encode_cursor, filter_of
 from streams.web.reads import Reads
 
 ROWS_MOST = 500
+PAGE_ROWS = 20_000  # of a file, that are in memory at once
 GROUPS_MOST = (
     1000  # of one answer, and its sums; what is left stands in `sums` and is told of in `left_out`
 )
@@ -99,6 +103,17 @@ def read_usage_groups(
         "left_out": [_sum_to_json(left) for one in sums if (left := _left(one, groups)).amount],
         "sums": [_sum_to_json(one) for one in sums],
     }
+
+
+def export_charges(
+    reads: Reads, account: str, month: date | None, *, wanted: Wanted, exporter: Exporter
+) -> Iterator[bytes]:
+    """All charges of a filter as a file; each piece is made when it is asked for."""
+    chosen, _ = chosen_by(reads, account, month, wanted)
+    pages = read_all_charges(
+        reads.ledger, account, chosen, as_text=exporter.is_text, rows=PAGE_ROWS
+    )
+    yield from exporter.rows(pages)
 
 
 def chosen_by(reads: Reads, account: str, month: date | None, wanted: Wanted) -> tuple[Filter, str]:

@@ -1,8 +1,9 @@
-"""Tokens: who may read which account. A file of their hashes, read again whenever it changes.
+"""Tokens: who may do what with which account. A file of their hashes, read anew when it changes.
 
 [tokens.support]
 account = "*"            # every account; else one account's id
 sha256 = "64 hex digits" # of the token, which `rater token create` shows once
+scopes = ["read"]        # what it may do; without this, read
 
 A token is made here and long, so its plain SHA-256 can't be guessed back.
 """
@@ -16,10 +17,13 @@ import re
 import secrets
 import stat
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 EVERY_ACCOUNT = "*"
+READ = "read"
+SCOPES = (READ, "manage", "operate")  # budgets and the like; what operators do. Neither has read
 LEAST_LENGTH = 32  # characters; a shorter one is nobody's, whatever a file says
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -32,11 +36,12 @@ class TokensError(ValueError):
 
 
 class Known(NamedTuple):
-    """One token of the file: what it is called, what it opens, its hash as hex digits."""
+    """One token of the file: what it is called, what it opens and may do there, its hash."""
 
     name: str
     account: str
     sha256: str
+    scopes: tuple[str, ...] = (READ,)
 
 
 class Tokens:
@@ -111,23 +116,31 @@ def _known(path: Path, number: int, name: str, entry: object) -> Known:
         raise TokensError(f"tokens file {path}: token {name} names no account")
     if not isinstance(sha256, str) or not SHA256.fullmatch(sha256):
         raise TokensError(f"tokens file {path}: token {name} has no sha256 of 64 hex digits")
-    return Known(name, account, sha256)
+    scopes = entry.get("scopes", [READ])
+    if not isinstance(scopes, list) or not scopes or not all(one in SCOPES for one in scopes):
+        raise TokensError(
+            f"tokens file {path}: the scopes of token {name} are not of {', '.join(SCOPES)}"
+        )
+    return Known(name, account, sha256, tuple(scopes))
 
 
-def create_token(path: Path, name: str, account: str) -> str:
+def create_token(path: Path, name: str, account: str, scopes: Sequence[str] = (READ,)) -> str:
     """Adds a new token to the file, made where there is none, and returns it: it is kept nowhere.
 
-    Raises TokensError for a name that is taken or no name, and for an account with unprintables.
+    Raises TokensError for a name that is taken or no name, for an account with unprintables, and
+    for what is no scope.
     """
     if not NAME.fullmatch(name):
         raise TokensError(f"the name {name!r} is not of letters, digits, - and _, 64 at the most")
     if not account or not account.isprintable():
         raise TokensError(f"the account {account!r} is not printable text")
+    if not scopes or not set(scopes) <= set(SCOPES):
+        raise TokensError(f"scopes are of {', '.join(SCOPES)}, not {', '.join(scopes)!r}")
     known = load_tokens(path) if path.exists() and path.stat().st_size else []
     if any(one.name == name for one in known):
         raise TokensError(f"there is a token {name} already; revoke it, or choose another name")
     token = secrets.token_urlsafe(32)
-    _write(path, [*known, Known(name, account, hash_of(token))])
+    _write(path, [*known, Known(name, account, hash_of(token), tuple(scopes))])
     return token
 
 
@@ -159,6 +172,7 @@ def _write(path: Path, tokens: list[Known]) -> None:
     for one in tokens:
         text += f"\n[tokens.{one.name}]\n"
         text += f"account = {json.dumps(one.account)}\nsha256 = {json.dumps(one.sha256)}\n"
+        text += f"scopes = {json.dumps(one.scopes)}\n"
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(file, "wb") as opened:

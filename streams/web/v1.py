@@ -1,59 +1,52 @@
-"""The routes below /v1: one account's usage as JSON, as a live stream and as files."""
+"""The routes below /v1: one account's usage as JSON and as a live stream."""
 
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response, StreamingResponse
 
-from streams.formats.registry import EXPORTERS
 from streams.web.access import Access
+from streams.web.answers import PROBLEMS, Months, Statement, UsageGroups
 from streams.web.charges import By, WantedCharges, read_usage_groups
-from streams.web.export import attachment
+from streams.web.etags import answer_once
 from streams.web.live import EventStream, Live, Told, Watched
 from streams.web.months import Month
 from streams.web.reads import Reads
 
+UNCHANGED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The reader's If-None-Match names this answer"}
+}
+
 
 def statement_routes(reads: Reads, live: Live, access: Access) -> APIRouter:
-    routes = APIRouter(prefix="/v1/accounts/{account}", tags=["usage"])
-    Account = Annotated[str, Depends(access.account)]
+    routes = APIRouter(prefix="/v1/accounts/{account}", tags=["usage"], responses=PROBLEMS)
+    Account = Annotated[str, Depends(access.asked)]
 
-    @routes.get("/usage")
+    @routes.get("/usage", response_model=Statement | UsageGroups, responses=UNCHANGED)
     async def usage(
-        account: Account, month: Month, wanted: WantedCharges, by: By
-    ) -> dict[str, Any]:
+        account: Account, month: Month, wanted: WantedCharges, by: By, request: Request
+    ) -> Response:
         """The statement of a month; with a grouping, range or filter, sums by line and group."""
         if by or wanted.items():
-            return await reads.off_loop(
+            groups = await reads.off_loop(
                 account, read_usage_groups, reads, account, month, wanted=wanted, by=by
             )
-        return await reads.statement(account, month)
+            return answer_once(request, groups)
+        return answer_once(request, await reads.statement(account, month))
 
-    @routes.get("/usage/months")
-    async def months(account: Account) -> dict[str, Any]:
+    @routes.get("/usage/months", response_model=Months, responses=UNCHANGED)
+    async def months(account: Account, request: Request) -> Response:
         """The months that have usage, newest first."""
         found: list[date] = await reads.months(account)
-        return {"account_id": account, "months": [f"{month:%Y-%m}" for month in found]}
+        told = {"account_id": account, "months": [f"{month:%Y-%m}" for month in found]}
+        return answer_once(request, told)
 
-    @routes.get("/usage.csv", response_class=Response)
-    async def usage_csv(account: Account, month: Month) -> Response:
-        """The statement's lines and total as a CSV file."""
-        statement = await reads.statement(account, month)
-        exporter = EXPORTERS["csv"]
-        return Response(
-            exporter.write(statement),
-            media_type=exporter.media_type,
-            headers=attachment(account, statement["month"], "csv"),
-        )
-
-    @routes.get("/usage.json", response_class=JSONResponse)
-    async def usage_json(account: Account, month: Month) -> JSONResponse:
-        """The statement as a JSON file."""
-        statement = await reads.statement(account, month)
-        return JSONResponse(statement, headers=attachment(account, statement["month"], "json"))
-
-    @routes.get("/live", response_class=StreamingResponse)
+    @routes.get(
+        "/live",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    )
     async def live_usage(account: Account, month: Month) -> EventStream:
         """Server-sent events `statement`: the statement now, and each time it changed."""
         await reads.statement(account, month)  # a stream that has begun can say 404 no more

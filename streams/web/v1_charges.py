@@ -1,11 +1,13 @@
 """The routes of charges below /v1: by filters, page by page, and why one costs what it does."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException
+from fastapi.responses import JSONResponse, Response
 
 from streams.operations.explain import why_unknown
 from streams.web.access import Access
+from streams.web.answers import PROBLEMS, Charges, Explained
 from streams.web.charges import Limit, WantedCharges, read_charges
 from streams.web.filters import PageAfter
 from streams.web.months import Month
@@ -14,19 +16,19 @@ from streams.web.segments import EventId
 
 
 def charge_routes(reads: Reads, access: Access) -> APIRouter:
-    routes = APIRouter(prefix="/v1/accounts/{account}", tags=["charges"])
-    Account = Annotated[str, Depends(access.account)]
+    routes = APIRouter(prefix="/v1/accounts/{account}", tags=["charges"], responses=PROBLEMS)
+    Account = Annotated[str, Depends(access.asked)]
 
-    @routes.get("/events")
+    @routes.get("/events", response_model=Charges)
     async def events(
         account: Account,
         month: Month,
         wanted: WantedCharges,
         cursor: PageAfter,
         limit: Limit = 50,
-    ) -> dict[str, Any]:
+    ) -> Response:
         """Charges by a filter, the newest first, and what all of the filter's add up to."""
-        return await reads.off_loop(
+        found = await reads.off_loop(
             account,
             read_charges,
             reads,
@@ -36,9 +38,10 @@ def charge_routes(reads: Reads, access: Access) -> APIRouter:
             before=cursor,
             limit=limit,
         )
+        return JSONResponse(found)
 
-    @routes.get("/events/{event_id}/explain")
-    async def explain(account: Account, event_id: EventId) -> dict[str, Any]:
+    @routes.get("/events/{event_id}/explain", response_model=Explained)
+    async def explain(account: Account, event_id: EventId) -> Response:
         """Why an event costs what it does: each charge in a sentence, with all its facts.
 
         An event that waits for a price, or was refused, has its outcome.
@@ -46,6 +49,6 @@ def charge_routes(reads: Reads, access: Access) -> APIRouter:
         explained = await reads.explain(account, event_id)
         if explained is None:
             raise HTTPException(404, why_unknown(event_id))
-        return explained
+        return JSONResponse(explained)
 
     return routes

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import httpx
 import pytest
 
+from streams.web import limits
+from streams.web.limits import BUCKETS_MOST, REQUESTS_MOST, REQUESTS_PER_S, Buckets
 from streams.web.sessions import (
     ADDRESSES_MOST,
     FAILURES_MOST,
@@ -104,6 +106,75 @@ def test_a_revoked_token_and_its_sessions_stop_at_once_and_a_new_one_works(door:
 def test_a_file_that_has_gone_opens_nothing(door: Door) -> None:
     door.path.unlink()
     assert door.ask(door.token).status_code == 401
+
+
+# ------------------------------------------------------------------ scopes
+
+
+def test_a_token_reads_only_with_the_scope_for_it(door: Door) -> None:
+    manages = create_token(door.path, "manages", "acme", ("manage", "operate"))
+    refused = door.ask(manages)
+    assert (refused.status_code, refused.json()["detail"]) == (
+        403,
+        "the token has not the scope read",
+    )
+    assert (
+        door.served.get(
+            "/accounts/acme", headers={"Authorization": f"Bearer {manages}"}
+        ).status_code
+        == 403
+    )
+    both = create_token(door.path, "both", "acme", ("read", "manage"))
+    assert door.ask(both).status_code == 200
+    assert [one.scopes for one in load_tokens(door.path)] == [
+        ("read",), ("manage", "operate"), ("read", "manage"),
+    ]  # fmt: skip
+
+
+def test_a_token_of_a_file_without_scopes_reads(door: Door) -> None:
+    lines = [line for line in door.path.read_text().splitlines() if not line.startswith("scopes")]
+    door.path.write_text("\n".join(lines))
+    assert [one.scopes for one in load_tokens(door.path)] == [("read",)]
+    assert door.ask(door.token).status_code == 200
+
+
+@pytest.mark.parametrize("scopes", ['"read"', "[]", '["write"]', "[1]", "[[]]"])
+def test_what_is_no_scope_opens_nothing(door: Door, scopes: str) -> None:
+    text = door.path.read_text().replace('["read"]', scopes)
+    door.path.write_text(text)
+    with pytest.raises(TokensError, match="the scopes of token acme are not of read, manage"):
+        load_tokens(door.path)
+    assert door.ask(door.token).status_code == 401
+    with pytest.raises(TokensError, match="scopes are of read, manage, operate"):
+        create_token(door.path.with_name("new.toml"), "a", "acme", ("write",))
+
+
+# ------------------------------------------------------------------ how often
+
+
+def test_a_token_asks_so_often_and_no_other_waits_for_it(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "REQUESTS_MOST", 2)
+    monkeypatch.setattr(limits, "REQUESTS_PER_S", 0.01)
+    other = create_token(door.path, "second", "acme")
+    answers = [door.ask(door.token) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[2].headers["content-type"] == "application/problem+json"
+    assert 0 < int(answers[2].headers["retry-after"]) <= 100
+    assert door.ask(other).status_code == 200
+
+
+def test_a_bucket_fills_again_evenly_and_memory_is_bounded() -> None:
+    buckets = Buckets()
+    assert [buckets.take("a", 0) for _ in range(REQUESTS_MOST)] == [0] * REQUESTS_MOST
+    assert buckets.take("a", 0) == 1
+    assert [buckets.take("a", 1) for _ in range(REQUESTS_PER_S)] == [0] * REQUESTS_PER_S
+    assert buckets.take("a", 1) == 1
+    assert [buckets.take("a", 1e6) for _ in range(REQUESTS_MOST + 1)][-2:] == [0, 1]
+    for n in range(BUCKETS_MOST + 10):
+        buckets.take(f"token-{n}", 0)
+    assert len(buckets._left) == BUCKETS_MOST
 
 
 # ------------------------------------------------------------------ guesses

@@ -32,6 +32,7 @@ from rater.statement import FORMS
 from rater.tariff import Book
 from rater.tariff_file import load_book
 from streams.base.settings import Settings, load_settings
+from streams.formats.registry import EXPORTERS
 from streams.maintenance.recurring import make_months
 from streams.rows.batch import Batch, add_records
 from streams.store.ledger import Ledger, open_ledger
@@ -363,7 +364,7 @@ def as_cell(value: Any) -> str:
 
 
 def test_a_files_name_is_safe_for_any_account() -> None:
-    header = attachment('a"\r\nb', "2026-01", "csv")
+    header = attachment('usage-a"\r\nb-2026-01.csv')
     assert header["Content-Disposition"] == 'attachment; filename="usage-a___b-2026-01.csv"'
 
 
@@ -812,8 +813,11 @@ def test_the_api_describes_itself_and_shows_no_docs(served: Served) -> None:
     assert set(paths) == {
         "/v1/accounts/{account}/usage",
         "/v1/accounts/{account}/usage/months",
-        "/v1/accounts/{account}/usage.csv",
-        "/v1/accounts/{account}/usage.json",
+        *(
+            f"/v1/accounts/{{account}}/{what}.{e}"
+            for what in ("usage", "events")
+            for e in EXPORTERS
+        ),
         "/v1/accounts/{account}/events",
         "/v1/accounts/{account}/events/{event_id}/explain",
         "/v1/accounts/{account}/live",
