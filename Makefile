@@ -13,7 +13,7 @@ DURATION ?= 600
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo shell test quick chaos bench bench-functions check format schemas wheel lock clean
+.PHONY: help demo shell test quick chaos screenshots bench bench-functions check format schemas wheel lock clean
 
 help:  ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,9 @@ bench-functions: $(VENV)/dev.stamp  ## Each step of the line as a function; comp
 
 chaos: $(VENV)/dev.stamp  ## Random faults for DURATION seconds, by SEED; status 1 on a difference
 	$(BIN)/python -m tests.faults.chaos --duration $(DURATION) $(if $(SEED),--seed $(SEED))
+
+screenshots: $(VENV)/dev.stamp  ## Pictures of the pages, into docs/images (needs Chromium)
+	$(BIN)/python -m tests.support.screenshots
 
 check: $(VENV)/dev.stamp  ## Format, lint and types, without tests
 	$(BIN)/ruff format --check .
