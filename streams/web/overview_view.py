@@ -110,7 +110,7 @@ def overview_view(
         is_over=is_over,
         today=_amount(sum(costs.get(today, {}).values()), numbers),
         yesterday=_amount(sum(costs.get(today - timedelta(days=1), {}).values()), numbers),
-        likely="Not yet" if foretold is None else f"about {_amount(foretold.likely, numbers)}",
+        likely="Not yet" if foretold is None else _amount(foretold.likely, numbers),
         forecast="" if foretold is None else f"{forecast_said(foretold, symbol)}.",
         method=NO_FORECAST if foretold is None else FORECAST_METHOD,
         before=None if comparison is None else cents_text(comparison.before_cents, symbol),
