@@ -653,7 +653,7 @@ def test_tokens_are_made_listed_and_revoked(rater: Rater, tmp_path: Path) -> Non
     made = rater("token", "create", "acme-1", "--account", "acme", RATER_API_TOKENS_FILE=path)
     assert (made.status, len(made.out.strip())) == (0, 43)
     listed = rater("token", "list", RATER_API_TOKENS_FILE=path)
-    assert listed.out.split() == ["acme-1", "acme"]
+    assert listed.out.split() == ["acme-1", "acme", "read"]
     again = rater("token", "create", "acme-1", "--account", "acme", RATER_API_TOKENS_FILE=path)
     assert (again.status, again.out) == (1, "")
     assert "there is a token acme-1 already" in one_line(again.err)
