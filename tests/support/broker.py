@@ -11,6 +11,7 @@ import aiokafka
 
 from rater.kinds import KINDS
 from streams.base.settings import Settings
+from streams.kafka import record_batches  # noqa: F401  how every consumer reads
 from streams.kafka.clients import read_committed
 from streams.kafka.topics import INPUTS
 from tests import oracle
