@@ -3,9 +3,9 @@
     python -m tests.faults.chaos --duration 600 --seed 7
 
 Each round is a scene of its own: workers start, traffic runs, each poison is planted, faults strike
-one after another in an order that the seed gives, a poison before each, and then all must be
-as the oracle says. The table counts, for each fault, how often it struck, the events of rounds in
-which it did, and their differences.
+one after another in an order that the seed gives, a poison before each of them, and then all must
+be as the oracle says. The table counts, for each fault, how often it struck, the events of the
+rounds in which it did, and their differences.
 """
 
 import argparse

@@ -15,7 +15,7 @@ from streams.maintenance import jobs, parked
 from streams.maintenance.parked import retry_parked
 from streams.operations.files import rate_file
 from streams.runtime.worker import Worker
-from streams.store.ledger import Ledger
+from streams.store.ledger import Ledger, StoreErrors
 from streams.store.parked import count_parked
 from streams.store.statements import read_statement
 from tests import oracle
@@ -229,3 +229,41 @@ async def test_what_waits_is_rated_again_when_prices_may_have_changed_and_at_no_
         assert tried == [book, book]
         tried.clear()
     assert count_parked(ledger) == 0
+
+
+def refuse(ledger: Ledger, *ids: str) -> None:
+    """The store takes no row of these events."""
+    names = ", ".join(f"'{name}'" for name in ids)
+    ledger.command(f"ALTER TABLE rated ADD CONSTRAINT refused CHECK event_id NOT IN ({names})")
+
+
+def test_a_parked_event_that_the_store_refuses_holds_up_no_other(
+    any_ledger: Ledger, file: Path
+) -> None:
+    early = [
+        call(id=f"call-{n}", account_id=f"a-{n}", **EARLY, ended_at="2011-06-10T12:01:00Z")
+        for n in range(20)
+    ]
+    any_ledger.write(Log(early).batch(load_book(file)))
+    book = add_version(file)
+    refuse(any_ledger, "call-7", "call-8")
+    for retried in (18, 0):
+        assert retry_parked(any_ledger, book)[0] == retried
+        assert {name[3] for name in rows_of(any_ledger)} == {
+            f"call-{n}" for n in range(20) if n not in (7, 8)
+        }
+        assert count_parked(any_ledger) == 2
+    any_ledger.command("ALTER TABLE rated DROP CONSTRAINT refused")
+    assert retry_parked(any_ledger, book) == (2, {"a-7", "a-8"})
+
+
+def test_a_store_that_refuses_all_parked_events_is_told_so(any_ledger: Ledger, file: Path) -> None:
+    early = [
+        call(id=f"call-{n}", **EARLY, ended_at="2011-06-10T12:01:00Z")
+        for n in range(parked.REFUSED_MOST + 2)
+    ]
+    any_ledger.write(Log(early).batch(load_book(file)))
+    refuse(any_ledger, *(event["id"] for event in early))
+    with pytest.raises(StoreErrors):
+        retry_parked(any_ledger, add_version(file))
+    assert count_parked(any_ledger) == len(early)
