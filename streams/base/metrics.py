@@ -90,6 +90,9 @@ AUDIT_FINDINGS = Gauge(
     "rater_audit_findings", "What the audit of lately written rows found wrong.", ["check"]
 )
 AUDITED_AT = Gauge("rater_audit_timestamp_seconds", "When the ledger was last audited.")
+HOUSEKEEPER = Gauge(
+    "rater_housekeeper", "Whether this worker does the maintenance jobs of its group."
+)
 MAINTENANCE_SUCCESS = Gauge(
     "rater_maintenance_last_success_timestamp_seconds",
     "When a maintenance job last ended well.",
@@ -120,8 +123,8 @@ for _wait in Wait:
 WORKERS: tuple[Collector, ...] = (
     CONSUMED, RATED, REJECTED, PARKED, CHARGED, TAX_UNKNOWN, BATCHES, STORE_ERRORS, AGE, BATCH_ROWS,
     INSERT_DURATION, LAG_MESSAGES, LAG_SECONDS, LAST_COMMIT, COMMIT_ERRORS, COMMIT_DURATION,
-    PARKED_NOW, CONFLICTS, UNPRICED_THINGS, AUDIT_FINDINGS, AUDITED_AT, MAINTENANCE_SUCCESS,
-    MAINTENANCE_DURATION, MAINTENANCE_ERRORS,
+    PARKED_NOW, CONFLICTS, UNPRICED_THINGS, AUDIT_FINDINGS, AUDITED_AT, HOUSEKEEPER,
+    MAINTENANCE_SUCCESS, MAINTENANCE_DURATION, MAINTENANCE_ERRORS,
 )  # fmt: skip
 
 # Every series name that a dashboard or an alert may use.

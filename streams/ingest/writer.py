@@ -24,7 +24,6 @@ from streams.ingest.isolate import RefusedError, isolate
 from streams.ingest.stretch import Stretch, by_topic, rate_all, rate_topic
 from streams.ingest.unknown_fields import UnknownFieldLog
 from streams.rows.batch import Batch, RejectedRow
-from streams.rows.changed import Changed
 from streams.store.errors import StoreErrors, why_refused
 from streams.store.ledger import Ledger
 
@@ -68,7 +67,6 @@ class Writer:
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._ready = asyncio.Event()  # to rate: no batch is being rated, no small one written
         self._ready.set()
-        self._changed = Changed(set(), set())
         self._unknown_fields = UnknownFieldLog()
         self._memos: dict[str, tuple[Book, Memo]] = {}
 
@@ -113,15 +111,6 @@ class Writer:
                 self._ready.set()
             for _ in stretches:
                 self._queue.task_done()
-
-    def take_changed(self) -> Changed:
-        """Whose monthly charges may have changed since this was asked last."""
-        taken, self._changed = self._changed, Changed(set(), set())
-        return taken
-
-    def put_changed(self, changed: Changed) -> None:
-        """To be taken with what changes next."""
-        self._changed.merge(changed)
 
     async def drain(self) -> None:
         """Returns once all that was put has been written and acknowledged."""
@@ -175,8 +164,6 @@ class Writer:
         faults.reach("after_ack")
         counting.count_batch(batch, written_s=time.time(), insert_s=insert_s)
         self._unknown_fields.tell(batch)
-        tellings = [row.telling for row in batch.states]
-        self._changed.things.update((one.account_id, one.state.billed_as) for one in tellings)
 
     async def _rate(self, stretches: list[Stretch]) -> Batch | None:
         """One batch of all of them, each topic rated by itself; None where the engine fails."""

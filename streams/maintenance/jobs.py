@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import Protocol
 
 import structlog
 
@@ -39,6 +38,8 @@ from streams.store.health import why_not_ready
 from streams.store.ledger import SPANS_GAP_MS, Ledger
 from streams.store.outcomes import read_written
 from streams.store.parked import count_parked
+from streams.store.recurring import read_told
+from streams.store.walks import Walk, read_walk, write_walk
 
 STORE_PROBE_S = 5.0
 BROKER_TIMEOUT_S = 5.0  # so that an absent broker does not hold up the audit
@@ -46,6 +47,7 @@ BROKER_TIMEOUT_S = 5.0  # so that an absent broker does not hold up the audit
 CONFLICTS_EVERY_S = 20.0
 # A part of everything each time; it rests as the others do.
 WALK_EVERY_S = 20.0
+KEEPER_EVERY_S = 0.5
 # What was written in the window, or since the audit before began, is audited again and again: a
 # store that was away meanwhile leaves nothing out, and what was found is told for as long.
 AUDIT_EVERY_S = 300.0
@@ -64,11 +66,19 @@ PARKED_RETRY_S = 30.0
 log = structlog.get_logger()
 
 
-class Changes(Protocol):
-    """Who is told, by the writer and by jobs, whose recurring charges may have changed."""
+class Changes:
+    """Whose recurring charges may have changed, as jobs tell one another."""
 
-    def take_changed(self) -> Changed: ...
-    def put_changed(self, changed: Changed) -> None: ...
+    def __init__(self) -> None:
+        self.changed = Changed(set(), set())
+
+    def take_changed(self) -> Changed:
+        """What was put since this was asked last."""
+        taken, self.changed = self.changed, Changed(set(), set())
+        return taken
+
+    def put_changed(self, changed: Changed) -> None:
+        self.changed.merge(changed)
 
 
 class ConflictsJob:
@@ -130,6 +140,12 @@ class AuditJob:
         self._shown = shown
         self.audited_at = datetime.now(UTC)
 
+    async def resume(self) -> None:
+        """Goes on from the audit before, whichever worker made it."""
+        kept = await asyncio.to_thread(read_walk, self._ledger, "audit")
+        if kept.position:
+            self.audited_at = datetime.fromisoformat(kept.position)
+
     async def run(self) -> bool:
         try:
             committed = await read_committed(self._settings, timeout_s=BROKER_TIMEOUT_S)
@@ -147,6 +163,7 @@ class AuditJob:
             committed=committed,
         )
         self.audited_at = now
+        await asyncio.to_thread(write_walk, self._ledger, "audit", Walk(now.isoformat(), now), now)
         self._shown.show("lately", audit.findings)
         metrics.AUDITED_AT.set(time.time())
         log_findings(audit.findings)
@@ -172,6 +189,7 @@ class MonthsJob:
         self._book = book
         self._changes = changes
         self._topic_prefix = topic_prefix
+        self.news = News("months", ledger, telling=True)
         self._made: set[date] = set()  # open months, of all things
         self._forgotten = False  # while they were being made
         self._unpriced: set[tuple[date, Thing]] = set()
@@ -184,8 +202,10 @@ class MonthsJob:
     async def run(self) -> bool:
         began = bool(self._made)
         self._forgotten = False
-        changed = self._changes.take_changed()
         now = datetime.now(UTC)
+        told = await asyncio.to_thread(self._read_told, now)
+        self._changes.put_changed(Changed(told, set()))
+        changed = self._changes.take_changed()
         months = open_months(now)
         new = [month for month in months if month not in self._made]
         parts: list[Changed | None] = [None, *changed.in_parts()]
@@ -215,7 +235,12 @@ class MonthsJob:
         metrics.UNPRICED_THINGS.set(len(self._unpriced))
         if problem is not None:
             raise problem
+        await asyncio.to_thread(self.news.done)
         return began
+
+    def _read_told(self, now: datetime) -> set[Thing]:
+        """Of which things something was told since this was asked last, to any worker."""
+        return {thing for span in self.news.read(now) for thing in read_told(self._ledger, span)}
 
     def _make(
         self, months: list[date], first: date, now: datetime, changed: Changed | None
@@ -234,12 +259,19 @@ class MonthsJob:
 
 
 class Maintenance:
-    """A worker's jobs and their schedule."""
+    """A worker's jobs and their schedule; `keeps` says whether those of the group are its own."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, book_file: BookFile, changes: Changes
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        book_file: BookFile,
+        keeps: Callable[[], bool] = lambda: True,
     ) -> None:
+        changes = Changes()
         self._settings = settings
+        self._keeps = keeps
+        self.is_keeper = False
         self._ledger = ledger
         self._book_file = book_file
         self._changes = changes
@@ -253,27 +285,49 @@ class Maintenance:
         self.months = MonthsJob(ledger, lambda: book_file.book, changes, settings.topic_prefix)
         self.store_problem: str | None = "the store has not been asked yet"
         self._retried: tuple[Book | None, Book | None] = (None, None)  # under which books, last
-        self.schedule = Schedule(self.jobs())
+        self.schedule = Schedule(self.jobs(), keeps=lambda: self.is_keeper)
 
     def jobs(self) -> tuple[Job, ...]:
         """The table."""
         reload_s, monthly_s = self._settings.tariff_reload_s, self._settings.monthly_every_s
         return (
             # name        every (s)            what to do             rests so often as it took
+            Job("keeper", KEEPER_EVERY_S, self._watch_keeper),
             Job("garbage", GARBAGE_EVERY_S, collect_garbage),
             Job("old_garbage", OLD_GARBAGE_EVERY_S, collect_old_garbage),
             Job("book", reload_s, self._reload_book),
-            Job("months", monthly_s, self.months.run, MONTHLY_REST),
             Job("probe", STORE_PROBE_S, self._probe_store),
-            Job("parked", PARKED_RETRY_S, self._retry_parked),
-            Job("parked_now", PARKED_RETRY_S, self._count_parked, LOOK_BACK_REST),
-            Job("conflicts", CONFLICTS_EVERY_S, self.conflicts.run, LOOK_BACK_REST),
-            Job("audit", AUDIT_EVERY_S, self.audit.run, LOOK_BACK_REST),
+            # Of the group.
+            Job("months", monthly_s, self.months.run, MONTHLY_REST, True),
+            Job("parked", PARKED_RETRY_S, self._retry_parked, 0, True),
+            Job("parked_now", PARKED_RETRY_S, self._count_parked, LOOK_BACK_REST, True),
+            Job("conflicts", CONFLICTS_EVERY_S, self.conflicts.run, LOOK_BACK_REST, True),
+            Job("audit", AUDIT_EVERY_S, self.audit.run, LOOK_BACK_REST, True),
             *(
-                Job(f"walk_{walk.name}", WALK_EVERY_S, partial(self._walk, walk), LOOK_BACK_REST)
+                Job(walk.job, WALK_EVERY_S, partial(self._walk, walk), LOOK_BACK_REST, True)
                 for walk in self.walks
             ),
         )
+
+    async def _watch_keeper(self) -> bool:
+        """Begins the group's jobs where another left them, or leaves them to another."""
+        keeps = self._keeps()
+        if keeps == self.is_keeper:
+            return True
+        log.info("housekeeping", here=keeps)
+        if keeps:
+            self.conflicts.news.forget()
+            self.months.news.forget()
+            self.months.forget_made()
+            self._retried = (None, None)
+            await self.audit.resume()
+        self.is_keeper = keeps
+        metrics.HOUSEKEEPER.set(keeps)
+        if not keeps:  # another one shows these
+            self.shown.clear()
+            for gauge in (metrics.PARKED_NOW, metrics.CONFLICTS, metrics.UNPRICED_THINGS):
+                gauge.set(0)
+        return True
 
     async def _reload_book(self) -> bool:
         if await asyncio.to_thread(self._book_file.reload):

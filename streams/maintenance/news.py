@@ -20,10 +20,12 @@ KEPT_EVERY = timedelta(seconds=30)
 
 
 class News:
-    """The parts of the log that were written since a job of this name has looked."""
+    """The parts of the log that were written since a job of this name has looked; `telling`: of
+    those alone that tell of things charged by the month."""
 
-    def __init__(self, name: str, ledger: Ledger) -> None:
+    def __init__(self, name: str, ledger: Ledger, *, telling: bool = False) -> None:
         self._name = name
+        self._telling = telling
         self._ledger = ledger
         self._reached: datetime | None = None
         self._kept_at: datetime | None = None
@@ -32,7 +34,7 @@ class News:
     def read(self, now: datetime) -> list[Span]:
         """What is new. Raises one of StoreErrors."""
         since = (self._reached or self._read_reached(now)) - OVERLAP
-        written = read_written(self._ledger, since)
+        written = read_written(self._ledger, since, telling=self._telling)
         new = [one for one in written if one not in self._seen]
         self._seen = set(written)
         self._reached = now

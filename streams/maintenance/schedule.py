@@ -31,23 +31,27 @@ class Job(NamedTuple):
     every_s: float
     do: Callable[[], Awaitable[bool]]
     rests: int = 0
+    of_group: bool = False  # is done by one worker of the group
 
 
 class Schedule:
     """Runs jobs until cancelled. A store that does not answer is told of and tried again.
 
-    `now_s` never goes back (a monotonic clock); `unix_s` is what the last success is shown as.
+    Jobs of the group wait while `keeps` says that another worker does them. `now_s` never goes back
+    (a monotonic clock); `unix_s` is what the last success is shown as.
     """
 
     def __init__(
         self,
         jobs: Sequence[Job],
         *,
+        keeps: Callable[[], bool] = lambda: True,
         now_s: Callable[[], float] = time.monotonic,
         unix_s: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._jobs = jobs
+        self._keeps = keeps
         self._now_s = now_s
         self._unix_s = unix_s
         self._sleep = sleep
@@ -68,7 +72,8 @@ class Schedule:
 
     async def _repeat(self, job: Job) -> None:
         while True:
-            if self._now_s() >= self._due_s[job.name]:
+            is_due = self._now_s() >= self._due_s[job.name]
+            if is_due and (self._keeps() or not job.of_group):
                 await self._run_job(job)
             await self._sleep(TICK_S)
 

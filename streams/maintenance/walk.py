@@ -59,6 +59,7 @@ class WalkJob:
         self, name: str, ledger: Ledger, step: Callable[[Ledger, str, datetime], Step]
     ) -> None:
         self.name = name
+        self.job = f"walk_{name}"
         self._ledger = ledger
         self._step = step
         self._suspected: str | None = None  # the part that had findings at its first look

@@ -1,4 +1,4 @@
-"""Whose recurring charges may have changed: what the writer tells to who makes the months."""
+"""Whose recurring charges may have changed, for who makes the months."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

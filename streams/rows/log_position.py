@@ -15,6 +15,7 @@ FILE = "file:"  # what a topic's name begins with when the record was a file's l
 # Above a position's bits a version has one more than the rank of its event: what is further along
 # stands, wherever in the log it lies.
 _POSITION_BITS = 126
+_MS_MAX = (1 << 46) - 1  # of the bits that a position has for its milliseconds
 POSITIONS = (1 << _POSITION_BITS) - 1
 
 # A producer may stamp its records with anything; no log is older, and no column holds a later one.
@@ -67,14 +68,15 @@ class Span(NamedTuple):
     first_ms: int
     last_ms: int
 
-    def versions(self) -> tuple[int, int]:
-        """The least and the greatest version of rows of its records, without a rank."""
-        return POSITIONS + 1 - (self.last_ms + 1 << 80), POSITIONS - (self.first_ms << 80)
-
     def parameters(self) -> Mapping[str, int]:
-        """The same as queries take it: by the log's clock, and by its records' versions."""
-        low, high = self.versions()
-        return {"low": low, "high": high, "first_ms": self.first_ms, "last_ms": self.last_ms}
+        """The same as queries take it: by the log's clock, and by that clock counted down, as the
+        versions of rows have it."""
+        return {
+            "first_ms": self.first_ms,
+            "last_ms": self.last_ms,
+            "low": _MS_MAX - self.last_ms,
+            "high": _MS_MAX - self.first_ms,
+        }
 
     def cut(self, count: int) -> list["Span"]:
         """The same in so many parts of equal length, or fewer where it is short."""

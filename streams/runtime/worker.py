@@ -21,7 +21,7 @@ from streams.ingest.writer import Writer
 from streams.kafka.clients import BrokerErrors, make_producer
 from streams.kafka.dead_letter_topic import send_dead_letters
 from streams.kafka.log import Reader
-from streams.kafka.topics import check_topics
+from streams.kafka.topics import INPUTS, check_topics
 from streams.maintenance.jobs import Maintenance
 from streams.rows.batch import RejectedRow
 from streams.runtime.progress import ProgressTeller
@@ -56,7 +56,7 @@ class Worker:
         self._producer = make_producer(settings)
         self._writer = Writer(ledger, lambda: book_file.book, self._send_dead_letters, settings)
         self._app: faust.App = make_app(settings)
-        self.maintenance = Maintenance(settings, ledger, book_file, self._writer)
+        self.maintenance = Maintenance(settings, ledger, book_file, self._keeps_house)
         add_agents(self._app, settings, self._writer)
         self._idle_at = time.monotonic()  # when there was last no lag
         self._known_at = time.monotonic()  # when the broker last said how much there is
@@ -104,7 +104,8 @@ class Worker:
                 ) from reason
             if starting.done():
                 await self._drain()
-                await self.maintenance.conflicts.run_last()
+                if self.maintenance.is_keeper:
+                    await self.maintenance.conflicts.run_last()
         finally:
             for any_task in tasks:
                 any_task.cancel()
@@ -209,6 +210,11 @@ class Worker:
 
     def _is_assigned(self) -> bool:
         return self._app.started and bool(self._app.consumer.assignment())
+
+    def _keeps_house(self) -> bool:
+        """One worker of the group does its maintenance: that of the first input's partition 0."""
+        first = TP(self._settings.topic(INPUTS[0]), 0)
+        return self._app.started and first in self._app.consumer.assignment()
 
     # Health, as the web shows it. A rebalance makes nothing ill.
 

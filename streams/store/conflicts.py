@@ -1,8 +1,8 @@
 """What the ledger holds of identities that stand more than once: one reader a question.
 
 A search looks for suspects first, by a hash of their names, for there seldom is one; only of these
-whole rows are read. What was written recently (a span) is found by its version: nothing of
-history is kept in memory, and of it one column is read.
+whole rows are read, of their accounts. What was written recently (a span) is found by the log's
+clock, and what was seen before of it by its hash: history costs nothing.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from rater.reject import Reason
 from streams.rows.identity import SAME_KIND, AcceptedRecord, IdentityRow, SupersededRow
-from streams.rows.log_position import POSITIONS, Span
+from streams.rows.log_position import Span
 from streams.store.ledger import Ledger
 from streams.store.lines import MONTHLY_LINES_SQL
-from streams.store.parts import ALL_ACCOUNTS, IS_OF, Accounts
+from streams.store.parts import ALL_ACCOUNTS, AT, IS_OF, LOGGED, Accounts
 
 
 class Where(NamedTuple):
@@ -27,11 +27,6 @@ class Where(NamedTuple):
 
 # ------------------------------------------------------------------ who is suspected
 
-_RECENT = f"""bitAnd(version, toUInt128('{POSITIONS}'))
-    BETWEEN {{low:UInt128}} AND {{high:UInt128}}"""
-# The same of `rated`, which keeps the broker's clock; a recurring charge has that of its telling.
-_LOGGED = """logged_at BETWEEN fromUnixTimestamp64Milli({first_ms:Int64}, 'UTC')
-    AND fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC')"""
 # The other row may have any month: what came in these months is looked at in all of them.
 _OF_MONTHS = "(empty({months:Array(Date)}) OR max(month IN {months:Array(Date)}))"
 # Groups of all of history are more than memory should hold.
@@ -46,9 +41,16 @@ _EVENTS = f"""
 SELECT {_EVENT} AS event FROM accepted WHERE {IS_OF}
 GROUP BY event HAVING {_DIFFERS} AND {_OF_MONTHS}
 {_ON_DISK}"""
+# Of what was written recently, those that were ever seen with other facts, by their hash.
+_SUSPECT_EVENTS = f"""
+SELECT event FROM seen
+WHERE event IN (SELECT {_EVENT} FROM accepted WHERE {AT})
+GROUP BY event HAVING min(facts) != max(facts)"""
+_SUSPECTS = f"""SELECT account_id, event_id FROM accepted
+    WHERE {AT} AND {_EVENT} IN ({_SUSPECT_EVENTS})"""
 _EVENTS_RECENT = f"""
 SELECT {_EVENT} AS event FROM accepted
-WHERE cityHash64(event_id) IN (SELECT cityHash64(event_id) FROM accepted WHERE {_RECENT})
+WHERE (account_id, event_id) IN ({_SUSPECTS})
 GROUP BY event HAVING {_DIFFERS}"""
 
 # One record with rows in two months or lines. It may be accepted once and have rows of twice: an
@@ -62,7 +64,7 @@ SELECT {_RECORD} AS record FROM rated WHERE {_CHARGED_ONCE} AND {IS_OF}
 GROUP BY record HAVING {_MOVED} AND {_OF_MONTHS}
 {_ON_DISK}"""
 _RECORDS_RECENT = f"""
-SELECT {_RECORD} AS record FROM rated WHERE {_CHARGED_ONCE} AND {_LOGGED}
+SELECT {_RECORD} AS record FROM rated WHERE {_CHARGED_ONCE} AND {LOGGED}
 GROUP BY record HAVING {_MOVED}"""
 
 # A detection is its call's, whichever event told of it.
@@ -72,11 +74,16 @@ _CALLS = f"""
 SELECT {_CALL} AS call FROM rated WHERE {_DETECTED} AND {IS_OF}
 GROUP BY call HAVING min(month) != max(month) AND {_OF_MONTHS}
 {_ON_DISK}"""
+_DETECTION = "cityHash64('detection', account_id, identity, revision)"
+_SUSPECT_CALLS = f"""
+SELECT event FROM seen
+WHERE event IN (SELECT {_DETECTION} FROM rated WHERE {_DETECTED} AND {LOGGED})
+GROUP BY event HAVING min(facts) != max(facts)"""
 _CALLS_RECENT = f"""
 SELECT {_CALL} AS call FROM rated
-WHERE {_DETECTED}
-  AND cityHash64(identity) IN (
-    SELECT cityHash64(identity) FROM rated WHERE {_DETECTED} AND {_LOGGED})
+WHERE {_DETECTED} AND (account_id, identity) IN (
+    SELECT account_id, identity FROM rated
+    WHERE {_DETECTED} AND {LOGGED} AND {_DETECTION} IN ({_SUSPECT_CALLS}))
 GROUP BY call HAVING min(month) != max(month)"""
 
 # ------------------------------------------------------------------ what is read of them
@@ -85,23 +92,25 @@ _IS_ONE = "SELECT 1 FROM ({suspects}) LIMIT 1"
 _ACCEPTED = f"""
 SELECT account_id, kind, event_id, revision, topic, content_hash, version, month, line
 FROM accepted
-WHERE {_EVENT} IN ({{suspects}})
+WHERE {{of}} AND {_EVENT} IN ({{suspects}})
 """
 _ROW = "account_id, kind, event_id, revision, month, line, identity, topic, version"
 _ROWS_OF_EVENTS = f"""
 SELECT {_ROW} FROM rated
-WHERE {_CHARGED_ONCE} AND {_EVENT} IN ({{suspects}})
+WHERE {{of}} AND {_CHARGED_ONCE} AND {_EVENT} IN ({{suspects}})
 """
 _ROWS_OF_RECORDS = f"""
 SELECT {_ROW} FROM rated
-WHERE {_CHARGED_ONCE} AND {_EVENT} IN (
-    SELECT {_EVENT} FROM rated WHERE {_RECORD} IN ({{suspects}}))
+WHERE {{of}} AND {_CHARGED_ONCE} AND {_EVENT} IN (
+    SELECT {_EVENT} FROM rated WHERE {{of}} AND {_RECORD} IN ({{suspects}}))
 """
 _ROWS_OF_CALLS = f"""
 SELECT {_ROW} FROM rated
-WHERE {_DETECTED} AND {_CALL} IN ({{suspects}})
+WHERE {{of}} AND {_DETECTED} AND {_CALL} IN ({{suspects}})
 """
-_COUNT_RECENT = f"SELECT count() FROM accepted WHERE {_RECENT}"
+# Whose they are: the accounts of a part, or those that something was recently written of.
+_OF_RECENT = f"account_id IN (SELECT account_id FROM accepted WHERE {AT})"
+_COUNT_RECENT = f"SELECT count() FROM accepted WHERE {AT}"
 _SUPERSEDED = """
 SELECT account_id, month, line, identity, revision, version FROM losers FINAL WHERE loses
 """
@@ -166,9 +175,9 @@ def _read(
     of_all, of_recent = suspects
     parameters: dict[str, Any] = dict(where.part.parameters())
     if isinstance(where.part, Span):
-        chosen = of_recent
+        chosen, of = of_recent, _OF_RECENT
     else:
-        chosen, parameters["months"] = of_all, sorted(where.months)
+        chosen, of, parameters["months"] = of_all, IS_OF, sorted(where.months)
     if not ledger.search(_IS_ONE.replace("{suspects}", chosen), parameters):
         return []
-    return ledger.search(sql.replace("{suspects}", chosen), parameters)
+    return ledger.search(sql.replace("{suspects}", chosen).replace("{of}", of), parameters)

@@ -10,16 +10,12 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from streams.rows.log_position import POSITIONS, Span
+from streams.rows.log_position import Span
 from streams.store.ledger import Ledger
-from streams.store.parts import IS_OF, Accounts
+from streams.store.parts import AT, IS_OF, LOGGED, Accounts
 
 FOUND_MAX = 500  # of one part: their names travel in a query's address
 
-POSITION = f"bitAnd(version, toUInt128('{POSITIONS}'))"
-_AT = f"{POSITION} BETWEEN {{low:UInt128}} AND {{high:UInt128}}"
-_LOGGED = """logged_at BETWEEN fromUnixTimestamp64Milli({first_ms:Int64}, 'UTC')
-    AND fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC')"""
 # A row's name and its amount as the views of `counterfoils` have them.
 _RATED = "cityHash64(month, line, identity, revision)"
 _STATE = "cityHash64(kind, event_id, revision)"
@@ -52,7 +48,7 @@ HAVING {{stands}}
 ORDER BY account_id, row
 LIMIT {FOUND_MAX}
 """
-_SPANNED = {"told": _AT, "stored": _LOGGED, "stands": _AT.replace("version", "stands")}
+_SPANNED = {"told": AT, "stored": LOGGED, "stands": AT.replace("version", "stands")}
 _OF_ACCOUNTS = {"told": IS_OF, "stored": IS_OF, "stands": "1"}
 _TOLD_RECENT, _TOLD_OF_ACCOUNTS = (
     _TOLD.replace("{told}", by["told"])

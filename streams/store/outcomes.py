@@ -9,8 +9,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from rater.instants import in_utc
-from streams.rows.log_position import POSITIONS, Span
+from streams.rows.log_position import LATEST_MS, POSITIONS, Span, join_spans
 from streams.store.ledger import Ledger
+from streams.store.parts import AT
 
 # So many lives in one query: their names and numbers travel in its address.
 LIVES_TOGETHER = 500
@@ -38,6 +39,11 @@ class Life(NamedTuple):
 
     def end(self) -> int:
         return max(one.last_offset for one in self.receipts) + 1
+
+    def span(self) -> Span:
+        """What the log took it in; all of it where a receipt kept no times."""
+        last_ms = [one.last_logged_ms or LATEST_MS for one in self.receipts]
+        return Span(min(one.first_logged_ms for one in self.receipts), max(last_ms))
 
 
 class Outcomes(NamedTuple):
@@ -76,6 +82,7 @@ _WRITTEN = """
 SELECT DISTINCT topic, partition, first_offset, last_offset,
     toUnixTimestamp64Milli(first_logged_at), toUnixTimestamp64Milli(last_logged_at)
 FROM receipts WHERE written_at >= {since:DateTime64(3, 'UTC')} AND last_logged_at > 0
+  AND states >= {states:UInt32}
 """
 _FIRST_WRITTEN = "SELECT min(written_at) FROM receipts HAVING count() > 0"
 _UNMERGED = "SELECT count() - uniqExact(account_id, month, line, identity, revision) FROM rated"
@@ -102,7 +109,7 @@ outcomes AS (
         SELECT topic, toUInt128('{positions}')
             - bitAnd(version, toUInt128('{positions}')) AS position
         FROM accepted
-        WHERE topic IN (SELECT topic FROM lives)
+        WHERE topic IN (SELECT topic FROM lives) AND {at}
           AND (empty({months:Array(Date)}) OR month IN {months:Array(Date)})
     )
     UNION ALL
@@ -117,7 +124,7 @@ FROM outcomes ASOF INNER JOIN lives
     AND outcomes.logged_ms >= lives.since_ms
 WHERE offset >= low AND offset < high
 GROUP BY topic, partition, since_ms
-""".replace("{positions}", str(POSITIONS))
+""".replace("{positions}", str(POSITIONS)).replace("{at}", AT)
 
 
 def read_lives(
@@ -138,10 +145,11 @@ def read_lives(
     return lives_of(Covered._make(row) for row in rows)
 
 
-def read_written(ledger: Ledger, since: datetime) -> list[Covered]:
-    """What was written since, of all topics; of receipts that kept the log's times. Raises one of
-    StoreErrors."""
-    return [Covered._make(row) for row in ledger.search(_WRITTEN, {"since": since})]
+def read_written(ledger: Ledger, since: datetime, *, telling: bool = False) -> list[Covered]:
+    """What was written since, of all topics, or with states of things alone; of receipts that kept
+    the log's times. Raises one of StoreErrors."""
+    parameters = {"since": since, "states": int(telling)}
+    return [Covered._make(row) for row in ledger.search(_WRITTEN, parameters)]
 
 
 def read_first_written(ledger: Ledger) -> datetime | None:
@@ -190,12 +198,11 @@ def read_outcomes(
     in any where there are none. Raises one of StoreErrors."""
     found = {}
     for first in range(0, len(lives), LIVES_TOGETHER):
-        bounds = [
-            (*life[:3], life.receipts[0].first_offset, life.end())
-            for life in lives[first : first + LIVES_TOGETHER]
-        ]
+        some = lives[first : first + LIVES_TOGETHER]
+        bounds = [(*life[:3], life.receipts[0].first_offset, life.end()) for life in some]
+        (span,) = join_spans((life.span() for life in some), LATEST_MS)
         for *life, records, first_ms, last_ms in ledger.search(
-            _OUTCOMES, {"lives": bounds, "months": sorted(months)}
+            _OUTCOMES, {"lives": bounds, "months": sorted(months), **span.parameters()}
         ):
             found[tuple(life)] = Outcomes(records, Span(first_ms, last_ms))
     return [found.get(life[:3]) for life in lives]

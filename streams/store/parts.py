@@ -1,4 +1,5 @@
-"""The ledger in parts by its accounts, for what looks at everything and may be stopped between two.
+"""The ledger in parts: by the log's clock, for what was recently written, and by its accounts, for
+what looks at everything and may be stopped between two.
 
 All that one question joins is one account's. An account is never cut: a part is as large as the
 largest account at least, and groups beyond memory go to disk.
@@ -18,6 +19,14 @@ ORDER BY account_id LIMIT 1 OFFSET {records:UInt64}
 """
 
 IS_OF = "account_id > {after:String} AND ({last:String} = '' OR account_id <= {last:String})"
+
+
+# Of a part of the log, by the versions of rows: the milliseconds in them count down, and an index
+# of this expression says where they are. A recurring charge has none of the log's.
+AT = "bitShiftRight(bitShiftLeft(version, 2), 82) BETWEEN {low:UInt64} AND {high:UInt64}"
+# The same where the broker's clock is kept; a recurring charge has that of its telling.
+LOGGED = """logged_at BETWEEN fromUnixTimestamp64Milli({first_ms:Int64}, 'UTC')
+    AND fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC')"""
 
 
 class Accounts(NamedTuple):

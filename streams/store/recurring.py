@@ -5,8 +5,10 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from streams.rows.changed import Changed, Thing
+from streams.rows.log_position import Span
 from streams.store.ledger import Ledger
 from streams.store.lines import MONTHLY_LINES_SQL
+from streams.store.parts import LOGGED
 
 
 class TellingRow(NamedTuple):
@@ -70,6 +72,7 @@ HAVING argMax(status, version) != 'voided'
 """
 
 
+_TOLD = f"SELECT DISTINCT account_id, billed_as FROM states WHERE line != '' AND {LOGGED}"
 # What began before an instant and has no charge of a month before: a hash of each is compared.
 _NEVER_CHARGED = f"""
 SELECT account_id, billed_as, toUnixTimestamp64Micro(min(from_at)) FROM states
@@ -80,6 +83,11 @@ HAVING min(from_at) < {{before:DateTime64(6, 'UTC')}}
     SELECT cityHash64(account_id, line, identity) FROM rated
     WHERE line IN ({MONTHLY_LINES_SQL}) AND month < {{month:Date}})
 """
+
+
+def read_told(ledger: Ledger, recent: Span) -> set[Thing]:
+    """Of which things something was told in a part of the log. Raises one of StoreErrors."""
+    return {(account, name) for account, name in ledger.search(_TOLD, recent.parameters())}
 
 
 def read_never_charged(ledger: Ledger, month: date, before: datetime) -> dict[Thing, int]:

@@ -34,7 +34,7 @@ class EngineStore(Breakable):
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()
         self.ledger = ledger
-        for table in (*SHAPES, "accepted"):
+        for table in (*SHAPES, "accepted", "seen"):
             ledger.command(f"TRUNCATE TABLE {table}")
 
     def client(self) -> "EngineClient":

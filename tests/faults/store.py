@@ -18,7 +18,7 @@ from xxhash import xxh3_64_intdigest
 
 import schemas
 from rater.instants import to_us
-from streams.rows.log_position import POSITIONS, Place, place_of_version
+from streams.rows.log_position import Place, place_of_version
 from streams.store import conflicts, counterfoils, ledger, outcomes, parked, parts
 from streams.store import recurring as monthly
 from tests import conftest
@@ -299,8 +299,8 @@ def _answers() -> dict[str, Answer]:
         ),
         (conflicts._ROWS_OF_CALLS, _rows_of_calls, (conflicts._CALLS, conflicts._CALLS_RECENT)),
     ):
-        for one in suspects:
-            known[sql.replace("{suspects}", one)] = answer
+        for one, of in zip(suspects, (parts.IS_OF, conflicts._OF_RECENT), strict=True):
+            known[sql.replace("{suspects}", one).replace("{of}", of)] = answer
             if answer is not _rows_of_events:  # their events are asked for before
                 known[conflicts._IS_ONE.replace("{suspects}", one)] = _exists(answer)
     for told, tellings, charged in (
@@ -314,9 +314,6 @@ def _answers() -> dict[str, Answer]:
 
 def _is_looked_at(parameters: Mapping[str, Any], month: date, *versions: int) -> bool:
     """Whether a record of the month and of one of the versions makes its event a suspect."""
-    if "low" in parameters:
-        low, high = parameters["low"], parameters["high"]
-        return any(low <= version & POSITIONS <= high for version in versions)
     if "first_ms" in parameters:
         logged = [place_of_version("", version).logged_ms for version in versions]
         return any(parameters["first_ms"] <= ms <= parameters["last_ms"] for ms in logged)
@@ -341,8 +338,8 @@ def _same_event(event: Sequence[Any]) -> Key:
 def _accepted(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """The records of each event with two contents, months or lines, of which one is looked at."""
     events: dict[Key, list[tuple[Any, ...]]] = {}
-    # What was written recently is looked for by the id alone.
-    id_of = operator.itemgetter(2) if "low" in parameters else _same_event
+    # What was written recently is looked for by account and id alone.
+    id_of = operator.itemgetter(0, 2) if "low" in parameters else _same_event
     touched = {
         id_of(event)
         for (*event, month, _), records in store.accepted.items()
@@ -397,7 +394,7 @@ def _rows_of_records(store: Store, parameters: Mapping[str, Any]) -> list[tuple[
 def _rows_of_calls(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     months: dict[Key, set[date]] = {}
     rows = [row for row in store.all_copies("rated") if row["line"] == "ai_voice_detection"]
-    id_of = operator.itemgetter(1) if "first_ms" in parameters else tuple
+    id_of = operator.itemgetter(0, 1) if "first_ms" in parameters else tuple
     touched = {
         id_of(_call(row)) for row in rows if _is_looked_at(parameters, row["month"], row["version"])
     }

@@ -30,7 +30,7 @@ from rater.tariff import Book
 from rater.tariff_file import load_book
 from streams.base.settings import Settings
 from streams.ingest import agents, writer
-from streams.ingest.transport import BatchConsumer
+from streams.ingest.transport import BatchConsumer, Owed
 from streams.ingest.writer import StoreDownError, Writer
 from streams.kafka.record_batches import Records
 from streams.maintenance import conflicts, parked
@@ -268,6 +268,7 @@ class Consumer(BatchConsumer, _Bottom):
         self.positions: dict[TP, int] = {}
         self.app = SimpleNamespace(consumer_generation_id=-1)
         self._delivered = defaultdict(deque)
+        self._owed: dict[TP, Owed] = {}
         self._buffered_partitions: set[TP] = set()
         self._unacked_messages: set[ConsumerMessage] = set()
         self._n_acked = 0
@@ -452,7 +453,7 @@ class World:
         clock = VirtualTime(self.loop, LOGGED_MS / 1000)
         self._patch.setattr(writer, "time", clock)
         self._patch.setattr(writer, "log", _Quiet())
-        self._patch.setattr(ledger, "_connect", lambda *_: self.store.client())
+        self._patch.setattr(ledger, "_connect", lambda *_, **__: self.store.client())
         self._patch.setattr(ledger, "ThreadPoolExecutor", _Beside)
         self.keeper = self.make_ledger()
         self.workers = [Worker(self, slot) for slot in range(WORKERS)]
@@ -518,6 +519,7 @@ class World:
             self._check_commit(tp, offset)
             self.group.committed[tp] = offset
             worker.consumer._committed_offset[tp] = offset
+            worker.consumer._owed.pop(tp, None)
 
     def crash(self, slot: int) -> None:
         self.bury(self.workers[slot])

@@ -68,9 +68,12 @@ class World:
         return [at for at, who in self.began if who == name]
 
     @asynccontextmanager
-    async def running(self, *jobs: Job) -> AsyncIterator[Schedule]:
+    async def running(
+        self, *jobs: Job, keeps: Callable[[], bool] = lambda: True
+    ) -> AsyncIterator[Schedule]:
         schedule = Schedule(
             jobs,
+            keeps=keeps,
             now_s=lambda: self.time.now,
             unix_s=lambda: UNIX_S + self.time.now,
             sleep=self.time.sleep,
@@ -146,6 +149,24 @@ async def test_a_search_that_takes_its_whole_time_and_fails_rests_and_holds_up_n
     assert world.starts("audit") == [0, 300, 600, 900]
     errors = REGISTRY.get_sample_value("rater_maintenance_errors_total", {"job": "conflicts"})
     assert errors == 2
+
+
+async def test_a_job_of_the_group_runs_in_the_worker_that_keeps_it() -> None:
+    world = World()
+    keeps = False
+    async with world.running(
+        Job("own", 10, world.job("own", 0)),
+        Job("groups", 10, world.job("groups", 0), of_group=True),
+        keeps=lambda: keeps,
+    ):
+        await world.time.advance_to(15)
+        assert (world.starts("own"), world.starts("groups")) == ([0, 10], [])
+        keeps = True
+        await world.time.advance_to(26)
+        assert world.starts("groups") == [15 + TICK_S, 25 + TICK_S]
+        keeps = False
+        await world.time.advance_to(50)
+    assert world.starts("groups") == [15 + TICK_S, 25 + TICK_S]
 
 
 async def test_what_is_no_outage_stops_the_worker() -> None:
