@@ -683,8 +683,20 @@ def test_every_alert_has_a_case() -> None:
 
 def test_every_alert_says_what_why_and_what_to_do() -> None:
     for alert in alerts():
-        assert set(alert["annotations"]) == {"summary", "description", "action"}, alert["alert"]
+        told = {"summary", "description", "action", "runbook"}
+        assert set(alert["annotations"]) == told, alert["alert"]
         assert alert["labels"]["severity"] in {"page", "ticket"}, alert["alert"]
+
+
+def test_every_alert_has_its_page_and_each_page_its_alert() -> None:
+    pages = {f"docs/runbooks/{alert['alert']}.md" for alert in alerts()}
+    assert {alert["annotations"]["runbook"] for alert in alerts()} == pages
+    there = {path.stem for path in (ROOT / "docs" / "runbooks").glob("Rater*.md")}
+    assert there == {alert["alert"] for alert in alerts()}
+    for page in pages:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for heading in ("## What it costs", "## First", "## Then", "## It is over"):
+            assert heading in text, (page, heading)
 
 
 def test_alerts_use_metrics_that_exist() -> None:

@@ -71,6 +71,9 @@ LAG_MESSAGES = Gauge(
 LAG_SECONDS = Gauge(
     "rater_consumer_lag_seconds", "Age of the oldest record that is not committed; else 0."
 )
+BROKER_ANSWERED = Gauge(
+    "rater_broker_last_answer_timestamp_seconds", "When the broker last said how much there is."
+)
 LAST_COMMIT = Gauge(
     "rater_last_commit_timestamp_seconds", "When the broker last said yes to a commit."
 )
@@ -106,6 +109,7 @@ MAINTENANCE_DURATION = Gauge(
 MAINTENANCE_ERRORS = Counter(
     "rater_maintenance_errors", "Runs of a maintenance job that the store failed.", ["job"]
 )
+STORE_UP = Gauge("rater_store_up", "1 while the store answers this process and has room, else 0.")
 TARIFF_INFO = Gauge("rater_tariff_info", "The loaded tariffs and their versions.", ["version"])
 BUILD_INFO = Gauge("rater_build_info", "The engine's version.", ["version"])
 BUILD_INFO.labels(__version__).set(1)
@@ -121,10 +125,11 @@ for _wait in Wait:
 
 # What no process has that is no worker.
 WORKERS: tuple[Collector, ...] = (
-    CONSUMED, RATED, REJECTED, PARKED, CHARGED, TAX_UNKNOWN, BATCHES, STORE_ERRORS, AGE, BATCH_ROWS,
-    INSERT_DURATION, LAG_MESSAGES, LAG_SECONDS, LAST_COMMIT, COMMIT_ERRORS, COMMIT_DURATION,
-    PARKED_NOW, CONFLICTS, UNPRICED_THINGS, AUDIT_FINDINGS, AUDITED_AT, HOUSEKEEPER,
-    MAINTENANCE_SUCCESS, MAINTENANCE_DURATION, MAINTENANCE_ERRORS,
+    CONSUMED, UNKNOWN_FIELDS, RATED, REJECTED, PARKED, CHARGED, TAX_UNKNOWN, BATCHES,
+    STORE_ERRORS, AGE, BATCH_ROWS, INSERT_DURATION, LAG_MESSAGES, LAG_SECONDS, BROKER_ANSWERED,
+    LAST_COMMIT, COMMIT_ERRORS, COMMIT_DURATION, PARKED_NOW, CONFLICTS, UNPRICED_THINGS,
+    AUDIT_FINDINGS, AUDITED_AT, HOUSEKEEPER, MAINTENANCE_SUCCESS, MAINTENANCE_DURATION,
+    MAINTENANCE_ERRORS,
 )  # fmt: skip
 
 # Every series name that a dashboard or an alert may use.

@@ -62,6 +62,8 @@ TABLES = {
     "counterfoils_of_states": Table("MaterializedView", "", ""),
     "accepted_of_rated": Table("MaterializedView", "", ""),
     "accepted_of_states": Table("MaterializedView", "", ""),
+    "progress": Table("ReplacingMergeTree(told_at)", "", "consumer_group, partition"),
+    "refused": Table("View", "", ""),
     "rated_rows": Table("View", "", ""),
     "statement_lines": Table("View", "", ""),
     "statement_totals": Table("View", "", ""),

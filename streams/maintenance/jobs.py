@@ -363,6 +363,7 @@ class Maintenance:
     async def _probe_store(self) -> bool:
         """Whether the store answers what costs nothing, and has room; no other job says so."""
         self.store_problem = await asyncio.to_thread(why_not_ready, self._ledger)
+        metrics.STORE_UP.set(self.store_problem is None)
         return True
 
 

@@ -108,6 +108,7 @@ async def run_api(settings: Settings) -> None:
     stop_on_signals(stop)
     book_file, ledger = await asyncio.to_thread(_open, settings, make=False)
     try:
+        metrics.STORE_UP.set_function(lambda: float(ledger.ping()))  # whenever it is scraped
         ops = await start_ops(settings, StoreHealth(ledger))
         web = await start_web(settings, ledger, book_file)
         log.info("api_started", web=web.url, ops=ops.url)

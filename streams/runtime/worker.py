@@ -60,6 +60,7 @@ class Worker:
         add_agents(self._app, settings, self._writer)
         self._idle_at = time.monotonic()  # when there was last no lag
         self._known_at = time.monotonic()  # when the broker last said how much there is
+        metrics.BROKER_ANSWERED.set(time.time())  # it has this long to say something
         self._behind: dict[TP, Behind] = {}
         self._bounds: dict[tuple[str, int], tuple[int, int]] = {}
         self._bounds_at_s = 0.0  # in Unix seconds: when the broker was last asked for them
@@ -171,6 +172,7 @@ class Worker:
                     self._bounds = await reader.bounds(places)
                     self._bounds_at_s = asked_at_s
                     self._known_at = time.monotonic()
+                    metrics.BROKER_ANSWERED.set(time.time())
             except (TimeoutError, *BrokerErrors) as error:
                 log.warning("bounds_unknown", error=first_line(error))
             await asyncio.sleep(BOUNDS_EVERY_S)

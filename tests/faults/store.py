@@ -314,6 +314,9 @@ def _answers() -> dict[str, Answer]:
 
 def _is_looked_at(parameters: Mapping[str, Any], month: date, *versions: int) -> bool:
     """Whether a record of the month and of one of the versions makes its event a suspect."""
+    if "low" in parameters:  # milliseconds, counted down
+        down = [(version & POSITIONS) >> 80 for version in versions]
+        return any(parameters["low"] <= ms <= parameters["high"] for ms in down)
     if "first_ms" in parameters:
         logged = [place_of_version("", version).logged_ms for version in versions]
         return any(parameters["first_ms"] <= ms <= parameters["last_ms"] for ms in logged)
@@ -530,7 +533,11 @@ def _outcomes(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ..
     places: set[Place] = set()
     for (*_event, month, topic), records in store.accepted.items():
         if not parameters["months"] or month in parameters["months"]:
-            places |= {place_of_version(topic, version) for _, version, _ in records}
+            places |= {
+                place_of_version(topic, version)
+                for _, version, _ in records
+                if _is_looked_at(parameters, month, version)
+            }
     places |= {
         Place(*_place(row), round(row["logged_at"].timestamp() * 1000))
         for name in ("parked", "rejected")

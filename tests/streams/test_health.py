@@ -142,4 +142,4 @@ def test_a_process_that_is_no_worker_exports_nothing_of_one() -> None:
         [sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     ours = {line.split("{")[0].split()[0] for line in said.splitlines() if line[:6] == "rater_"}
-    assert ours == {"rater_build_info"}
+    assert ours == {"rater_build_info", "rater_store_up"}
