@@ -36,18 +36,16 @@ def _add(
     exporter: Exporter,
 ) -> None:
     Account = Annotated[str, Depends(access.asked)]
-    answers: dict[int | str, dict[str, Any]] = {
-        200: {"content": {exporter.media_type: {"schema": {"type": "string", "format": "binary"}}}}
-    }
+    of_statement, of_charges = _answers(exporter, "object"), _answers(exporter, "array")
 
-    @routes.get(f"/usage.{ending}", name=f"usage_{ending}", responses=answers)
+    @routes.get(f"/usage.{ending}", name=f"usage_{ending}", responses=of_statement)
     async def usage(account: Account, month: Month) -> Download:
         statement = await reads.statement(account, month)
         name = f"usage-{account}-{statement['month']}.{ending}"
         made = exporter.statement(statement)
         return await exports.response(account, made, exporter.media_type, name)
 
-    @routes.get(f"/events.{ending}", name=f"events_{ending}", responses=answers)
+    @routes.get(f"/events.{ending}", name=f"events_{ending}", responses=of_charges)
     async def events(account: Account, month: Month, wanted: WantedCharges) -> Download:
         days = wanted.day or "-".join(filter(None, (wanted.first, wanted.last)))
         of = days or f"{month or reads.this_month(account):%Y-%m}"
@@ -57,3 +55,10 @@ def _add(
 
     usage.__doc__ = f"The statement of a month as a file: {exporter.title}."
     events.__doc__ = f"All charges of a filter as a file: {exporter.title}."
+
+
+def _answers(exporter: Exporter, json_type: str) -> dict[int | str, dict[str, Any]]:
+    schema = {"type": "string", "format": "binary"}
+    if exporter.media_type.endswith("json"):
+        schema = {"type": json_type}
+    return {200: {"content": {exporter.media_type: {"schema": schema}}}}
