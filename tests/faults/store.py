@@ -18,7 +18,7 @@ from xxhash import xxh3_64_intdigest
 
 import schemas
 from rater.instants import to_us
-from streams.rows.log_position import Place, place_of_version
+from streams.rows.log_position import POSITIONS, Place, place_of_version
 from streams.store import conflicts, counterfoils, ledger, outcomes, parked, parts
 from streams.store import recurring as monthly
 from tests import conftest
