@@ -28,9 +28,15 @@ from rater import __version__
 from rater.tariff import Book
 from streams.base.metrics import NAMES
 from streams.base.settings import Settings, load_settings
+from streams.formats.registry import EXPORTERS
 from streams.store import statements
 from streams.store.ledger import Ledger
-from streams.web.charges import WantedByName, read_charges, read_usage_groups
+from streams.web.charges import (
+    WantedByName,
+    export_charges,
+    read_charges,
+    read_usage_groups,
+)
 from streams.web.filters import Wanted
 from streams.web.history import Histories
 from streams.web.reads import NoStatementError, Reads
@@ -575,9 +581,15 @@ def test_the_reader_may_ask_all_that_the_page_asks(
 ) -> None:
     """The page's own questions, written down as they are asked, then asked as `rater_reader`."""
     asked: list[str] = []
-    ask = Ledger.query
 
-    def listen(self: Ledger, sql: str, parameters: Any = None) -> Any:
+    def listening(ask: Any) -> Any:
+        def listen(self: Ledger, sql: str, parameters: Any = None) -> Any:
+            note(sql, parameters)
+            return ask(self, sql, parameters)
+
+        return listen
+
+    def note(sql: str, parameters: Any) -> None:
         values = parameters or {}
 
         def literal(found: re.Match[str]) -> str:
@@ -587,10 +599,10 @@ def test_the_reader_may_ask_all_that_the_page_asks(
             return str(value) if isinstance(value, int) else f"'{value}'"
 
         asked.append(re.sub(r"\{(\w+):[^}]+\}", literal, sql))
-        return ask(self, sql, parameters)
 
     ledger.write(Log([conftest.call(), conftest.text(), conftest.subscription()]).batch(book))
-    monkeypatch.setattr(Ledger, "query", listen)
+    for ask in (Ledger.query, Ledger.search, Ledger.search_columns):
+        monkeypatch.setattr(Ledger, ask.__name__, listening(ask))
     reads = Reads(ledger, lambda: book)
 
     async def look() -> None:
@@ -602,6 +614,8 @@ def test_the_reader_may_ask_all_that_the_page_asks(
         august = date(2026, 8, 1)
         read_usage_groups(reads, "acme", august, wanted=chosen, by=("day", "campaign"))
         read_charges(reads, "acme", august, wanted=chosen, before=None, limit=1)
+        for exporter in EXPORTERS.values():
+            list(export_charges(reads, "acme", august, wanted=chosen, exporter=exporter))
         views = Views(reads, Histories(ledger), can_sign_out=False)
         for page in (
             "overview", "usage", "activity", "line", "campaigns", "numbers", "recordings", "prices",
