@@ -13,6 +13,7 @@ from streams.web.filters import Wanted, encode_cursor
 from streams.web.frame import Choice, Frame, choices_of
 from streams.web.numbers import Numbers
 from streams.web.render import View, render
+from streams.web.usage_view import files_of
 
 PAGE_ROWS = 50
 
@@ -64,7 +65,15 @@ def activity_view(
         rows=[cells_of(row.charge, frame, numbers) for row in shown],
         newest=frame.to("activity", **here) if is_later_page else "",
         older=older,
+        files=files_of(frame, "events", **_in_api(f"{month:%Y-%m}", wanted)),
     )
+
+
+def _in_api(month: str, wanted: Wanted) -> dict[str, str]:
+    """The same filter by the names that the API has for a range's days."""
+    names = {"first": "from", "last": "to"}
+    told = {names.get(name, name): value for name, value in wanted.items().items()}
+    return {"month": month} | told
 
 
 def fields_of(wanted: Wanted) -> Iterable[Field]:

@@ -12,7 +12,8 @@ from rater.lines import TAXES, Tab
 from rater.months import previous_month
 from rater.statement import FORMS, LineForm, part_title
 from rater.words import DASH, counted, rounded
-from streams.web.frame import Frame, Link, choices_of, month_name
+from streams.formats.registry import EXPORTERS
+from streams.web.frame import Frame, Link, choices_of, month_name, with_query
 from streams.web.freshness import Told
 from streams.web.numbers import Numbers
 from streams.web.render import View, render
@@ -82,18 +83,18 @@ def usage_view(
             "Rounded to cents" if exact else "Exact amounts",
             frame.to("usage", **here | {"exact": "" if exact else "1"}),
         ),
-        files=files_of(frame, statement["month"]),
+        files=files_of(frame, "usage", month=statement["month"]),
         rows=list(rows_of(statement, had, numbers, frame)),
         rounding="" if exact else rounding_text(statement, numbers),
         products=list(products_of(statement, numbers, frame)),
     )
 
 
-def files_of(frame: Frame, month: str) -> list[Link]:
-    """The statement as files."""
+def files_of(frame: Frame, what: str, **query: str) -> list[Link]:
+    """What a page shows as files, in each format: `usage` or `events`."""
     return [
-        Link(kind.upper(), f"/v1{frame.path}/usage.{kind}?month={month}")
-        for kind in ("csv", "json")
+        Link(ending.upper(), with_query(f"/v1{frame.path}/{what}.{ending}", query))
+        for ending in EXPORTERS
     ]
 
 

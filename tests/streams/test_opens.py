@@ -11,6 +11,7 @@ import pytest
 
 from rater.lines import LINES
 from rater.tax import LEVELS
+from streams.formats.registry import EXPORTERS
 from streams.maintenance.recurring import make_months
 from streams.store.assets import read_campaigns, read_numbers, read_recordings
 from streams.store.events import (
@@ -187,6 +188,20 @@ def test_a_number_is_read_however_it_is_typed() -> None:
     assert [number_of(words) for words in typed] == [
         "+14155550100", "911", None, None, "+442079460003", None,
     ]  # fmt: skip
+
+
+def test_what_is_shown_is_there_as_files_of_the_same_filter(served: Served) -> None:
+    page = served.get(
+        "/accounts/acme/activity?line=texts&status=failed&first=2026-01-01&last=2026-01-31"
+    ).text
+    (told,) = re.findall(r'id="sum">([^<]*)<', page)
+    links = [link.replace("&amp;", "&") for link in re.findall(r'href="(/v1[^"]*)"', page)]
+    assert {re.search(r"events\.(\w+)", link)[1] for link in links} == set(EXPORTERS)  # type: ignore[index]
+    (as_json,) = (link for link in links if "events.json" in link)
+    rows = served.get(as_json).json()
+    assert told.startswith(f"{len(rows)} charges: ")
+    assert {row["status"] for row in rows if "status" in row} <= {"failed", "rated"}
+    assert len(rows) == 6
 
 
 REFUSED = [
