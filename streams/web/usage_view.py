@@ -164,7 +164,8 @@ class Shower(NamedTuple):
         if form.line == "texts":
             return counted(row["segments"], "segment")
         quantity = self.numbers.quantity(row["quantity"])
-        return f"{quantity} {form.unit}{'' if quantity == '1' else 's'}"
+        unit = form.kind.noun if form.line == TAXES else form.unit
+        return f"{quantity} {unit}{'' if quantity == '1' else 's'}"
 
 
 def _notes(row: dict[str, Any]) -> Iterable[str]:
