@@ -99,33 +99,30 @@ class _Piece(BytesIO):
 def rows_to_xlsx(pages: Iterator[pa.Table]) -> Iterator[bytes]:
     """A workbook; it is put together in a folder of its own and sent once it is whole.
 
-    Until then each page gives an empty piece. No cell is a formula, a link or a changed number.
+    Until then each part of a page gives an empty piece: a workbook takes long to write. No cell
+    is a formula, a link or a changed number.
     """
     with tempfile.TemporaryDirectory(prefix="rater-export-") as folder:
         path = f"{folder}/rows.xlsx"
         book = xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": folder})
-        sheet, at = book.add_worksheet(), SHEET_ROWS
+        sheet, at = book.add_worksheet(), 0
         sheets = 0
         for page in pages:
-            for cells in _cells(page):
-                if at >= SHEET_ROWS:
-                    sheet = _sheet(book, sheets, page.column_names)
-                    sheets, at = sheets + 1, 1
-                _write_row(sheet, at, cells)
-                at += 1
             if not sheets:
                 sheet = _sheet(book, sheets, page.column_names)
                 sheets, at = 1, 1
-            yield b""
+            for part in page.to_batches(PART_ROWS):
+                for cells in zip(*(column.to_pylist() for column in part.columns), strict=True):
+                    if at >= SHEET_ROWS:
+                        sheet = _sheet(book, sheets, page.column_names)
+                        sheets, at = sheets + 1, 1
+                    _write_row(sheet, at, cells)
+                    at += 1
+                yield b""
         book.close()
         with open(path, "rb") as file:
             while piece := file.read(PIECE_BYTES):
                 yield piece
-
-
-def _cells(page: pa.Table) -> Iterator[tuple[Any, ...]]:
-    for part in page.to_batches(PART_ROWS):
-        yield from zip(*(column.to_pylist() for column in part.columns), strict=True)
 
 
 def _sheet(book: xlsxwriter.Workbook, sheets: int, names: Sequence[str]) -> Worksheet:
