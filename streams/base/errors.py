@@ -6,6 +6,8 @@ import re
 _URL = re.compile(r"with url: .*?(?= \(Caused by|$)", re.DOTALL)
 # Names of classes, where the libraries' messages have them, and what only they can read.
 _CLASSES = re.compile(r"\b[\w.:]*(?:Error|Exception|Driver)\b:?|<[^<>]*>| from \[[^\]]*\]")
+# A Kafka client's "[Error 30] GroupAuthorizationFailedError: of what": the name is what happened.
+_NUMBERED = re.compile(r"\[Error \d+\] (\w+?)(?:Error)?: ?")
 _LINE_MAX = 200
 
 
@@ -24,10 +26,15 @@ def in_words(error: BaseException) -> str:
         if isinstance(cause, OSError) and cause.errno:
             file = f": {cause.filename}" if cause.filename else ""
             return os.strerror(cause.errno).lower() + file
-    text = " ".join(_CLASSES.sub("", _URL.sub("", str(error))).split())
+    named = _NUMBERED.sub(lambda found: f"{_spaced(found[1])}: ", str(error))
+    text = " ".join(_CLASSES.sub("", _URL.sub("", named)).split())
     # "TopicAuthorizationFailedError" says in its name what its text may not.
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Error")).lower()
-    return text[:_LINE_MAX].lstrip(" :,.") or name
+    return text[:_LINE_MAX].lstrip(" :,.") or _spaced(type(error).__name__.removesuffix("Error"))
+
+
+def _spaced(name: str) -> str:
+    """A class's name as words: "GroupAuthorizationFailed" is "group authorization failed"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
 def _causes(error: BaseException) -> list[BaseException]:

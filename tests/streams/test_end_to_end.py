@@ -269,6 +269,7 @@ def test_a_dead_letter_has_its_reason_its_bytes_and_its_place_and_no_log_line_te
         + b'","to":"+12125550100","sent_at":"2026-10-01T00:00:00Z","status":"sent",'
         b'"registered":true,"body":"secret words"}'
     )
+    kept = bad_number.replace(b',"body":"secret words"', b"")
     call, text = (site.settings.topic(INPUTS[i]) for i in (0, 1))
     with site.worker() as worker:
         worker.start()
@@ -285,10 +286,10 @@ def test_a_dead_letter_has_its_reason_its_bytes_and_its_place_and_no_log_line_te
         assert [(row[0], row[3], row[4], row[5]) for row in sorted(rows)] == sorted(
             [
                 (call, "bad_json", "{bad", "acme"),
-                (text, "bad_number", bad_number.decode(), "acme"),
+                (text, "bad_number", kept.decode(), "acme"),
             ]
         )
-        assert {letter.value for letter in letters} == {b"{bad", bad_number}
+        assert {letter.value for letter in letters} == {b"{bad", kept}
         for letter in letters:
             headers = dict(letter.headers)
             origin = by_topic[headers["rater_origin_topic"].decode()]
@@ -375,18 +376,23 @@ aiokafka.client.AIOKafkaClient.coordinator_lookup = coordinator_lookup
 
 
 @pytest.mark.parametrize(
-    "error",
-    ["AssertionError('Did we not perform bootstrap?')", "GroupAuthorizationFailedError('rater')"],
+    ("error", "says"),
+    [
+        ("AssertionError('Did we not perform bootstrap?')", "Did we not perform bootstrap?"),
+        ("GroupAuthorizationFailedError('rater')", "group authorization failed"),
+    ],
     ids=["unexpected", "refused"],
 )
-def test_a_worker_that_cannot_join_its_group_ends_and_says_so(site: Site, error: str) -> None:
+def test_a_worker_that_cannot_join_its_group_ends_and_says_so(
+    site: Site, error: str, says: str
+) -> None:
     """aiokafka's coordination ends for good when a broker that has just woken knows of no broker,
     and Faust would wait for partitions for ever."""
     with site.worker() as worker:
         worker.start(wait_ready=False, first=COORDINATION.format(does=f"raise {error}"))
         assert worker.process.wait(60) == 1
         assert f"the group {site.settings.group} can't be joined" in worker.log()
-        assert error.partition("(")[0] in worker.log()
+        assert says in worker.log()
 
 
 def test_a_worker_told_to_stop_while_it_waits_for_its_group_stops(site: Site) -> None:

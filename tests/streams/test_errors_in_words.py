@@ -28,6 +28,8 @@ ERRORS = [
     (ValueError("Code: 516. DB::Exception: default: Authentication failed"),
      "Code: 516. default: Authentication failed"),
     (TopicAuthorizationFailedError(), "topic authorization failed"),
+    (ValueError("[Error 30] GroupAuthorizationFailedError: my-group"),
+     "group authorization failed: my-group"),
 ]  # fmt: skip
 
 
