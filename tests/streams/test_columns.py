@@ -122,11 +122,13 @@ def rows_of(batch: Batch) -> list[dict[str, Any]]:
 
 
 def all_else(batch: Batch) -> dict[str, Any]:
-    return {
+    """All but the rows, which may be told in blocks; the times of all records in one order."""
+    told = {
         field.name: getattr(batch, field.name)
         for field in fields(batch)
-        if field.name not in ("blocks", "rated")
+        if field.name not in ("blocks", "rated", "logged_ms")
     }
+    return told | {"logged_ms": sorted(np.concatenate([*batch.logged_ms, []]).tolist())}
 
 
 @pytest.mark.parametrize("kind", KINDS)
