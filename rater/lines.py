@@ -40,6 +40,7 @@ class Line(NamedTuple):
     # What its breakdown goes by: each name, and the values that a row is kept ready for.
     parts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     tab: Tab = Tab.USAGE
+    group: str = ""  # of a day's bars, where it has a day
     help: str = ""  # what is charged, in the customer's words
 
     def title_of(self, direction: str) -> str:
@@ -64,6 +65,7 @@ LINES = (
         "calls", "Calls", "minute", "call",
         units=_TIME, dims=_CALL_DIMS, fallback_by=("direction",), taxed_by=TaxedBy.STATES,
         directions=_WAYS,
+        group="voice",
         help="By the minute, from the moment of dialing, answered or not: 1 minute 1 second is"
         " 2 minutes.",
     ),
@@ -71,17 +73,20 @@ LINES = (
         "video_calls", "Video calls", "minute", "call",
         units=_TIME, dims=_CALL_DIMS, fallback_by=("direction",), taxed_by=TaxedBy.STATES,
         directions=_WAYS,
+        group="voice",
         help="By the minute, from the moment of dialing: 1 minute 1 second counts as 2 minutes.",
     ),
     Line(
         "texts", "Texts", "text", "text",
         units=("text", "segment"), dims=_TEXT_DIMS, fallback_by=("direction", "media"),
         directions=_WAYS,
+        group="messages",
         help="By the text, or by the segment where the price says so. An emoji shortens segments.",
     ),
     Line(
         "campaign_calls", "Campaign calls", "minute", "call",
         units=_TIME, dims=_CALL_DIMS, fallback_by=("direction",), taxed_by=TaxedBy.STATES,
+        group="campaigns",
         help="Power dialer: by the minute, from the moment of dialing, answered or not.",
     ),
     Line(
@@ -97,15 +102,18 @@ LINES = (
             ("registered", ("true", "false")),
             ("direction", ("outbound", "inbound")),
         ),
+        group="messages",
         help="What carriers ask for each text: by SMS or MMS, registered or not.",
     ),
     Line(
         "taxes", "Taxes", "item", "charge", taxed_by=TaxedBy.NOTHING,
         parts=(("level", ("federal", "state", "local")),),
+        group="tax",
         help="Federal, state and local, based on the caller and the call recipient.",
     ),
     Line(
         "ai_voice_detection", "A.I. voice detection", "call", "call", units=("call",),
+        group="campaigns",
         help="Once for each connected call. A call that is not answered is not charged.",
     ),
     Line(

@@ -4,9 +4,14 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from rater.instants import in_utc
+from rater.lines import CALL_LINES
 from streams.store.ledger import Ledger
 from streams.store.statements import nanos
 
+_DIALS = "campaign_calls"
+_DETECTIONS = "ai_voice_detection"
+_TEXTS = "texts"
+_OWNED = "phone_numbers"
 _TAX = "(tax_federal + tax_state + tax_local)"
 
 
@@ -30,12 +35,12 @@ _CAMPAIGNS = f"""
 SELECT used.campaign_id, told.name, told.detection, dials, connected, seconds, detections, humans,
     detection_charge, charges, tax
 FROM (
-    SELECT campaign_id, countIf(line = 'campaign_calls') AS dials,
-        countIf(line = 'campaign_calls' AND answered_at IS NOT NULL) AS connected,
-        sumIf(billed_seconds, line = 'campaign_calls') AS seconds,
-        countIf(line = 'ai_voice_detection' AND charge != 0) AS detections,
-        countIf(line = 'ai_voice_detection' AND verdict = 'human') AS humans,
-        sumIf(rated_rows.charge, line = 'ai_voice_detection') AS detection_charge,
+    SELECT campaign_id, countIf(line = {{dials:String}}) AS dials,
+        countIf(line = {{dials:String}} AND answered_at IS NOT NULL) AS connected,
+        sumIf(billed_seconds, line = {{dials:String}}) AS seconds,
+        countIf(line = {{detections:String}} AND charge != 0) AS detections,
+        countIf(line = {{detections:String}} AND verdict = 'human') AS humans,
+        sumIf(rated_rows.charge, line = {{detections:String}}) AS detection_charge,
         sum(rated_rows.charge) AS charges, sum{_TAX} AS tax
     FROM rated_rows
     WHERE account_id = {{account:String}} AND month = {{month:Date}} AND campaign_id != ''
@@ -53,7 +58,10 @@ ORDER BY charges DESC, campaign_id
 
 def read_campaigns(ledger: Ledger, account_id: str, month: date) -> list[CampaignUse]:
     """The campaigns that were used in a month, the dearest first. Raises one of StoreErrors."""
-    rows = ledger.query(_CAMPAIGNS, {"account": account_id, "month": month})
+    rows = ledger.query(
+        _CAMPAIGNS,
+        {"account": account_id, "month": month, "dials": _DIALS, "detections": _DETECTIONS},
+    )
     return [
         CampaignUse(*row)._replace(
             detection=None if row[2] is None else bool(row[2]),
@@ -90,17 +98,17 @@ FROM (
 ) AS owned
 LEFT JOIN (
     SELECT identity AS number, sum(charge) + sum{_TAX} AS charges FROM rated_rows
-    WHERE account_id = {{account:String}} AND month = {{month:Date}} AND line = 'phone_numbers'
+    WHERE account_id = {{account:String}} AND month = {{month:Date}} AND line = {{numbers:String}}
         AND status != 'voided'
     GROUP BY number
 ) AS own ON own.number = owned.number
 LEFT JOIN (
     SELECT if(direction = 'inbound', to_number, from_number) AS number,
-        countIf(line IN ('calls', 'video_calls', 'campaign_calls')) AS calls,
-        sum(billed_seconds) AS seconds, countIf(line = 'texts') AS texts,
+        countIf(line IN {{timed:Array(String)}}) AS calls,
+        sum(billed_seconds) AS seconds, countIf(line = {{sent:String}}) AS texts,
         sum(rated_rows.charge) + sum{_TAX} AS charges
     FROM rated_rows
-    WHERE account_id = {{account:String}} AND month = {{month:Date}} AND line != 'phone_numbers'
+    WHERE account_id = {{account:String}} AND month = {{month:Date}} AND line != {{numbers:String}}
         AND status != 'voided'
     GROUP BY number
 ) AS used ON used.number = owned.number
@@ -112,7 +120,16 @@ ORDER BY owned.number
 
 def read_numbers(ledger: Ledger, account_id: str, month: date) -> list[NumberUse]:
     """The numbers that were owned at any time in a month. Raises one of StoreErrors."""
-    rows = ledger.query(_NUMBERS, {"account": account_id, "month": month})
+    rows = ledger.query(
+        _NUMBERS,
+        {
+            "account": account_id,
+            "month": month,
+            "timed": sorted(CALL_LINES),
+            "sent": _TEXTS,
+            "numbers": _OWNED,
+        },
+    )
     return [
         NumberUse(*row)._replace(
             since=in_utc(row[2]),

@@ -5,22 +5,18 @@ from datetime import date
 
 from markupsafe import Markup
 
-from rater.lines import TAXES
+from rater.lines import LINES
 
+TAX = "tax"
 # What the bars are made of, from the ground up. What is charged by the month has no day.
-GROUPS = (
-    # name       title               lines
-    ("calls", "Calls", ("calls", "video_calls")),
-    ("texts", "Texts", ("texts", "carrier_fees")),
-    ("campaigns", "Campaigns", ("campaign_calls", "ai_voice_detection")),
-    ("taxes", "Taxes", (TAXES,)),
-)
+GROUPS = (("voice", "Calls"), ("messages", "Texts"), ("campaigns", "Campaigns"), (TAX, "Taxes"))
+_GROUP_OF = {line.name: line.group for line in LINES}
 WIDTH, HEIGHT, FOOT = 930, 180, 22
 _SLOT = 30  # of a day
 
 
 def group_of(line: str) -> str:
-    return next(name for name, _, lines in GROUPS if line in lines)
+    return _GROUP_OF[line]
 
 
 def day_bars(
@@ -44,7 +40,7 @@ def day_bars(
                 f'<rect class="before" x="{left + 3}" y="{ground - tall}" width="{_SLOT - 6}"'
                 f' height="{tall}"/>'
             )
-        for name, _, _ in GROUPS:
+        for name, _ in GROUPS:
             tall = _tall(now.get(day, {}).get(name, 0), most)
             if tall:
                 ground -= tall

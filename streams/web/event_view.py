@@ -132,7 +132,7 @@ def _bar(charge: Charge) -> Markup | str:
         '<svg class="bars time" viewBox="0 0 {0} {1}" role="img" aria-label="Dialing, talk and'
         ' billed time">'
         '<rect class="bar-waiting" x="0" y="2" width="{2}" height="12"/>'
-        '<rect class="bar-calls" x="{2}" y="2" width="{3}" height="12"/>'
+        '<rect class="bar-voice" x="{2}" y="2" width="{3}" height="12"/>'
         '<rect class="before" x="{4}" y="18" width="{5}" height="12"/></svg>'
     ).format(
         _WIDTH, _HEIGHT, rung, max(0, end - rung), _WIDTH * starts // whole, max(1, billed - 1)

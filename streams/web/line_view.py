@@ -136,6 +136,6 @@ class _Cells(NamedTuple):
 
 
 def _bars(month: date, groups: Sequence[Group]) -> Markup:
-    now = {date.fromisoformat(group.name): {"calls": group.charge} for group in groups}
+    now = {date.fromisoformat(group.name): {"voice": group.charge} for group in groups}
     label = "What each day cost; the table below says the same."
     return day_bars(days_of(month), now, (), label)

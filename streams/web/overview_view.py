@@ -19,7 +19,7 @@ from rater.sentences import (
     forecast_said,
 )
 from streams.store.days import DaySum
-from streams.web.charts import GROUPS, day_bars, group_of
+from streams.web.charts import GROUPS, TAX, day_bars, group_of
 from streams.web.frame import Frame, Link, choices_of, month_name
 from streams.web.freshness import Told
 from streams.web.numbers import Numbers
@@ -120,8 +120,8 @@ def overview_view(
         waiting=waiting,
         attention=attention,
         bars=_bars(month, costs, days),
-        groups=[title for _, title, _ in GROUPS],
-        group_names=[name for name, _, _ in GROUPS],
+        groups=[title for _, title in GROUPS],
+        group_names=[name for name, _ in GROUPS],
         days=rows,
         fixed=_amount(_fixed(days, month), numbers),
         links={"usage": frame.to("usage", month=frame.month)},
@@ -144,7 +144,7 @@ def _costs(days: Sequence[DaySum]) -> dict[date, dict[str, int]]:
     for one in days:
         if one.line not in MONTHLY_LINES:
             costs[one.day][group_of(one.line)] += one.charge
-            costs[one.day]["taxes"] += one.tax
+            costs[one.day][TAX] += one.tax
     return costs
 
 
@@ -165,7 +165,7 @@ def _days_of(
         yield Day(
             f"{day.day} {day:%B}",
             frame.to("activity", day=day.isoformat()) if groups else "",
-            [_amount(groups.get(name, 0), numbers) for name, _, _ in GROUPS],
+            [_amount(groups.get(name, 0), numbers) for name, _ in GROUPS],
             _amount(sum(groups.values()), numbers),
             _amount(before[index], numbers) if index < len(before) else numbers.money(None),
         )

@@ -285,8 +285,10 @@ def test_a_summing_ledger_is_seen(
     change_migrations(
         monkeypatch,
         tmp_path,
-        "ReplacingMergeTree(version)\nPARTITION BY toYYYYMM(month)",
-        "SummingMergeTree\nPARTITION BY toYYYYMM(month)",
+        "ReplacingMergeTree(version)\nPARTITION BY toYYYYMM(month)\n"
+        "ORDER BY (account_id, month, line, identity, revision)\n-- A statement",
+        "SummingMergeTree\nPARTITION BY toYYYYMM(month)\n"
+        "ORDER BY (account_id, month, line, identity, revision)\n-- A statement",
     )
     with pytest.raises(AssertionError):
         test_ledger.test_a_batch_written_twice_changes_nothing(make_ledger(), book)
