@@ -23,7 +23,7 @@ def explain_event(ledger: Ledger, account_id: str, event_id: str) -> dict[str, A
         "event_id": event_id,
         "rows": [
             row_to_json(row)
-            | {"sentence": _sentence(charge_said(row.charge)), "taxes": taxes_said(row.charge)}
+            | {"sentence": as_sentence(charge_said(row.charge)), "taxes": taxes_said(row.charge)}
             for row in rows
         ],
         "outcomes": [_outcome_to_json(one) for one in outcomes],
@@ -57,5 +57,6 @@ def _outcome_to_json(one: Outcome) -> dict[str, Any]:
     }
 
 
-def _sentence(said: str) -> str:
+def as_sentence(said: str) -> str:
+    """The same words, begun with a capital."""
     return said[:1].upper() + said[1:]

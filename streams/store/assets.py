@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from rater.instants import in_utc
 from rater.lines import CALL_LINES
+from streams.store.events import GROUPINGS, TAX
 from streams.store.ledger import Ledger
 from streams.store.statements import nanos
 
@@ -12,7 +13,6 @@ _DIALS = "campaign_calls"
 _DETECTIONS = "ai_voice_detection"
 _TEXTS = "texts"
 _OWNED = "phone_numbers"
-_TAX = "(tax_federal + tax_state + tax_local)"
 
 
 class CampaignUse(NamedTuple):
@@ -41,7 +41,7 @@ FROM (
         countIf(line = {{detections:String}} AND charge != 0) AS detections,
         countIf(line = {{detections:String}} AND verdict = 'human') AS humans,
         sumIf(rated_rows.charge, line = {{detections:String}}) AS detection_charge,
-        sum(rated_rows.charge) AS charges, sum{_TAX} AS tax
+        sum(rated_rows.charge) AS charges, sum{TAX} AS tax
     FROM rated_rows
     WHERE account_id = {{account:String}} AND month = {{month:Date}} AND campaign_id != ''
         AND status != 'voided'
@@ -97,16 +97,16 @@ FROM (
     GROUP BY number
 ) AS owned
 LEFT JOIN (
-    SELECT identity AS number, sum(charge) + sum{_TAX} AS charges FROM rated_rows
+    SELECT identity AS number, sum(charge) + sum{TAX} AS charges FROM rated_rows
     WHERE account_id = {{account:String}} AND month = {{month:Date}} AND line = {{numbers:String}}
         AND status != 'voided'
     GROUP BY number
 ) AS own ON own.number = owned.number
 LEFT JOIN (
-    SELECT if(direction = 'inbound', to_number, from_number) AS number,
+    SELECT {GROUPINGS["number"]} AS number,
         countIf(line IN {{timed:Array(String)}}) AS calls,
         sum(billed_seconds) AS seconds, countIf(line = {{sent:String}}) AS texts,
-        sum(rated_rows.charge) + sum{_TAX} AS charges
+        sum(rated_rows.charge) + sum{TAX} AS charges
     FROM rated_rows
     WHERE account_id = {{account:String}} AND month = {{month:Date}} AND line != {{numbers:String}}
         AND status != 'voided'
@@ -154,7 +154,7 @@ _RECORDINGS = f"""
 SELECT toStartOfMonth(told.from_at) AS made, count(), sum(kept.billed_seconds),
     sum(kept.cost)
 FROM (
-    SELECT identity, billed_seconds, charge + {_TAX} AS cost FROM rated_rows
+    SELECT identity, billed_seconds, charge + {TAX} AS cost FROM rated_rows
     WHERE account_id = {{account:String}} AND month = {{month:Date}}
         AND line = 'recording_storage' AND status != 'voided'
 ) AS kept

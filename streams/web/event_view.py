@@ -11,6 +11,7 @@ from rater.lines import MONTHLY_LINES
 from rater.money import format_nanos
 from rater.sentences import charge_said, clock, day_said, outcome_said, taxes_said
 from rater.words import money, symbol_of
+from streams.operations.explain import as_sentence
 from streams.store.events import EventRow, Outcome
 from streams.web.event_text import Cells, cells_of, title_of
 from streams.web.frame import Frame
@@ -73,11 +74,10 @@ def _legs(legs: Sequence[EventRow], frame: Frame) -> Iterable[Cells]:
 def _shown(row: EventRow) -> Shown:
     charge = row.charge
     symbol = symbol_of(charge.terms.currency)
-    said = charge_said(charge)
     return Shown(
         title_of(charge),
         money(format_nanos(charge.cost.charge), symbol),
-        said[:1].upper() + said[1:],
+        as_sentence(charge_said(charge)),
         _bar(charge),
         [(name, value) for name, value in _facts(row) if value],
         taxes_said(charge),

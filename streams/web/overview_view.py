@@ -91,9 +91,10 @@ def overview_view(
     numbers = Numbers(statement["currency"], exact=False)
     symbol = numbers.symbol
     is_over = today >= next_month(month)
-    rows = list(_days_of(month, days, today, numbers, frame))
     waiting = waiting_text(statement["waiting"], statement["zone"])
     costs = _costs(days)
+    before = _before(month, costs)
+    rows = list(_days_of(month, costs, before, today, numbers, frame))
     return render(
         "overview.html",
         frame=frame,
@@ -119,7 +120,7 @@ def overview_view(
         causes=() if comparison is None else comparison.causes,
         waiting=waiting,
         attention=attention,
-        bars=_bars(month, costs, days),
+        bars=_bars(month, costs, before),
         groups=[title for _, title in GROUPS],
         group_names=[name for name, _ in GROUPS],
         days=rows,
@@ -154,10 +155,13 @@ def days_of(month: date) -> list[date]:
 
 
 def _days_of(
-    month: date, days: Sequence[DaySum], today: date, numbers: Numbers, frame: Frame
+    month: date,
+    costs: dict[date, dict[str, int]],
+    before: Sequence[int],
+    today: date,
+    numbers: Numbers,
+    frame: Frame,
 ) -> Iterable[Day]:
-    costs = _costs(days)
-    before = _before(month, costs)
     for index, day in enumerate(days_of(month)):
         if day > today:
             return
@@ -175,6 +179,6 @@ def _before(month: date, costs: dict[date, dict[str, int]]) -> list[int]:
     return [sum(costs.get(day, {}).values()) for day in days_of(previous_month(month))]
 
 
-def _bars(month: date, costs: dict[date, dict[str, int]], days: Sequence[DaySum]) -> Any:
+def _bars(month: date, costs: dict[date, dict[str, int]], before: Sequence[int]) -> Any:
     label = f"What each day of {month_name(month)} cost; the table below says the same."
-    return day_bars(days_of(month), costs, _before(month, costs), label)
+    return day_bars(days_of(month), costs, before, label)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from streams.operations.explain import why_unknown
 from streams.store.assets import CampaignUse, read_campaigns, read_numbers, read_recordings
 from streams.store.events import (
     Cursor,
@@ -184,9 +185,7 @@ class Views:
         rows = read_event(ledger, asked.account, asked.event)
         outcomes = read_outcomes(ledger, asked.account, asked.event)
         if not rows and not outcomes:
-            raise NoStatementError(
-                f"no event {asked.event!r} of this account is known; it may not have been rated yet"
-            )
+            raise NoStatementError(why_unknown(asked.event))
         groups = {(row.charge.terms.month, row.charge.group_id) for row in rows}
         legs = [
             leg

@@ -16,17 +16,11 @@ from rater.tariff_file import load_book
 from streams.kafka.simulate import Simulator
 from streams.maintenance.recurring import make_months
 from streams.rows.batch import Batch, add_columns
+from streams.store.events import NAMES
 from streams.store.ledger import Ledger
 from tests.conftest import Logged
 
 LOGGED_MS = 1_793_923_200_000  # 2026-11-06T00:00:00Z
-NAMES = {
-    "from_": "from_number",
-    "to": "to_number",
-    "occurred_us": "occurred_at",
-    "answered_us": "answered_at",
-    "ended_us": "ended_at",
-}
 
 
 def write_traffic(ledger: Ledger, book: Book) -> None:
