@@ -29,8 +29,9 @@ def _agent(kind: Kind, writer: Writer) -> Any:
     async def hand_over(stream: Any) -> AsyncIterator[None]:
         # noack: Faust acknowledges in `finally`, before the rows are stored. The writer does it.
         async for event in stream.noack().events():
+            message, records = event.message, event.value
             await writer.put(
-                Stretch(kind, event.message.topic, event.message.partition, event.value, event.ack)
+                Stretch(kind, message.topic, message.partition, records, event.ack, records.skipped)
             )
             yield
 

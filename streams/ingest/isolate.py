@@ -7,7 +7,7 @@ others of the same records were stored, and are taken once more after the last r
 from collections.abc import Callable, Sequence
 
 from rater.reject import Reason, Reject
-from streams.ingest.stretch import Stretch
+from streams.ingest.stretch import Stretch, tell_skipped
 from streams.rows.batch import Batch, add_rejected
 from streams.store.errors import why_refused
 
@@ -46,7 +46,10 @@ def isolate(
             (one,), why, in_a_row = some, outcome.message, in_a_row + 1
             if in_a_row > REFUSED_MAX:
                 raise RefusedError(f"more than {REFUSED_MAX} records in a row: {why}")
-            add_rejected(letters, one.kind, one.topic, (one.partition, one.records), outcome)
+            letter = Batch()
+            add_rejected(letter, one.kind, one.topic, (one.partition, one.records), outcome)
+            tell_skipped(letter, [one])
+            letters.merge(letter)
     if not letters.rejected:
         return done
     if good is None:
@@ -98,4 +101,5 @@ def _halves(some: Sequence[Stretch]) -> list[list[Stretch]]:
         return [list(some[:half]), list(some[half:])]
     (one,) = some
     half = len(one.records) // 2
-    return [[one._replace(records=part)] for part in (one.records[:half], one.records[half:])]
+    first, second = one.records[:half], one.records[half:]
+    return [[one._replace(records=first)], [one._replace(records=second, skipped=())]]

@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 from rater.kinds.kind import Kind
 from rater.tariff import Book, Memo
-from streams.kafka.record_batches import Unread
+from streams.kafka.record_batches import Skipped, Unread
 from streams.rows.batch import Batch, PartitionRecords, Record, add_columns, add_rejected
 
 
 class Stretch(NamedTuple):
     """Records of one partition in order, and how to acknowledge all of them.
 
-    The list is emptied once its records are stored.
+    The list is emptied once its records are stored. `skipped` are the offsets before and between
+    them that hold no record.
     """
 
     kind: Kind
@@ -21,6 +22,7 @@ class Stretch(NamedTuple):
     partition: int
     records: list[Record]
     acknowledge: Callable[[], object]
+    skipped: Skipped = ()
 
     def size(self) -> int:
         """Bytes of its records' values."""
@@ -51,7 +53,21 @@ def rate_topic(stretches: Sequence[Stretch], book: Book, memo: Memo) -> Batch:
             ranges.append((one.partition, one.records))
     if ranges:
         add_columns(batch, kind, topic, ranges, book, memo)
+    tell_skipped(batch, stretches)
     return batch
+
+
+def tell_skipped(batch: Batch, stretches: Sequence[Stretch]) -> None:
+    """Receipts tell what was skipped before and between the records they are of."""
+    skipped = {
+        (one.topic, one.partition, one.records[0].offset): one.skipped
+        for one in stretches
+        if one.skipped
+    }
+    if skipped:
+        batch.receipts = [
+            receipt._replace(skipped=skipped.get(receipt[:3], ())) for receipt in batch.receipts
+        ]
 
 
 def rate_all(stretches: Sequence[Stretch], book: Book) -> Batch:

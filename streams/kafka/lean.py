@@ -9,7 +9,7 @@ from weakref import proxy
 import aiokafka
 from aiokafka.consumer.fetcher import FetchResult
 
-from streams.kafka.record_batches import RecordBatch, RecordBatches, Records
+from streams.kafka.record_batches import RecordBatch, RecordBatches, Records, skipped_by
 
 # What one reading of all partitions hands out, about, and one record batch of more at the most.
 HANDED_OUT_BYTES = 67_108_864
@@ -36,9 +36,19 @@ class _Fetched(OrderedDict[Any, Any]):
 
     room = HANDED_OUT_BYTES
 
+    def __init__(self, *args: Any) -> None:
+        # Of each partition: up to where its last fetch was read, and what of it was handed out.
+        self._ends: dict[Any, tuple[int, int]] = {}
+        super().__init__(*args)
+
     def __setitem__(self, tp: Any, result: Any) -> None:
         if isinstance(result, FetchResult):
             fetched = result._partition_records
+            # What is skipped at the end of a fetch is told with the first record of the next one,
+            # if that goes on where it ended.
+            begin = fetched.next_fetch_offset
+            read, handed_out = self._ends.get(tp, (begin, begin))
+            result.handed_out = handed_out if read == begin else begin
             fetched._consumer_record = _as_read
             fetched._records = _Lists(fetched._records, fetched.next_fetch_offset)
             # Weakly: in a cycle, a fetch would stay until the collector comes.
@@ -53,14 +63,21 @@ class _Fetched(OrderedDict[Any, Any]):
         while self.room > 0:
             records = next(result._partition_records, None)
             if records is None:
-                result._update_position()
+                self._update(result)
                 result._partition_records = None
                 return taken
+            records.skipped = skipped_by(records, result.handed_out)
+            result.handed_out = records.offset + 1
             taken.append(records)
             self.room -= records.size
         if taken:
-            result._update_position()
+            self._update(result)
         return taken
+
+    def _update(self, result: Any) -> None:
+        result._update_position()
+        read = result._partition_records.next_fetch_offset
+        self._ends[result._topic_partition] = read, result.handed_out
 
 
 def _as_read(_: Any, records: Any) -> Any:

@@ -19,6 +19,7 @@ BATCH_RECORDS = 10_000
 BATCH_BYTES = 32 * 1024 * 1024
 READ_WAIT_MS = 500
 READ_TIMEOUT_S = 30.0  # without any progress of a partition
+REQUEST_TIMEOUT_S = 40.0
 
 RecordTooLargeError = MessageSizeTooLargeError  # for what sends a record again
 
@@ -51,9 +52,13 @@ class Chunk(NamedTuple):
 class Reader:
     """Reads the log without a group: nothing is committed and no worker loses a partition."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+        """`timeout_s` is for each request. It is better than to cancel one: aiokafka leaves its
+        first connection open then.
+        """
         self._consumer = aiokafka.AIOKafkaConsumer(
             **client_options(settings),
+            request_timeout_ms=round(timeout_s * 1000),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",

@@ -45,10 +45,18 @@ class Unread(NamedTuple):
     checksum: None = None
 
 
+Skipped = tuple[tuple[int, int], ...]  # the first and the last offset of each range, in order
+
+
 class Records(list[Any]):
-    """Records in order, all of them read or all unread; `size` is about what they take in bytes."""
+    """Records in order, all of them read or all unread; `size` is about what they take in bytes.
+
+    `skipped` are the offsets before and between them that hold no record for a reader: markers of
+    transactions, and what these took back.
+    """
 
     size = 0
+    skipped: Skipped = ()
 
     @property
     def offset(self) -> int:
@@ -68,9 +76,22 @@ def join(lists: Sequence[Records]) -> list[Records]:
         if joined and not some.are_unread and not joined[-1].are_unread:
             joined[-1] += some
             joined[-1].size += some.size
+            joined[-1].skipped += some.skipped
         else:
             joined.append(some)
     return joined
+
+
+def skipped_by(records: Records, begin: int) -> Skipped:
+    """The offsets from `begin` to the last record's that are no record's."""
+    if records.offset - begin + 1 == len(records):
+        return ()
+    skipped = []
+    for record in records:
+        if record.offset > begin:
+            skipped.append((begin, record.offset - 1))
+        begin = record.offset + 1
+    return tuple(skipped)
 
 
 class RecordBatches:

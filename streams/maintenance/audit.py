@@ -205,24 +205,36 @@ def _check_committed(
 def _covered(life: Life, findings: list[Finding]) -> int:
     """How many records the receipts cover; a hole is a finding.
 
-    They overlap where a worker was stopped between its write and its commit. Control records of
-    transactions would look like holes; our topics have none.
+    They overlap where a worker was stopped between its write and its commit. What they tell of as
+    skipped, markers of transactions among others, is no record and no hole.
     """
-    end = life.receipts[0].first_offset
-    records = 0
-    for receipt in life.receipts:
-        first, after = receipt.first_offset, receipt.last_offset + 1
-        if first > end:
-            findings.append(
-                Finding(
-                    "gap",
-                    f"{life.topic} {life.partition}",
-                    f"offsets {end} to {first - 1} have no receipt: rate them again from Kafka",
-                )
-            )
-        records += max(0, after - max(first, end))
-        end = max(end, after)
-    return records
+    covered = [(one.first_offset, one.last_offset) for one in life.receipts]
+    skipped = [
+        ends
+        for one in life.receipts
+        for ends in zip(one.skipped[::2], one.skipped[1::2], strict=True)
+    ]
+    known, holes = _union(covered + skipped)
+    findings += [
+        Finding(
+            "gap",
+            f"{life.topic} {life.partition}",
+            f"offsets {first} to {last} have no receipt: rate them again from Kafka",
+        )
+        for first, last in holes
+    ]
+    return known - _union(skipped)[0]
+
+
+def _union(ranges: Iterable[tuple[int, int]]) -> tuple[int, list[tuple[int, int]]]:
+    """How many offsets are in any of the ranges, and the ranges between them."""
+    count, holes, end = 0, [], -1
+    for first, last in sorted(ranges):
+        if first > end >= 0:
+            holes.append((end, first - 1))
+        count += max(0, last + 1 - max(first, end))
+        end = max(end, last + 1)
+    return count, holes
 
 
 def _missing(

@@ -133,6 +133,7 @@ class Receipt(NamedTuple):
     parked: int
     rejected: int
     charge: int
+    skipped: tuple[tuple[int, int], ...] = ()  # ranges of offsets that hold no record
 
 
 @dataclass

@@ -164,10 +164,7 @@ class Worker:
                 await asyncio.sleep(TICK_S)
                 continue
             try:
-                async with (
-                    asyncio.timeout(BROKER_TIMEOUT_S),
-                    Reader(self._settings) as reader,
-                ):
+                async with Reader(self._settings, timeout_s=BROKER_TIMEOUT_S) as reader:
                     asked_at_s = time.time()
                     self._bounds = await reader.bounds(places)
                     self._bounds_at_s = asked_at_s

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -261,6 +262,9 @@ def _receipt_columns(rows: Sequence[Receipt], now: datetime) -> dict[str, pa.Arr
     for name, values in zip(Receipt._fields, zip(*rows, strict=True), strict=True):
         if name.endswith("_ms"):
             columns[name.removesuffix("_ms") + "_at"] = _milliseconds(values)
+        elif name == "skipped":
+            ends = [list(chain.from_iterable(ranges)) for ranges in values]
+            columns[name] = pa.array(ends, pa.list_(pa.int64()))
         else:
             columns[name] = _decimals(values) if name == "charge" else pa.array(values)
     columns["written_at"] = pa.array([now] * len(rows), pa.timestamp("ms", tz="UTC"))

@@ -40,6 +40,8 @@ from streams.store.embedded import NoStoreError, StoreHeldError, prepare_folder
 from streams.store.errors import StoreErrors
 from streams.store.memory_file import memory_file
 
+# What a migration copies is of all months there are, and a server's default is 100 in one insert.
+_OF_ALL_MONTHS = {"max_partitions_per_insert_block": 0}
 TABLES = ("rated", "states", "parked", "rejected", "receipts")
 
 # Identity makes a row written twice one row; the engine's own insert tokens can lose rows. Where a
@@ -123,7 +125,7 @@ class Ledger:
             if path.name in done:
                 continue
             for statement in _statements(path):
-                self._writer.command(statement)
+                self._writer.command(statement, settings=_OF_ALL_MONTHS)
             self._writer.insert("migrations", [[path.name, datetime.now(UTC)]])
             applied.append(path.name)
         return applied

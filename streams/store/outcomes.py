@@ -27,6 +27,7 @@ class Covered(NamedTuple):
     last_offset: int
     first_logged_ms: int
     last_logged_ms: int
+    skipped: Sequence[int] = ()  # the first and the last of each range that holds no record
 
 
 class Life(NamedTuple):
@@ -61,6 +62,7 @@ REACH = timedelta(days=1)
 _RECEIPTS = """
 WITH timed AS (
     SELECT topic, partition, first_offset, last_offset, first_logged_at, last_logged_at, written_at,
+           skipped,
            if(first_logged_at = 0, written_at, first_logged_at) AS began,
            if(last_logged_at = 0, written_at, last_logged_at) AS ended
     FROM receipts
@@ -75,7 +77,7 @@ before AS (
     SELECT topic, partition, maxIf(began, began < low) AS reached, any(high) AS last
     FROM timed INNER JOIN recent USING (topic, partition) GROUP BY topic, partition)
 SELECT DISTINCT topic, partition, first_offset, last_offset,
-    toUnixTimestamp64Milli(first_logged_at), toUnixTimestamp64Milli(last_logged_at)
+    toUnixTimestamp64Milli(first_logged_at), toUnixTimestamp64Milli(last_logged_at), skipped
 FROM timed INNER JOIN before USING (topic, partition) WHERE ended >= reached AND began <= last
 """
 _WRITTEN = """

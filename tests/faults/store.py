@@ -510,6 +510,7 @@ def _receipts(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ..
             (
                 *_partition(row), row["first_offset"], row["last_offset"],
                 to_us(row["first_logged_at"]) // 1000, to_us(row["last_logged_at"]) // 1000,
+                tuple(row["skipped"]),
             )
             for row in rows
             for begin, end in [reached.get(_partition(row), never)]

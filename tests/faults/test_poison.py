@@ -12,6 +12,7 @@ import pytest
 
 from streams.base.settings import Settings
 from streams.kafka.embedded.kafka import EmbeddedKafka
+from streams.maintenance.audit import audit_ledger
 from streams.store.ledger import Ledger, open_ledger
 from tests.conftest import Event, call, number
 from tests.support.broker import committed
@@ -94,6 +95,10 @@ def test_all_good_records_are_rated_whatever_lies_between_and_after_a_restart(
         wait_for(lambda: {lag for one in workers for lag in lags(one)} == {"0.0"}, "lag", 30, logs)
         well = [200] * count
         wait_for(lambda: [one.get("/healthz")[0] for one in workers] == well, "health", 20, logs)
+        audit = audit_ledger(
+            ledger, [], topic_prefix=settings.topic_prefix, committed=committed(settings)
+        )
+        assert not audit.findings
         assert reasons(ledger) == {"bad_field": 2, "bad_json": 2, "not_stored": 1, "too_large": 3}
         for worker in workers:
             assert worker.terminate()[0] == 0

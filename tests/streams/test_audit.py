@@ -100,6 +100,29 @@ def test_a_hole_in_the_offsets_is_a_gap_and_says_which(ledger: Ledger, book: Boo
         assert audit.figures["gaps"] == 1
 
 
+def test_what_was_skipped_is_no_gap_and_no_record(ledger: Ledger, book: Book) -> None:
+    """Markers of transactions and what these took back; re-read in other stretches too."""
+    log = Log(call(id=f"c{n}") for n in range(16))
+    for stretch, skipped in (
+        ([0, 1, 2], ()),
+        ([4, 5, 7, 8], ((3, 3), (6, 6))),
+        ([7, 8, 14], ((6, 6), (9, 13))),
+    ):
+        batch = log.batch(book, [stretch])
+        batch.receipts = [batch.receipts[0]._replace(skipped=skipped)]
+        ledger.write(batch)
+    for audit in every_way(ledger, committed={(CALLS, 0): 15}):
+        assert (audit.findings, audit.figures["records"]) == ([], 8)
+    batch = log.batch(book, [[15]])
+    batch.receipts = [
+        batch.receipts[0]._replace(first_offset=17, last_offset=17, skipped=((16, 16),))
+    ]
+    ledger.write(batch)
+    for audit in every_way(ledger):
+        assert ("gap", f"{CALLS} 0") in found(audit)
+        assert "offsets 15 to 15 have no receipt" in audit.findings[0].message
+
+
 def test_what_was_written_lately_is_joined_to_what_was_there_before(
     ledger: Ledger, book: Book
 ) -> None:

@@ -54,6 +54,7 @@ def test_a_good_a_parked_and_a_bad_record_have_one_outcome_each() -> None:
     assert receipt == (
         *("usage.call.v1", 3, 0, 3, LOGGED_MS, LOGGED_MS + 3),
         *(4, 1, 1, 0, 1, 2, 26_000_000),
+        (),
     )
 
 

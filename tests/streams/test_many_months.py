@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime
 from pathlib import Path
-from shutil import copytree
+from shutil import copy, copytree
 
 import pyarrow as pa
 import pytest
@@ -18,7 +18,7 @@ from streams.store import columns
 from streams.store.columns import MONTHS_TOGETHER, months_apart
 from streams.store.ledger import Ledger
 from streams.store.parked import count_parked
-from tests.conftest import Event, Log, call, number, rows_of
+from tests.conftest import Event, Log, MakeLedger, call, number, rows_of
 
 FIRST, LAST = date(2012, 1, 1), date(2026, 10, 1)
 
@@ -76,6 +76,27 @@ def test_numbers_acquired_over_fifteen_years_are_told_and_charged_once(
     as_of = datetime(2026, 11, 2, tzinfo=UTC)
     made = make_months(any_ledger, book, months(), as_of=as_of)
     assert made.rows == len(rows_of(any_ledger)) == 178 * 179 // 2
+
+
+def test_a_ledger_of_many_months_is_migrated(
+    make_ledger: MakeLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From before the table of all accepted records, which its migration fills."""
+    old = tmp_path / "migrations"
+    old.mkdir()
+    for file in sorted(schemas.MIGRATIONS.glob("*.sql"))[:4]:
+        copy(file, old)
+    with monkeypatch.context() as patched:
+        patched.setattr(schemas, "MIGRATIONS", old)
+        ledger = make_ledger()
+    ledger.command(
+        "INSERT INTO rated (account_id, month, line, identity, kind, event_id, topic, version) "
+        "SELECT 'acme', addMonths(toDate('2012-01-01'), number), 'calls_outbound', "
+        "toString(number), 'call', toString(number), 'usage.call.v1', number FROM numbers(101) "
+        "SETTINGS max_partitions_per_insert_block = 0"
+    )
+    assert "0005_accepted.sql" in ledger.migrate()
+    assert ledger.query("SELECT count(), uniqExact(month) FROM accepted") == [(101, 101)]
 
 
 def test_parked_events_of_ten_years_are_priced_at_once(

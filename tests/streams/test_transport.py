@@ -17,7 +17,7 @@ from rater.reject import Reason, Reject
 from streams.ingest import transport as batches
 from streams.ingest.transport import BatchConsumer, BatchConsumerThread, check_versions
 from streams.kafka.lean import _Fetched
-from streams.kafka.record_batches import RecordBatches, Records, Unread
+from streams.kafka.record_batches import RecordBatches, Records, Skipped, Unread
 
 FAUST_S_OWN = "faust.transport.drivers.aiokafka.Consumer"
 CALLS = TP("usage.call.v1", 0)
@@ -270,6 +270,45 @@ def test_whole_record_batches_have_the_records_that_are_wanted(first: int) -> No
     lean = [one for whole in _unpacked(_Fetched(), log, first, aborted) for one in whole]
     assert [one.offset for one in usual] == [offset for offset in (0, 1, 5, 6) if offset >= first]
     assert [one.offset for one in lean] == [one.offset for one in usual]
+
+
+class Assigned:
+    """An assignment of one partition, as a fetch sees it."""
+
+    active, paused = True, False
+
+    def __init__(self) -> None:
+        self.position = 0
+
+    def consumed_to(self, position: int) -> None:
+        self.position = position
+
+    def state_value(self, _: TopicPartition) -> "Assigned":
+        return self
+
+
+def test_offsets_without_a_record_are_told_with_the_record_that_follows() -> None:
+    """Within a fetch, and where one ends with them; not where a reader begins anew elsewhere."""
+    place, results, assigned = TopicPartition("usage.call.v1", 0), _Fetched(), Assigned()
+
+    def read(first: int, log: bytes) -> list[tuple[list[int], Skipped]]:
+        assigned.position = first
+        results[place] = fetched = _fetched(place, log, first, [(7, 2)])
+        fetched._assignment = assigned
+        return [([one.offset for one in some], some.skipped) for some in fetched.getall()]
+
+    taken_back = _batch(2, producer_id=7, transactional=True)
+    marker = _batch(4, producer_id=7, transactional=True, control=True)
+    assert read(0, _batch(0) + taken_back + marker + _batch(5)) == [
+        ([0, 1], ()),
+        ([5, 6], ((2, 4),)),
+    ]
+    last_marker = _batch(7, producer_id=8, transactional=True, control=True)
+    assert read(7, last_marker) == []
+    assert assigned.position == 8
+    assert read(8, _batch(8)) == [([8, 9], ((7, 7),))]
+    assert read(20, _batch(20)) == [([20, 21], ())], "it began anew there: a gap, if it is one"
+    assert read(8, _batch(8)) == [([8, 9], ())]
 
 
 def test_what_was_handed_out_is_let_go_without_the_collector() -> None:
