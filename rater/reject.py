@@ -8,7 +8,7 @@ class Reason(StrEnum):
     """What is wrong with a record. The values are on the wire and in metrics: never rename one."""
 
     EMPTY = "empty"  # no value at all (a tombstone)
-    TOO_LARGE = "too_large"  # longer than MAX_RECORD_BYTES, or its record batch is a bomb
+    TOO_LARGE = "too_large"  # longer than MAX_RECORD_BYTES
     BAD_JSON = "bad_json"  # not JSON: syntax, UTF-8, NaN, nesting
     DUPLICATE_KEY = "duplicate_key"  # one name twice in an object
     WRONG_KIND = "wrong_kind"  # `kind` disagrees with the topic, or names none of ours

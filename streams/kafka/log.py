@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import AsyncIterator, Collection, Iterable
+from itertools import chain
 from types import TracebackType
 from typing import NamedTuple, Self
 
-import aiokafka
 from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 
 from rater.kinds.kind import Kind
 from streams.base.settings import Settings
-from streams.kafka import record_batches  # noqa: F401  how every consumer reads
 from streams.kafka.clients import admin_client, client_options
+from streams.kafka.lean import LeanConsumer
 from streams.rows.batch import Record
 
 BATCH_RECORDS = 10_000
@@ -56,7 +56,7 @@ class Reader:
         """`timeout_s` is for each request. It is better than to cancel one: aiokafka leaves its
         first connection open then.
         """
-        self._consumer = aiokafka.AIOKafkaConsumer(
+        self._consumer = LeanConsumer(
             **client_options(settings),
             request_timeout_ms=round(timeout_s * 1000),
             group_id=None,
@@ -112,8 +112,9 @@ class Reader:
         size = 0
         progressed_at = time.monotonic()
         while position < end:
+            self._consumer.make_room()
             fetched = await self._consumer.getmany(place, timeout_ms=READ_WAIT_MS)
-            for record in fetched.get(place, ()):
+            for record in chain.from_iterable(fetched.get(place, ())):
                 if record.offset < end:
                     records.append(record)
                     size += len(record.value or b"")

@@ -152,12 +152,11 @@ class RecordBatch:
                 position = records[-1].offset + 1
                 yield records
         except TooMuchError:
-            yield from self._unread(position, Reason.TOO_LARGE, f"becomes more than "
-                                    f"{UNPACKED_BYTES_MAX} bytes")  # fmt: skip
+            yield from self._unread(position, f"becomes more than {UNPACKED_BYTES_MAX} bytes")
         except Exception as error:  # whatever is wrong with it
             packed = CODECS.get(self._header.compression_type, "not packed")
             why = f"can't be read ({packed}: {type(error).__name__})"
-            yield from self._unread(position, Reason.BAD_BATCH, why)
+            yield from self._unread(position, why)
 
     def _unpacked(self) -> bytes:
         """The batch as it would be without a codec."""
@@ -184,12 +183,12 @@ class RecordBatch:
         """How many records the header says that there are."""
         return int.from_bytes(self._raw[_HEADER_BYTES - 4 : _HEADER_BYTES], "big")
 
-    def _unread(self, first: int, reason: Reason, why: str) -> Iterator[Records]:
+    def _unread(self, first: int, why: str) -> Iterator[Records]:
         """The offsets from `first` on."""
         header = self._header
         last = header.next_offset - 1
         reject = Reject(
-            reason,
+            Reason.BAD_BATCH,
             f"offsets {first} to {last} are of a record batch that {why}; its first bytes are kept "
             f"with offset {first}",
         )

@@ -57,6 +57,8 @@ async def replay(
                 for letter in page:
                     if letter.reason == Reason.CONFLICT:
                         whole.append("the other content stands; send a higher revision instead")
+                    elif letter.reason == Reason.BAD_BATCH:
+                        whole.append("nobody can unpack it: let its producer send it again")
                     elif letter.partition < partitions.get(letter.topic, 0):
                         whole.append(await _whole(reader, letter, kept[letter.key()]))
                     elif letter.topic.startswith(FILE):

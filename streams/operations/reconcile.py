@@ -20,7 +20,8 @@ from rater.tariff import Book
 from streams.base.settings import Settings
 from streams.kafka.clients import read_committed
 from streams.kafka.log import Chunk, LogReadError, Reader, Span, partition_counts
-from streams.rows.batch import Batch, add_records
+from streams.kafka.record_batches import Unread
+from streams.rows.batch import Batch, add_records, add_rejected
 from streams.rows.log_position import clamp_ms
 from streams.store.ledger import Ledger
 from streams.store.standing import (
@@ -279,8 +280,12 @@ async def reconcile(
 
 def _compare(report: Report, ledger: Ledger, book: Book, span: Span, chunk: Chunk) -> None:
     batch = Batch()
-    if chunk.records:
-        add_records(batch, span.kind, span.topic, span.partition, chunk.records, book)
+    read = [record for record in chunk.records if not isinstance(record, Unread)]
+    if read:
+        add_records(batch, span.kind, span.topic, span.partition, read, book)
+    for record in chunk.records:
+        if isinstance(record, Unread):
+            add_rejected(batch, span.kind, span.topic, (span.partition, [record]), record.reject)
     expected = expected_rows(batch)
     # A topic that was made anew had these offsets before: of those nothing is asked.
     since_ms = min((clamp_ms(record.timestamp) for record in chunk.records), default=0)

@@ -14,10 +14,10 @@ from streams.base.settings import Settings
 from streams.kafka.embedded.kafka import EmbeddedKafka
 from streams.maintenance.audit import audit_ledger
 from streams.store.ledger import Ledger, open_ledger
-from tests.conftest import Event, call, number
+from tests.conftest import LOS_ANGELES, NEW_YORK, Event, call, number
 from tests.support.broker import committed
 from tests.support.clickhouse_http import ClickHouseHttp
-from tests.support.poison import POISONS, REFUSING, send
+from tests.support.poison import MARK, POISONS, REFUSING, send
 from tests.support.workers import WorkerProcess, environment_of, own_settings, wait_for
 
 PARTITIONS = 4
@@ -45,7 +45,7 @@ async def plant(settings: Settings) -> list[Event]:
             if some:
                 await send(settings, "usage.call.v1", partition, *some, **how)
                 continue
-            good.append(call(id=f"good-{len(good)}", account_id=f"account-{partition}"))
+            good.append(call(id=f"{MARK}-good-{len(good)}", account_id=f"{MARK}-{partition}"))
             await send(settings, "usage.call.v1", partition, orjson.dumps(good[-1]))
     # The marker of the last one's transaction is the end of its partition.
     await send(settings, "usage.call.v1", 1, values[0], transaction="last")
@@ -99,7 +99,7 @@ def test_all_good_records_are_rated_whatever_lies_between_and_after_a_restart(
             ledger, [], topic_prefix=settings.topic_prefix, committed=committed(settings)
         )
         assert not audit.findings
-        assert reasons(ledger) == {"bad_field": 2, "bad_json": 2, "not_stored": 1, "too_large": 3}
+        assert reasons(ledger) == {"bad_batch": 3, "bad_field": 2, "bad_json": 2, "not_stored": 1}
         for worker in workers:
             assert worker.terminate()[0] == 0
         before = committed(settings)
@@ -107,4 +107,8 @@ def test_all_good_records_are_rated_whatever_lies_between_and_after_a_restart(
         asyncio.run(send(settings, "usage.call.v1", 2, orjson.dumps(call(id="late"))))
         wait_for(lambda: "late" in rated(ledger), "what came after the restart", 30, logs)
         assert all(offset >= before[place] for place, offset in committed(settings).items())
+        said = "\n".join(worker.log() for worker in workers)
+        assert "not_stored" in said
+        for mark in (MARK, NEW_YORK[1:], LOS_ANGELES[1:], "SELECT", "INSERT"):
+            assert mark not in said
     ledger.close()

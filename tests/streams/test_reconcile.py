@@ -19,12 +19,13 @@ from aiokafka.admin import RecordsToDelete
 from rater.kinds import KINDS
 from rater.rate import Parked, Wait
 from rater.reject import Reason, Reject
-from rater.tariff import Book
+from rater.tariff import Book, Memo
 from rater.tariff_file import load_book
 from streams.base.settings import Settings, load_settings
 from streams.cli import operate
 from streams.cli.console import FAILED, WITH_REJECTS, WRONG_USE, Stop
-from streams.kafka import log
+from streams.ingest.stretch import Stretch, rate_topic
+from streams.kafka import log, record_batches
 from streams.kafka.clients import (
     BrokerErrors,
     admin_client,
@@ -33,10 +34,11 @@ from streams.kafka.clients import (
     read_committed,
 )
 from streams.kafka.embedded.kafka import EmbeddedKafka
+from streams.kafka.lean import LeanConsumer
 from streams.kafka.log import Chunk, Reader, Span
 from streams.operations import reconcile as reconcile_module
 from streams.operations.reconcile import Difference, Report, What
-from streams.rows.batch import Batch, ParkedRow, RejectedRow, add_records
+from streams.rows.batch import Batch, ParkedRow, RejectedRow
 from streams.rows.log_position import Place, hash_of_record
 from streams.store.ledger import Ledger, open_ledger
 from tests.conftest import (
@@ -52,6 +54,7 @@ from tests.conftest import (
     subscription,
     text,
 )
+from tests.support import poison
 from tests.support.broker import read_topics
 from tests.support.workers import environment_of, own_settings
 
@@ -351,7 +354,7 @@ async def _send_and_abort(settings: Settings, topic: str, *values: bytes) -> Non
 
 
 async def _rate(settings: Settings, ledger: Ledger, book: Book) -> None:
-    consumer = aiokafka.AIOKafkaConsumer(
+    consumer = LeanConsumer(
         **client_options(settings),
         group_id=settings.group,
         enable_auto_commit=False,
@@ -369,8 +372,12 @@ async def _rate(settings: Settings, ledger: Ledger, book: Book) -> None:
         ends = await consumer.end_offsets(list(places))
         batch = Batch()
         while any([await consumer.position(place) < end for place, end in ends.items()]):
-            for place, records in (await consumer.getmany(timeout_ms=200)).items():
-                add_records(batch, places[place], place.topic, place.partition, records, book)
+            consumer.make_room()
+            for place, lists in (await consumer.getmany(timeout_ms=200)).items():
+                for records in lists:
+                    kind = places[place]
+                    one = Stretch(kind, place.topic, place.partition, records, lambda: None)
+                    batch.merge(rate_topic([one], book, Memo()))
         ledger.write(batch)
         await consumer.commit({place: end for place, end in ends.items() if end})
     finally:
@@ -536,6 +543,24 @@ def test_a_reconciliation_is_clean_then_finds_what_was_lost_and_says_so_by_its_s
     assert "2 differences" in shown.out
     assert f"{site.topic('call')} 1 5: missing in the ledger: calls of c5" in shown.out
     assert f"{site.topic('call')} 1 14" not in shown.out
+
+
+@pytest.mark.timeout(180)
+def test_what_nobody_can_unpack_is_no_difference_and_is_not_sent_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_batches, "UNPACKED_BYTES_MAX", 100_000)
+    site.send(call(id="c1"))
+    bomb = [b"0" * 60_000] * 2
+    asyncio.run(poison.send(site.settings, "usage.call.v1", 1, *bomb, codec="gzip"))
+    site.send(call(id="c2"))
+    site.rate()
+    status, report = site.reconcile()
+    assert (status, report["clean"], report["records"]) == (0, True, 4)
+    done = site.run("dlq", "replay", "--reason", "bad_batch")
+    assert "0 dead letters sent again" in done.out
+    assert "nobody can unpack it: let its producer send it again" in done.out + done.err
+    assert len(site.logged()) == 4
 
 
 @pytest.mark.timeout(180)

@@ -133,7 +133,7 @@ async def test_a_bomb_is_a_dead_letter_and_is_never_unpacked(
     records = await read(broker, topic, 4)
     assert [type(record) for record in records] == [DefaultRecord, Unread, Unread, DefaultRecord]
     bomb, other = records[1:3]
-    assert (bomb.offset, bomb.reject.reason, other.offset) == (1, Reason.TOO_LARGE, 2)
+    assert (bomb.offset, bomb.reject.reason, other.offset) == (1, Reason.BAD_BATCH, 2)
     assert bomb.reject.message == (
         "offsets 1 to 2 are of a record batch that becomes more than 100000 bytes; its first bytes "
         "are kept with offset 1"

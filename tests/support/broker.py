@@ -15,6 +15,7 @@ from streams.kafka import record_batches  # noqa: F401  how every consumer reads
 from streams.kafka.clients import read_committed
 from streams.kafka.topics import INPUTS
 from tests import oracle
+from tests.support.poison import REFUSED
 from tests.support.workers import wait_for
 
 BAD = (b"", b"{bad", b'{"id":"x"}', b"\xff\xfe", b'{"id":NaN}', b"[" * 2000)
@@ -27,7 +28,7 @@ def is_bad(value: bytes | None) -> bool:
     """Whether a record of the tests' traffic and poison is none that is rated."""
     value = value or b""
     unpacked = not value.startswith(bytes(4))  # else a whole batch, which begins with its offset
-    return value in BAD or not unpacked or len(value) > LONG_BYTES or b'"id":"refused"' in value
+    return value in BAD or not unpacked or len(value) > LONG_BYTES or REFUSED.encode() in value
 
 
 @dataclass(frozen=True)

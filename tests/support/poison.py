@@ -10,12 +10,13 @@ from streams.base.settings import Settings
 from tests.conftest import call
 
 LONG = "x" * 900_000
-REFUSED = "refused"  # the id of what `REFUSING` has the store refuse
+MARK = "Marked-7f3a"  # in accounts and ids, to be looked for in logs
+REFUSED = f"{MARK}-refused"  # the id of what `REFUSING` has the store refuse
 REFUSING = f"ALTER TABLE rated ADD CONSTRAINT refused CHECK event_id != '{REFUSED}'"
 
 
 def poisoned(**more: Any) -> bytes:
-    return orjson.dumps(call(id="poison", account_id="poison") | more)
+    return orjson.dumps(call(id=f"{MARK}-poison", account_id=f"{MARK}-poison") | more)
 
 
 def old_call(n: int) -> bytes:
