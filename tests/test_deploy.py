@@ -108,7 +108,7 @@ def test_profiles_are_the_promised_ones() -> None:
             profiles.setdefault(profile, set()).add(name)
     assert profiles == {
         "default": {"kafka", "clickhouse", "topics", "migrate", "worker", "api"},
-        "ops": {"prometheus", "grafana"},
+        "ops": {"prometheus", "alertmanager", "grafana"},
         "load": {"simulate"},
     }
 
