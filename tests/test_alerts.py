@@ -30,7 +30,8 @@ needs_alertmanager = pytest.mark.skipif(
     reason="not installed (Debian packages prometheus and prometheus-alertmanager)",
 )
 
-HISTORY_S, STEP_S, LOOK_BACK_S = 7200, 15, 400
+HISTORY_S, STEP_S = 7200, 15
+GONE_S = HISTORY_S - 400  # Prometheus takes a series for there for five minutes more
 SHORTER = 600.0  # an hour of waiting is 6 s
 WORKER, API = 'job="rater-worker"', 'job="rater-api"'
 LE = '{le="%s"}'
@@ -79,7 +80,9 @@ ALONE: dict[str, Series] = {
     "RaterCommitsFail": {f'rater_commit_errors_total{{{WORKER},instance="b"}}': grows(0.2)},
     "RaterWorkerGone": {
         f'up{{{WORKER},instance="a"}}': always(1),
-        f'up{{{WORKER},instance="gone"}}': lambda at_s: 1 if at_s < HISTORY_S - LOOK_BACK_S else None,
+        f'up{{{WORKER},instance="gone"}}': lambda at_s: (
+            1 if at_s < HISTORY_S - LOOK_BACK_S else None
+        ),
     },
     "RaterNoHousekeeper": {f'rater_housekeeper{{{WORKER},instance="a"}}': always(0)},
 }
