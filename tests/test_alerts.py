@@ -80,9 +80,7 @@ ALONE: dict[str, Series] = {
     "RaterCommitsFail": {f'rater_commit_errors_total{{{WORKER},instance="b"}}': grows(0.2)},
     "RaterWorkerGone": {
         f'up{{{WORKER},instance="a"}}': always(1),
-        f'up{{{WORKER},instance="gone"}}': lambda at_s: (
-            1 if at_s < HISTORY_S - LOOK_BACK_S else None
-        ),
+        f'up{{{WORKER},instance="gone"}}': lambda at_s: 1 if at_s < GONE_S else None,
     },
     "RaterNoHousekeeper": {f'rater_housekeeper{{{WORKER},instance="a"}}': always(0)},
 }
