@@ -151,7 +151,7 @@ def read_written(ledger: Ledger, since: datetime, *, telling: bool = False) -> l
     """What was written since, of all topics, or with states of things alone; of receipts that kept
     the log's times. Raises one of StoreErrors."""
     parameters = {"since": since, "states": int(telling)}
-    return [Covered._make(row) for row in ledger.search(_WRITTEN, parameters)]
+    return [Covered(*row) for row in ledger.search(_WRITTEN, parameters)]
 
 
 def read_first_written(ledger: Ledger) -> datetime | None:
