@@ -5,7 +5,7 @@ readers waits here and never takes the threads that the worker's loop needs.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -17,7 +17,7 @@ from rater.charge import format_us
 from rater.instants import to_us
 from rater.lines import Tab
 from rater.months import month_of, previous_month
-from rater.statement import Basis, statement_to_json
+from rater.statement import Basis, Statement, statement_to_json
 from rater.tariff import Book
 from streams.base.errors import first_line
 from streams.operations.explain import explain_event
@@ -96,28 +96,42 @@ class Reads:
     # What follows blocks: it runs off the loop.
 
     def read_statement(self, account: str, month: date | None) -> dict[str, Any]:
-        month = month or self.this_month(account)
+        told = self.read_live_statement(account, month)
+        del told["events_per_second"]
+        return told
+
+    def read_live_statement(self, account: str, month: date | None) -> dict[str, Any]:
+        (told,) = self.read_live_statements([(account, month)])
+        if isinstance(told, NoStatementError):
+            raise told
+        return told
+
+    def read_live_statements(
+        self, asked: Sequence[tuple[str, date | None]]
+    ) -> list[dict[str, Any] | NoStatementError]:
+        """The statements of several accounts' months, in as few questions as those of one."""
         progress = self._progress.get("", partial(read_progress, self.ledger))
-        statement = usage.read_statement(self.ledger, self.book(), account, month)
-        if reason := usage.why_no_statement(self.ledger, self.book(), statement):
-            raise NoStatementError(reason)
+        keys = [(account, month or self.this_month(account)) for account, month in asked]
+        standing = usage.read_standing(self.ledger, self.book(), list(dict.fromkeys(keys)))
         now = datetime.now(UTC)
         if progress is not None:
             as_of = min(progress.as_of, now)
         else:
             as_of = self._written.get("", partial(read_written, self.ledger)) or now
-        has_products = any(
-            line.form.kind.tab is Tab.PRODUCTS and line.whole.amount for line in statement.lines
-        )
-        products = usage.read_products(self.ledger, account, month) if has_products else []
-        told = statement_to_json(statement._replace(as_of=format_us(to_us(as_of) // 1000 * 1000)))
-        fresh = state_of(progress, month, statement.zone, now)
-        return told | {"freshness": fresh, "products": products}
-
-    def read_live_statement(self, account: str, month: date | None) -> dict[str, Any]:
-        month = month or self.this_month(account)
-        rate = usage.read_traffic(self.ledger, account, month)
-        return self.read_statement(account, month) | {"events_per_second": round(rate, 1)}
+        as_of_text = format_us(to_us(as_of) // 1000 * 1000)
+        with_products = [key for key, one in standing.items() if has_products(one.statement)]
+        products = usage.read_products_of(self.ledger, with_products)
+        told: dict[usage.Key, dict[str, Any] | NoStatementError] = {}
+        for key, (statement, per_second) in standing.items():
+            if reason := usage.why_no_statement(self.ledger, self.book(), statement):
+                told[key] = NoStatementError(reason)
+                continue
+            told[key] = statement_to_json(statement._replace(as_of=as_of_text)) | {
+                "freshness": state_of(progress, key[1], statement.zone, now),
+                "products": products.get(key, []),
+                "events_per_second": round(per_second, 1),
+            }
+        return [told[key] for key in keys]
 
     def read_month_before(self, account: str, month: date) -> dict[str, Any] | None:
         """The statement of the month before, as it was within the last minute; None without one."""
@@ -161,3 +175,7 @@ class Reads:
             used = turns.statistics()
             if not used.borrowed_tokens and not used.tasks_waiting:
                 self._turns.pop(account, None)
+
+
+def has_products(statement: Statement) -> bool:
+    return any(line.form.kind.tab is Tab.PRODUCTS and line.whole.amount for line in statement.lines)
