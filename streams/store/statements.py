@@ -3,10 +3,10 @@
 Exact reads use FINAL (inside the views); parameters are bound.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from rater.charge import format_us
@@ -18,6 +18,8 @@ from rater.months import month_of, next_month
 from rater.statement import Basis, Statement, Sums, TaxSums, Waiting, basis_of, make_statement
 from rater.tariff import Book
 from streams.store.ledger import Ledger
+
+T = TypeVar("T")
 
 TRAFFIC_WINDOW_S = 10
 PRODUCTS = [line.name for line in LINES if line.tab is Tab.PRODUCTS]
@@ -94,6 +96,12 @@ SELECT minOrNull(at) FROM (
 Key = tuple[str, date]  # an account and a month of its
 
 
+def parts_of(asked: Sequence[T]) -> Iterator[list[T]]:
+    """What is asked for, as much as one question takes."""
+    for start in range(0, len(asked), ASKED_AT_ONCE):
+        yield list(asked[start : start + ASKED_AT_ONCE])
+
+
 class Standing(NamedTuple):
     """A statement, and how many of the account's own events a second were rated just now."""
 
@@ -116,8 +124,8 @@ def read_standing(ledger: Ledger, book: Book, keys: Sequence[Key]) -> dict[Key, 
     To plan a question takes many times longer than to add up one more account's rows.
     """
     told: dict[Key, Standing] = {}
-    for start in range(0, len(keys), ASKED_AT_ONCE):
-        told |= _read_standing(ledger, book, list(keys[start : start + ASKED_AT_ONCE]))
+    for some in parts_of(keys):
+        told |= _read_standing(ledger, book, some)
     return told
 
 
@@ -210,8 +218,7 @@ def read_products(ledger: Ledger, account_id: str, month: date) -> list[Product]
 def read_products_of(ledger: Ledger, keys: Sequence[Key]) -> dict[Key, list[Product]]:
     """The same of several accounts' months, ASKED_AT_ONCE in one question."""
     told: dict[Key, list[Product]] = {key: [] for key in keys}
-    for start in range(0, len(keys), ASKED_AT_ONCE):
-        some = list(keys[start : start + ASKED_AT_ONCE])
+    for some in parts_of(keys):
         accounts = sorted({account_id for account_id, _ in some})
         rows = ledger.query(_PRODUCTS, {"keys": some, "accounts": accounts, "lines": PRODUCTS})
         for account_id, month, product, identity, charge, zone, since, until in rows:
@@ -233,11 +240,20 @@ def _day(at: datetime, zone: str) -> str:
 
 def read_months(ledger: Ledger, account_id: str) -> list[date]:
     """The months in which an account has rows, newest first."""
-    rows = ledger.query(
-        "SELECT DISTINCT month FROM rated WHERE account_id = {account:String} ORDER BY month DESC",
-        {"account": account_id},
-    )
-    return [row[0] for row in rows]
+    return read_months_of(ledger, [account_id])[account_id]
+
+
+def read_months_of(ledger: Ledger, accounts: Sequence[str]) -> dict[str, list[date]]:
+    """The same of several accounts."""
+    months: dict[str, list[date]] = {account: [] for account in accounts}
+    for some in parts_of(accounts):
+        for account, month in ledger.query(
+            "SELECT DISTINCT account_id, month FROM rated"
+            " WHERE account_id IN {accounts:Array(String)} ORDER BY month DESC",
+            {"accounts": some},
+        ):
+            months[account].append(month)
+    return months
 
 
 def nanos(amount: Decimal) -> int:

@@ -4,14 +4,20 @@ stream come from the same function.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from streams.operations.explain import why_unknown
-from streams.store.assets import CampaignUse, read_campaigns, read_numbers, read_recordings
+from streams.store.assets import (
+    CampaignUse,
+    read_campaigns,
+    read_campaigns_of,
+    read_numbers,
+    read_recordings,
+)
 from streams.store.events import (
     Cursor,
     read_breakdowns,
@@ -21,6 +27,7 @@ from streams.store.events import (
     read_outcomes,
     read_sum,
 )
+from streams.store.statements import Key
 from streams.web.activity_view import PAGE_ROWS, activity_view
 from streams.web.assets_view import Page as AssetsPage
 from streams.web.assets_view import (
@@ -33,16 +40,16 @@ from streams.web.event_view import event_view
 from streams.web.filters import Wanted, filter_of
 from streams.web.frame import Frame, Link, tab_of
 from streams.web.freshness import told_of
-from streams.web.history import Histories
+from streams.web.history import Histories, HistoryOf
 from streams.web.kept import KeptByKey
 from streams.web.line_view import TITLES, line_view
-from streams.web.live import Told, Watched
 from streams.web.numbers import Numbers, shown_rate
 from streams.web.overview_view import overview_view
 from streams.web.prices_view import prices_view
 from streams.web.reads import NoStatementError, Reads
 from streams.web.render import View
 from streams.web.usage_view import usage_view
+from streams.web.watched import Due, Told, Watched
 
 # What no stream is woken for: it comes with the next heartbeat.
 QUIET = frozenset({"as-of"})
@@ -75,7 +82,8 @@ class Views:
         self._reads = reads
         self._histories = histories
         self._can_sign_out = can_sign_out
-        self._campaigns_kept: KeptByKey[list[CampaignUse]] = KeptByKey(CAMPAIGNS_S)
+        self._campaigns_kept: KeptByKey[Key, list[CampaignUse]] = KeptByKey(CAMPAIGNS_S)
+        self._make = {"overview": self._overviews, "usage": self._usages}
 
     def frame(self, asked: Asked) -> Frame:
         return Frame(asked.account, asked.page, asked.query().get("month", ""), self._can_sign_out)
@@ -83,8 +91,8 @@ class Views:
     async def view(self, asked: Asked) -> View:
         """The view of a page. Raises NoStatementError, StoreDownError, BusyError."""
         make = {
-            "overview": self._overview,
-            "usage": self._usage,
+            "overview": self._of_statement,
+            "usage": self._of_statement,
             "activity": self._activity,
             "line": self._line,
             "event": self._event,
@@ -103,55 +111,77 @@ class Views:
 
         return Watched(
             asked.account,
+            asked.month,
             (asked, shape),
-            lambda: self.view(asked),
-            tell,
-            lambda view: view.leaves["as-of"],
+            reader=self._reads,
+            make=self._make[asked.page],
+            tell=tell,
+            as_of=lambda view: view.leaves["as-of"],
+            asked=asked,
         )
 
-    def _overview(self, asked: Asked) -> View:
+    def _of_statement(self, asked: Asked) -> View:
         statement = self._reads.read_live_statement(asked.account, asked.month)
-        month = date.fromisoformat(statement["month"] + "-01")
-        history = self._histories.read(
-            asked.account, month, statement["zone"], statement["currency"]
-        )
-        return overview_view(
-            statement,
-            history.days,
-            today=history.today,
-            comparison=history.comparison,
-            foretold=history.foretold,
-            attention=self._attention(asked, month, Numbers(statement["currency"], exact=False)),
-            frame=self.frame(asked),
-            months={*self._reads.read_months(asked.account), month},
-            told=told_of(statement, shown_rate(statement["events_per_second"])),
-        )
+        (view,) = self._make[asked.page]([Due(asked, statement, None)])
+        return view
 
-    def _attention(self, asked: Asked, month: date, numbers: Numbers) -> list[Link]:
-        """Campaigns that are charged for a detection which they have switched off."""
-        campaigns = self._campaigns_kept.get(
-            (asked.account, month),
-            partial(read_campaigns, self._reads.ledger, asked.account, month),
+    def _overviews(self, due: Sequence[Due[View]]) -> list[View]:
+        """The overviews of several accounts, in as few questions as that of one."""
+        wanted = [
+            HistoryOf(
+                one.asked.account,
+                month_of(one),
+                one.statement["zone"],
+            )
+            for one in due
+        ]
+        histories = self._histories.read_all(wanted)
+        campaigns = self._campaigns_kept.get_all(
+            [one.key for one in wanted], partial(read_campaigns_of, self._reads.ledger)
         )
-        to = self.frame(asked).to("campaigns", month=self.frame(asked).month)
+        months = self._reads.read_months_of([one.account for one in wanted])
         return [
-            Link(f"{one.name or one.campaign_id}: {said}", to)
-            for one in campaigns
-            if (said := charged_and_off(one, numbers))
+            overview_view(
+                one.statement,
+                history,
+                attention=self._attention(one, campaigns[key.key]),
+                frame=self.frame(one.asked),
+                months={*months[key.account], key.month},
+                told=told_of(one.statement, shown_rate(one.statement["events_per_second"])),
+                seen=one.before,
+            )
+            for one, key, history in zip(due, wanted, histories, strict=True)
         ]
 
-    def _usage(self, asked: Asked) -> View:
-        statement = self._reads.read_live_statement(asked.account, asked.month)
-        month = date.fromisoformat(statement["month"] + "-01")
-        return usage_view(
-            statement,
-            self._reads.read_month_before(asked.account, month),
-            frame=self.frame(asked),
-            months={*self._reads.read_months(asked.account), month},
-            tab=tab_of(asked.tab),
-            exact=asked.exact,
-            told=told_of(statement, shown_rate(statement["events_per_second"])),
-        )
+    def _attention(self, one: Due[View], campaigns: Sequence[CampaignUse]) -> list[Link]:
+        """Campaigns that are charged for a detection which they have switched off."""
+        numbers = Numbers(one.statement["currency"], exact=False)
+        frame = self.frame(one.asked)
+        to = frame.to("campaigns", month=frame.month)
+        return [
+            Link(f"{campaign.name or campaign.campaign_id}: {said}", to)
+            for campaign in campaigns
+            if (said := charged_and_off(campaign, numbers))
+        ]
+
+    def _usages(self, due: Sequence[Due[View]]) -> list[View]:
+        """The statements of several accounts, in as few questions as that of one."""
+        keys = [(one.asked.account, month_of(one)) for one in due]
+        befores = self._reads.read_months_before(keys)
+        months = self._reads.read_months_of([account for account, _ in keys])
+        return [
+            usage_view(
+                one.statement,
+                befores[key],
+                frame=self.frame(one.asked),
+                months={*months[key[0]], key[1]},
+                tab=tab_of(one.asked.tab),
+                exact=one.asked.exact,
+                told=told_of(one.statement, shown_rate(one.statement["events_per_second"])),
+                seen=one.before,
+            )
+            for one, key in zip(due, keys, strict=True)
+        ]
 
     def _activity(self, asked: Asked) -> View:
         month, basis = self._reads.read_basis(asked.account, asked.month)
@@ -237,6 +267,10 @@ class Views:
         if read_outcomes(ledger, frame.account, words):
             return frame.event(words)
         return frame.to("activity", campaign=words, **year)
+
+
+def month_of(due: Due[View]) -> date:
+    return date.fromisoformat(due.statement["month"] + "-01")
 
 
 def number_of(words: str) -> str | None:
