@@ -8,7 +8,7 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 KEYS_MOST = 5000
-OF_EACH_S = 0.005  # what many ask for is kept longer: for so much of a second for each
+OF_EACH_S = 0.01  # what many ask for is kept longer: for so much of a second for each
 
 
 class KeptByKey(Generic[K, T]):

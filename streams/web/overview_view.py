@@ -1,8 +1,9 @@
 """The overview: what was spent, what it will come to, why it is more, what needs attention."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -66,7 +67,6 @@ class Past(NamedTuple):
     days: Sequence[Day]
     method: str
     is_compared: bool
-    causes: range  # from 1, each of them a leaf
 
 
 def compare(
@@ -112,7 +112,7 @@ def overview_view(
     month = date.fromisoformat(statement["month"] + "-01")
     numbers = Numbers(statement["currency"], exact=False)
     parts = Parts(seen)
-    past, leaves = parts.make("history", _past, history, month, numbers, frame)
+    past, leaves = parts.make("history", partial(_past, parts), history, month, numbers, frame)
     waiting = waiting_text(statement["waiting"], statement["zone"])
     return parts.view(
         "overview.html",
@@ -134,10 +134,8 @@ def overview_view(
         zone=statement["zone"],
         is_over=history.today >= next_month(month),
         method=past.method,
-        before=past.is_compared,
+        is_compared=past.is_compared,
         before_title=month_name(previous_month(month)),
-        change=past.is_compared,
-        causes=past.causes,
         waiting=bool(waiting),
         attention=attention,
         groups=[title for _, title in GROUPS],
@@ -148,7 +146,7 @@ def overview_view(
 
 
 def _past(
-    history: History, month: date, numbers: Numbers, frame: Frame
+    parts: Parts, history: History, month: date, numbers: Numbers, frame: Frame
 ) -> tuple[Past, dict[str, Markup]]:
     """What the days and the month before say: its shape, and all its leaves."""
     today = history.today
@@ -165,32 +163,54 @@ def _past(
         if comparison is None
         else cents_text(comparison.before_cents, numbers.symbol),
         "change": "" if comparison is None else comparison.said,
+        "causes": _list(() if comparison is None else comparison.causes),
         "bars": _bars(month, costs, before),
         "fixed": _amount(_fixed(history.days, month), numbers),
     }
-    for nth, cause in enumerate(comparison.causes if comparison else (), 1):
-        leaves[f"cause-{nth}"] = cause
     days = []
     for nth, day in enumerate(days_of(month), 1):
         if day > today:
             break
         groups = costs.get(day, {})
-        href = frame.to("activity", day=day.isoformat()) if groups else ""
-        days.append(Day(f"{day.day} {day:%B}", href, _of_day(before, nth, numbers)))
-        for column, (name, _) in enumerate(GROUPS, 1):
-            leaves[f"day-{nth}-{column}"] = _amount(groups.get(name, 0), numbers)
-        leaves[f"day-{nth}-all"] = _amount(sum(groups.values()), numbers)
+        amounts = tuple(groups.get(name, 0) for name, _ in GROUPS)
+        was = before[nth - 1] if nth <= len(before) else None
+        row, more = parts.make(
+            f"day {nth}", _day, nth, day, bool(groups), amounts, was, numbers, frame
+        )
+        days.append(row)
+        leaves |= more
     past = Past(
         days,
         NO_FORECAST if foretold is None else FORECAST_METHOD,
         comparison is not None,
-        range(1, 1 + len(comparison.causes) if comparison else 1),
     )
-    return past, {name: leaf_text(text) for name, text in leaves.items()}
+    return past, _as_html(leaves)
 
 
-def _of_day(before: Sequence[int], nth: int, numbers: Numbers) -> str:
-    return _amount(before[nth - 1], numbers) if nth <= len(before) else numbers.money(None)
+def _day(
+    nth: int,
+    day: date,
+    is_used: bool,
+    amounts: tuple[int, ...],
+    was: int | None,
+    *shown: Any,
+) -> tuple[Day, dict[str, Markup]]:
+    """A row of the table of days, and its leaves. `was` is what the same day before cost."""
+    numbers, frame = shown
+    href = frame.to("activity", day=day.isoformat()) if is_used else ""
+    had = numbers.money(None) if was is None else _amount(was, numbers)
+    leaves = {f"day-{nth}-{n}": _amount(amount, numbers) for n, amount in enumerate(amounts, 1)}
+    leaves[f"day-{nth}-all"] = _amount(sum(amounts), numbers)
+    return Day(f"{day.day} {day:%B}", href, had), _as_html(leaves)
+
+
+def _list(texts: Sequence[str]) -> Markup:
+    """In one leaf: how many reasons there are changes no page."""
+    return Markup().join(Markup("<li>{}</li>").format(text) for text in texts)
+
+
+def _as_html(leaves: Mapping[str, object]) -> dict[str, Markup]:
+    return {name: leaf_text(text) for name, text in leaves.items()}
 
 
 def _amount(nanos: int, numbers: Numbers) -> str:

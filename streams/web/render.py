@@ -45,14 +45,18 @@ class Parts:
     """Parts of a view by name, each made anew only where what it is made of has changed."""
 
     def __init__(self, before: View | None) -> None:
-        self._before = {} if before is None or before.parts is None else before.parts._made
         self._made: dict[str, tuple[tuple[object, ...], Any]] = {}
+        if before is not None and before.parts is not None:
+            self._made |= before.parts._made
 
     def make(self, name: str, make: Callable[..., T], *of: Any) -> T:
         """What `make` gives for `of`, or gave for the same the time before."""
-        had = self._before.get(name)
-        made: T = had[1] if had is not None and had[0] == of else make(*of)
-        self._made[name] = of, made
+        had = self._made.get(name)
+        if had is not None and had[0] == of:
+            made: T = had[1]
+        else:
+            made = make(*of)
+            self._made[name] = of, made
         return made
 
     def view(self, template: str, leaves: Mapping[str, object], **shape: Any) -> View:
@@ -62,7 +66,6 @@ class Parts:
             return render(template, **shape, leaves=defaultdict(str))
 
         made = self.make("skeleton", skeleton, shape)
-        self._before = {}  # only the newest is kept
         return View(made.skeleton, {name: leaf_text(leaves[name]) for name in made.leaves}, self)
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from rater.lines import TAXES, Tab
 from rater.months import previous_month
@@ -229,9 +229,7 @@ def charge_of(numbers: Numbers, text: str | None) -> Markup | str:
     """An amount for the eye, and the exact one with it."""
     if text is None:
         return numbers.money(None)
-    return Markup('<data value="{}" title="{}">{}</data>').format(
-        text, numbers.exactly(text), numbers.money(text)
-    )
+    return _data(text, numbers.exactly(text), numbers.money(text))
 
 
 def change(numbers: Numbers, text: str, before: str | None) -> Markup | str:
@@ -245,9 +243,12 @@ def change(numbers: Numbers, text: str, before: str | None) -> Markup | str:
 
 def charge_sign(shown: str, exact: str, numbers: Numbers) -> Markup:
     sign = "+" if Decimal(exact) > 0 else ""
-    return Markup('<data value="{}" title="{}{}">{}{}</data>').format(
-        exact, sign, numbers.exactly(exact), sign, shown
-    )
+    return _data(exact, f"{sign}{numbers.exactly(exact)}", f"{sign}{shown}")
+
+
+def _data(value: str, title: str, shown: str) -> Markup:
+    """Not by `Markup.format`, which takes as long as all else of a row."""
+    return Markup(f'<data value="{escape(value)}" title="{escape(title)}">{escape(shown)}</data>')
 
 
 def rounding_text(statement: dict[str, Any], numbers: Numbers) -> str:
