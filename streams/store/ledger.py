@@ -157,6 +157,11 @@ class Ledger:
         with self._search_lock:
             return self._searcher.query_arrow(sql, parameters=dict(parameters), use_strings=True)
 
+    def search_file(self, sql: str, parameters: Mapping[str, Any], file_format: str) -> bytes:
+        """As `search`, as the store writes a file of one of its formats."""
+        with self._search_lock:
+            return self._searcher.raw_query(sql, parameters=dict(parameters), fmt=file_format)
+
     def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Runs a statement that gives no rows, beside no other write. Raises one of StoreErrors."""
         with self._write_lock:
