@@ -119,13 +119,16 @@ class Live:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def opened(self, watched: Watched[Any]) -> "EventStream":
-        """The stream of what is watched, once there is something to tell.
+    async def opened(
+        self, watched: Watched[Any], *, allowed: Callable[[], bool] = lambda: True
+    ) -> "EventStream":
+        """The stream of what is watched, once there is something to tell; it ends when it is not
+        `allowed` any more.
 
         A stream that has begun can say 404 no more. Raises TooManyStreamsError, and what kept the
         first of it from being made.
         """
-        stream = self.response(watched)
+        stream = self.response(watched, allowed)
         feed, told = self._feeds[watched.account, watched.key], asyncio.Event()
         feed.viewers.add(told)
         try:
@@ -141,7 +144,9 @@ class Live:
             feed.viewers.discard(told)
         return stream
 
-    def response(self, watched: Watched[Any]) -> "EventStream":
+    def response(
+        self, watched: Watched[Any], allowed: Callable[[], bool] = lambda: True
+    ) -> "EventStream":
         """The stream of what is watched, as a response. Raises TooManyStreamsError."""
         account, key = watched.account, (watched.account, watched.key)
         if key not in self._feeds and len(self._keys_of(account)) >= WATCHED_MOST:
@@ -156,7 +161,7 @@ class Live:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="live")
             self._task.add_done_callback(lambda _: self._wake_all())
-        return EventStream(self._watch(feed), on_end=partial(self._leave, key))
+        return EventStream(self._watch(feed, allowed), on_end=partial(self._leave, key))
 
     def _keys_of(self, account: str) -> list[tuple[str, Hashable]]:
         """What of an account is watched."""
@@ -232,7 +237,9 @@ class Live:
             for feed, now in zip(feeds, stood, strict=True):
                 feed.stands(now)
 
-    async def _watch(self, feed: Feed[T]) -> AsyncGenerator[bytes, None]:
+    async def _watch(
+        self, feed: Feed[T], allowed: Callable[[], bool]
+    ) -> AsyncGenerator[bytes, None]:
         news = asyncio.Event()
         if feed.has_something():
             news.set()
@@ -244,7 +251,7 @@ class Live:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._heartbeat_s):
                         await news.wait()
-                if self._closed:
+                if self._closed or not allowed():
                     return
                 self._raise_what_ended(feed)
                 if not news.is_set():

@@ -6,8 +6,10 @@ from streams.web.frame import Frame
 from streams.web.render import View, render
 
 
-def page(title: str, view: View, frame: Frame, live: str = "") -> str:
-    """A view as a page. `live` is the address of its stream, where it has one."""
+def page(title: str, view: View, frame: Frame, live: str = "", *, alone: bool = False) -> str:
+    """A view as a page. `live` is the address of its stream, where it has one; `alone` is without
+    a bar of links.
+    """
     return str(
         render(
             "base.html",
@@ -15,6 +17,7 @@ def page(title: str, view: View, frame: Frame, live: str = "") -> str:
             content=view.html(),
             frame=frame,
             live=live,
+            alone=alone,
         ).html()
     )
 
@@ -31,4 +34,6 @@ def message_page(text: str) -> str:
 
 def _bare(title: str, view: View) -> str:
     content: Markup = view.html()
-    return str(render("base.html", title=title, content=content, frame=None, live="").html())
+    return str(
+        render("base.html", title=title, content=content, frame=None, live="", alone=True).html()
+    )
