@@ -18,7 +18,7 @@ from streams.web.kept import KeptByKey
 from streams.web.overview_view import History
 
 # How long what was read is good enough.
-DAYS_S = 1.5
+DAYS_S = 3.0
 MONTHS_BEFORE_S = 60.0
 MONTHS_BEFORE = 2  # whose weekdays say what is to come
 
