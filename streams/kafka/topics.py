@@ -12,6 +12,7 @@ from streams.base.settings import Settings
 from streams.kafka.clients import admin_client
 
 REJECTED = "usage.rejected.v1"
+ALERTS = "usage.alerts.v1"
 INPUTS = tuple(kind.topic for kind in KINDS.values())
 
 # The log's own clock orders records and bounds the future, so no producer's clock can.
@@ -34,7 +35,7 @@ async def create_topics(settings: Settings) -> list[str]:
     """
     created = []
     async with admin_client(settings) as admin:
-        for name in (*INPUTS, REJECTED):
+        for name in (*INPUTS, REJECTED, ALERTS):
             topic = NewTopic(
                 settings.topic(name),
                 settings.topic_partitions,

@@ -7,15 +7,16 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from rater.changes import GroupSum
-from rater.forecast import Forecast
+from rater.forecast import DayCost, Forecast, foretell
 from rater.instants import to_us
+from rater.lines import MONTHLY_LINES
 from rater.months import month_bounds_us, previous_month
 from rater.words import symbol_of
 from streams.store.days import DaySum, read_days, read_groups
 from streams.store.ledger import Ledger
 from streams.web.frame import month_name
 from streams.web.kept import KeptByKey
-from streams.web.overview_view import Comparison, compare, foretell
+from streams.web.overview_view import Comparison, compare
 
 # How long what was read is good enough.
 DAYS_S = 1.5
@@ -60,7 +61,7 @@ class Histories:
             today,
             [one for one in [*earlier, *days] if one.month in (month, before)],
             self._comparison(account, month, before, zone, currency, now),
-            foretell([*earlier, *days], month, today),
+            foretell(map(_cost, [*earlier, *days]), month, today),
         )
 
     def _comparison(
@@ -80,3 +81,7 @@ class Histories:
 
     def _reader(self, account: str, month: date, until_us: int) -> Callable[[], list[GroupSum]]:
         return partial(read_groups, self._ledger, account, month, until_us)
+
+
+def _cost(one: DaySum) -> DayCost:
+    return DayCost(one.month, one.day, one.line in MONTHLY_LINES, one.charge + one.tax)

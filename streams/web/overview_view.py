@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 from rater.changes import causes_of
-from rater.forecast import Forecast, forecast
+from rater.forecast import Forecast
 from rater.lines import MONTHLY_LINES
 from rater.money import format_nanos, to_cents
 from rater.months import next_month, previous_month
@@ -56,22 +56,6 @@ def compare(
     cents = to_cents(has) - to_cents(had)
     causes = [one.text for one in causes_said(causes_of(before, after), cents, symbol)]
     return Comparison(to_cents(had), causes, change_said(cents, before_name, symbol))
-
-
-def foretell(days: Sequence[DaySum], month: date, today: date) -> Forecast | None:
-    """What the month will come to; None while too few days are known, or once it is over."""
-    if today >= next_month(month):
-        return None
-    costs: defaultdict[date, int] = defaultdict(int)
-    fixed_charges = 0
-    for one in days:
-        if one.line in MONTHLY_LINES:
-            fixed_charges += (one.charge + one.tax) * (one.month == month)
-        else:
-            costs[one.day] += one.charge + one.tax
-    if not costs:
-        return None
-    return forecast(month, today, costs, fixed_charges, min(costs))
 
 
 def overview_view(
