@@ -17,6 +17,7 @@ from streams.base.settings import Settings
 from streams.store.ledger import Ledger
 from streams.store.touched import read_touched
 from streams.web.access import Access
+from streams.web.budget_routes import budget_page_routes
 from streams.web.headers import Headers
 from streams.web.history import Histories
 from streams.web.hosts import Hosts
@@ -30,6 +31,7 @@ from streams.web.segments import Segments
 from streams.web.sign_in import sign_in_routes
 from streams.web.tokens import Tokens
 from streams.web.v1 import statement_routes
+from streams.web.v1_budgets import budget_routes
 from streams.web.v1_charges import charge_routes
 from streams.web.v1_exports import export_routes
 from streams.web.views import Views
@@ -52,8 +54,10 @@ def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> 
     app.include_router(statement_routes(reads, live, access))
     app.include_router(charge_routes(reads, access))
     app.include_router(export_routes(reads, access))
+    app.include_router(budget_routes(reads, access))
     app.include_router(sign_in_routes(access))
     app.include_router(opened_routes(views, access))
+    app.include_router(budget_page_routes(reads, views, access))
     app.include_router(page_routes(reads, views, live, access))
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_middleware(Segments)

@@ -23,7 +23,9 @@ from typing import NamedTuple
 
 EVERY_ACCOUNT = "*"
 READ = "read"
-SCOPES = (READ, "manage", "operate")  # budgets and the like; what operators do. Neither has read
+MANAGE = "manage"  # budgets
+OPERATE = "operate"  # what operators do
+SCOPES = (READ, MANAGE, OPERATE)  # none has another in it
 LEAST_LENGTH = 32  # characters; a shorter one is nobody's, whatever a file says
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SHA256 = re.compile(r"[0-9a-f]{64}")

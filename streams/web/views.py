@@ -10,7 +10,9 @@ from functools import partial
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from rater.budgets import What
 from streams.operations.explain import why_unknown
+from streams.store.alerts import read_reached
 from streams.store.assets import CampaignUse, read_campaigns, read_numbers, read_recordings
 from streams.store.events import (
     Cursor,
@@ -29,6 +31,8 @@ from streams.web.assets_view import (
     numbers_view,
     recordings_view,
 )
+from streams.web.budgets import read_standings
+from streams.web.budgets_view import budgets_view
 from streams.web.event_view import event_view
 from streams.web.filters import Wanted, filter_of
 from streams.web.frame import Frame, Link, tab_of
@@ -46,7 +50,7 @@ from streams.web.usage_view import usage_view
 
 # What no stream is woken for: it comes with the next heartbeat.
 QUIET = frozenset({"as-of"})
-CAMPAIGNS_S = 10.0  # how long what is told of them on the overview is good enough
+ATTENTION_S = 10.0  # how long what needs attention on the overview is good enough
 
 
 class Asked(NamedTuple):
@@ -61,6 +65,7 @@ class Asked(NamedTuple):
     cursor: Cursor | None = None
     event: str = ""
     words: str = ""
+    manages: bool = False
 
     def query(self) -> Mapping[str, str]:
         """As an address has it."""
@@ -75,7 +80,8 @@ class Views:
         self._reads = reads
         self._histories = histories
         self._can_sign_out = can_sign_out
-        self._campaigns_kept: KeptByKey[list[CampaignUse]] = KeptByKey(CAMPAIGNS_S)
+        self._campaigns_kept: KeptByKey[list[CampaignUse]] = KeptByKey(ATTENTION_S)
+        self._reached_kept: KeptByKey[dict[str, int]] = KeptByKey(ATTENTION_S)
 
     def frame(self, asked: Asked) -> Frame:
         return Frame(asked.account, asked.page, asked.query().get("month", ""), self._can_sign_out)
@@ -91,6 +97,7 @@ class Views:
             "campaigns": self._campaigns,
             "numbers": self._numbers,
             "recordings": self._recordings,
+            "budgets": self._budgets,
             "prices": self._prices,
         }[asked.page]
         return await self._reads.off_loop(asked.account, make, asked)
@@ -128,16 +135,28 @@ class Views:
         )
 
     def _attention(self, asked: Asked, month: date, numbers: Numbers) -> list[Link]:
-        """Campaigns that are charged for a detection which they have switched off."""
+        """Budgets that are reached, and campaigns that are charged for a detection which they have
+        switched off."""
         campaigns = self._campaigns_kept.get(
             (asked.account, month),
             partial(read_campaigns, self._reads.ledger, asked.account, month),
         )
-        to = self.frame(asked).to("campaigns", month=self.frame(asked).month)
+        reached = self._reached_kept.get(
+            (asked.account, month),
+            partial(read_reached, self._reads.ledger, asked.account, month, What.ACTUAL),
+        )
+        frame = self.frame(asked)
+        to, to_budgets = frame.to("campaigns", month=frame.month), frame.to("budgets")
         return [
-            Link(f"{one.name or one.campaign_id}: {said}", to)
-            for one in campaigns
-            if (said := charged_and_off(one, numbers))
+            *(
+                Link(f"Budget {name}: {percent} % of it is spent", to_budgets)
+                for name, percent in sorted(reached.items(), key=lambda one: (-one[1], one[0]))
+            ),
+            *(
+                Link(f"{one.name or one.campaign_id}: {said}", to)
+                for one in campaigns
+                if (said := charged_and_off(one, numbers))
+            ),
         ]
 
     def _usage(self, asked: Asked) -> View:
@@ -212,6 +231,10 @@ class Views:
         months = {*self._reads.read_months(asked.account), month}
         numbers = Numbers(basis.currency, exact=True)
         return AssetsPage(self.frame(asked), month, months, numbers, ZoneInfo(basis.zone))
+
+    def _budgets(self, asked: Asked) -> View:
+        found = read_standings(self._reads, asked.account)
+        return budgets_view(found, self.frame(asked), manages=asked.manages)
 
     def _prices(self, asked: Asked) -> View:
         book, now = self._reads.book(), datetime.now(UTC)
