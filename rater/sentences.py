@@ -90,6 +90,11 @@ FORECAST_METHOD = (
     "Fixed items exactly; usage by what each weekday cost in the last "
     f"{WEEKS} weeks: the middle half of them is the range."
 )
+QUOTE_METHOD = (
+    "By today's prices with tax. Each dial is billed by the minute, answered or not: the account's"
+    f" own answer rate and minutes for each dial of the last {WEEKS} weeks, or those that were"
+    " given; the range is the middle half of these weeks."
+)
 NO_FORECAST = "Told once there is a week of usage."
 
 

@@ -236,6 +236,31 @@ class BudgetStands(Answer):
     told: list[AlertTold]
 
 
+class QuotedGroup(Answer):
+    price: str = Field(description="in words, for one dial of a minute")
+    destinations: int
+    dials: int
+    low: Exact
+    likely: Exact
+    high: Exact
+
+
+class Quoted(Answer):
+    """What a campaign will cost, with tax; groups add up to it."""
+
+    account_id: str
+    currency: str
+    dials: int
+    unpriced: int = Field(description="dials that have no price and are left out")
+    low: Exact
+    likely: Exact
+    high: Exact
+    answer_percent: ForecastRange
+    minutes_per_dial: ForecastRange
+    groups: list[QuotedGroup]
+    method: str
+
+
 class Problem(BaseModel):
     """What went wrong and what to do (RFC 9457)."""
 

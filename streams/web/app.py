@@ -34,6 +34,7 @@ from streams.web.v1 import statement_routes
 from streams.web.v1_budgets import budget_routes
 from streams.web.v1_charges import charge_routes
 from streams.web.v1_exports import export_routes
+from streams.web.v1_quote import quote_routes
 from streams.web.views import Views
 
 STATIC = Path(__file__).parent / "static"
@@ -55,6 +56,7 @@ def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> 
     app.include_router(charge_routes(reads, access))
     app.include_router(export_routes(reads, access))
     app.include_router(budget_routes(reads, access))
+    app.include_router(quote_routes(reads, access))
     app.include_router(sign_in_routes(access))
     app.include_router(opened_routes(views, access))
     app.include_router(budget_page_routes(reads, views, access))

@@ -9,14 +9,14 @@ FORM_MAX_BYTES = 8192
 FORM_S = 10.0
 
 
-async def read_form(request: Request) -> dict[str, str]:
+async def read_form(request: Request, max_bytes: int = FORM_MAX_BYTES) -> dict[str, str]:
     """The fields of a small urlencoded form, read here to spare a dependency."""
     body = b""
     try:
         async with asyncio.timeout(FORM_S):
             async for part in request.stream():
                 body += part
-                if len(body) > FORM_MAX_BYTES:
+                if len(body) > max_bytes:
                     raise HTTPException(413, "the form is too large")
     except TimeoutError:
         raise HTTPException(408, "the form took too long", {"Connection": "close"}) from None

@@ -10,7 +10,10 @@ from functools import partial
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from fastapi import HTTPException
+
 from rater.budgets import What
+from rater.quote import QuoteError, read_list
 from streams.operations.explain import why_unknown
 from streams.store.alerts import read_reached
 from streams.store.assets import CampaignUse, read_campaigns, read_numbers, read_recordings
@@ -44,6 +47,7 @@ from streams.web.live import Told, Watched
 from streams.web.numbers import Numbers, shown_rate
 from streams.web.overview_view import overview_view
 from streams.web.prices_view import prices_view
+from streams.web.quotes import MINUTES_MOST, QuotePart, quote_part, ratio_of
 from streams.web.reads import NoStatementError, Reads
 from streams.web.render import View
 from streams.web.usage_view import usage_view
@@ -66,6 +70,7 @@ class Asked(NamedTuple):
     event: str = ""
     words: str = ""
     manages: bool = False
+    quote: tuple[tuple[str, str], ...] = ()  # the fields of a form
 
     def query(self) -> Mapping[str, str]:
         """As an address has it."""
@@ -238,7 +243,26 @@ class Views:
 
     def _prices(self, asked: Asked) -> View:
         book, now = self._reads.book(), datetime.now(UTC)
-        return prices_view(asked.words, asked.account, book, now, self.frame(asked))
+        quoted = self._quote(asked.account, dict(asked.quote)) if asked.quote else None
+        return prices_view(asked.words, asked.account, book, now, self.frame(asked), quoted)
+
+    def _quote(self, account: str, form: Mapping[str, str]) -> QuotePart:
+        """A quote of a form, or what of it is wrong."""
+        text = form.get("list", "")
+        try:
+            return quote_part(
+                self._reads,
+                account,
+                text,
+                read_list(text),
+                answered=ratio_of("answered", form.get("answered", "").strip(), 100, 100),
+                minutes=ratio_of("minutes", form.get("minutes", "").strip(), MINUTES_MOST),
+                detection=bool(form.get("detection")),
+            )
+        except QuoteError as error:
+            return QuotePart(text, str(error))
+        except HTTPException as error:
+            return QuotePart(text, str(error.detail))
 
     async def find(self, account: str, words: str) -> str:
         """The address of what a reader looks for: an event, else a number or a campaign."""
