@@ -26,6 +26,7 @@ from streams.web.news import News
 from streams.web.opened import opened_routes
 from streams.web.page import login_page, message_page
 from streams.web.pages import page_routes
+from streams.web.price_routes import price_routes
 from streams.web.reads import BusyError, NoStatementError, Reads, StoreDownError
 from streams.web.segments import Segments
 from streams.web.sign_in import sign_in_routes
@@ -59,6 +60,7 @@ def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> 
     app.include_router(quote_routes(reads, access))
     app.include_router(sign_in_routes(access))
     app.include_router(opened_routes(views, access))
+    app.include_router(price_routes(views, access))
     app.include_router(budget_page_routes(reads, views, access))
     app.include_router(page_routes(reads, views, live, access))
     app.mount("/static", StaticFiles(directory=STATIC))

@@ -3,19 +3,17 @@
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from streams.web.access import Access, same_site
+from streams.web.access import Access
 from streams.web.filters import PageAfter, WantedFilter
-from streams.web.forms import read_form
 from streams.web.months import Month
 from streams.web.page import page
 from streams.web.segments import EventId
 from streams.web.views import Asked, Views
 
 LineName = Annotated[str, Path(max_length=64)]
-QUOTE_FORM_BYTES = 524_288  # ten thousand numbers, quoted
 Searched = Annotated[str, Query(max_length=256)]
 
 
@@ -58,18 +56,6 @@ def opened_routes(views: Views, access: Access) -> APIRouter:
     async def recordings(account: Account, month: Month) -> Response:
         """What is stored, by when it was made, and what deleting it saves."""
         return await still(Asked(account, "recordings", month), "recordings")
-
-    @routes.get("/accounts/{account}/prices")
-    async def prices(account: Account, q: Searched = "") -> Response:
-        """What it costs to call a number or a place."""
-        return await still(Asked(account, "prices", None, words=q.strip()), "prices")
-
-    @routes.post("/accounts/{account}/prices", dependencies=[Depends(same_site)])
-    async def quote(account: Account, request: Request) -> Response:
-        """What a campaign will cost: a list of numbers or prefixes with counts."""
-        form = await read_form(request, QUOTE_FORM_BYTES)
-        asked = Asked(account, "prices", None, quote=tuple(sorted(form.items())))
-        return await still(asked, "prices")
 
     @routes.get("/accounts/{account}/search")
     async def search(account: Account, q: Searched = "") -> Response:
