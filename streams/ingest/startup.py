@@ -68,6 +68,9 @@ TABLES = {
     "deliveries": Table(
         "ReplacingMergeTree(tried_at)", "", "account_id, alert_id, channel, attempt"
     ),
+    "dismissed": Table(
+        "ReplacingMergeTree(dismissed_at)", "", "topic, partition, offset, record_hash"
+    ),
     "refused": Table("View", "", ""),
     "rated_rows": Table("View", "", ""),
     "statement_lines": Table("View", "", ""),
@@ -75,7 +78,7 @@ TABLES = {
 }
 # A dead letter, and what was told, may be forgotten after a while; a charge and what proves it may
 # not.
-MAY_FORGET = frozenset({"rejected", "replays", "alerts", "deliveries"})
+MAY_FORGET = frozenset({"rejected", "replays", "dismissed", "alerts", "deliveries"})
 
 
 def check_tables(ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from streams.web.limits import Buckets
 from streams.web.segments import AccountId
 from streams.web.sessions import FAILURES_MOST, SESSION_S, Attempts, Sessions
-from streams.web.tokens import EVERY_ACCOUNT, MANAGE, READ, Known, Tokens
+from streams.web.tokens import EVERY_ACCOUNT, MANAGE, OPERATE, READ, Known, Tokens
 
 bearer = HTTPBearer(auto_error=False, description="a token of RATER_API_TOKENS_FILE")
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
@@ -63,6 +63,12 @@ class Access:
         if known is not None and known.account not in (EVERY_ACCOUNT, account):
             raise HTTPException(403, "the token is for another account")
         return account
+
+    async def operates(self, request: Request, credentials: Bearer) -> None:
+        """Raises 401, or 403 for a token that may not see all accounts."""
+        known = self._token(request, credentials)
+        if known is not None and (OPERATE not in known.scopes or known.account != EVERY_ACCOUNT):
+            raise HTTPException(403, f"the token has not the scope {OPERATE} for every account")
 
     async def manages(self, request: Request, credentials: Bearer) -> bool:
         """Whether the reader is shown what `managed` lets through."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -24,7 +23,7 @@ from streams.web.hosts import Hosts
 from streams.web.live import Live, TooManyStreamsError
 from streams.web.news import News
 from streams.web.opened import opened_routes
-from streams.web.page import login_page, message_page
+from streams.web.page import STATIC, login_page, message_page
 from streams.web.pages import page_routes
 from streams.web.price_routes import price_routes
 from streams.web.reads import BusyError, NoStatementError, Reads, StoreDownError
@@ -37,8 +36,6 @@ from streams.web.v1_charges import charge_routes
 from streams.web.v1_exports import export_routes
 from streams.web.v1_quote import quote_routes
 from streams.web.views import Views
-
-STATIC = Path(__file__).parent / "static"
 
 
 def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> FastAPI:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from fastapi import HTTPException
 
 from rater.budgets import What
+from rater.months import previous_month
 from rater.quote import QuoteError, read_list
 from streams.operations.explain import why_unknown
 from streams.store.alerts import read_reached
@@ -26,6 +27,8 @@ from streams.store.events import (
     read_outcomes,
     read_sum,
 )
+from streams.store.operators import read_accounts
+from streams.web.accounts_view import PAGE_ACCOUNTS, accounts_view
 from streams.web.activity_view import PAGE_ROWS, activity_view
 from streams.web.assets_view import Page as AssetsPage
 from streams.web.assets_view import (
@@ -263,6 +266,17 @@ class Views:
             return QuotePart(text, str(error))
         except HTTPException as error:
             return QuotePart(text, str(error.detail))
+
+    async def accounts(self, after: str) -> View:
+        """All accounts' months, by UTC's calendar, those after a name. Raises StoreDownError."""
+        month = datetime.now(UTC).date().replace(day=1)
+        before = previous_month(month)
+        found = await self._reads.off_loop(
+            "", read_accounts, self._reads.ledger, month, before,
+            after=after, limit=PAGE_ACCOUNTS + 1,
+        )  # fmt: skip
+        numbers = Numbers(self._reads.book().currency, exact=False)
+        return accounts_view(found, month, before, numbers)
 
     async def find(self, account: str, words: str) -> str:
         """The address of what a reader looks for: an event, else a number or a campaign."""
