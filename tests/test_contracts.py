@@ -19,7 +19,7 @@ from rater.reject import Reject
 from rater.tariff_file import load_book
 from streams.kafka.contracts import contracts
 from streams.kafka.simulate import Simulator
-from streams.kafka.topics import ALERTS, INPUTS, REJECTED, TOPIC_CONFIG
+from streams.kafka.topics import ALERTS, INPUTS, REJECTED, TOPIC_CONFIG, config_of
 from tests.conftest import LOGGED_MS, SAMPLES, Event
 
 NOW = datetime(2026, 8, 10, 15, tzinfo=UTC)
@@ -167,6 +167,7 @@ def test_events_come_in_and_dead_letters_and_alerts_go_out(asyncapi: dict[str, A
 
 def test_the_logs_own_clock_stamps_the_records() -> None:
     assert TOPIC_CONFIG["message.timestamp.type"] == "LogAppendTime"
+    assert [config_of(count).get("min.insync.replicas") for count in (1, 2, 3)] == [None, None, "2"]
 
 
 @pytest.mark.parametrize("name", KINDS)

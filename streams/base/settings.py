@@ -50,6 +50,11 @@ class Settings(BaseSettings):
         False, description="take topics that have their producers' timestamps"
     )
     session_timeout_s: PositiveSeconds = Field(8, description="a silent worker loses its work")
+    group_instance_id: str = Field(
+        "",
+        pattern="^[a-zA-Z0-9._-]{0,200}$",
+        description="a worker's own name, if it keeps one: back within its session it stops nobody",
+    )
     fetch_max_bytes: PositiveInt = Field(4_194_304, description="of one partition in one fetch")
 
     # ClickHouse

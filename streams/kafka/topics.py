@@ -19,6 +19,12 @@ INPUTS = tuple(kind.topic for kind in KINDS.values())
 TOPIC_CONFIG = {"message.timestamp.type": "LogAppendTime", "retention.ms": str(7 * 86_400_000)}
 
 
+def config_of(replication: int) -> dict[str, str]:
+    """A topic's configuration. Of three replicas two have a record before its producer is told so:
+    a broker that is lost takes nothing with it, and one that is away stops nobody."""
+    return TOPIC_CONFIG | ({"min.insync.replicas": "2"} if replication >= 3 else {})
+
+
 _TIMESTAMP_TYPE = "message.timestamp.type"
 
 log = structlog.get_logger()
@@ -40,7 +46,7 @@ async def create_topics(settings: Settings) -> list[str]:
                 settings.topic(name),
                 settings.topic_partitions,
                 settings.topic_replication,
-                topic_configs=TOPIC_CONFIG,
+                topic_configs=config_of(settings.topic_replication),
             )
             response = await admin.create_topics([topic])
             code = response.topic_errors[0][1]
