@@ -3,7 +3,8 @@
 Amounts are nanos. Pure: whoever asks says which day it is and what each day before it cost.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -14,12 +15,38 @@ WEEKS = 8  # whose days say what a weekday costs
 DAYS_LEAST = 7  # complete days of usage, below which nothing is foretold
 
 
+class DayCost(NamedTuple):
+    """What was spent on a day, in nanos, with tax: on usage, or `is_fixed`, on what is charged by
+    the month. `dearest` is the dearest minute of it, where that was asked for."""
+
+    month: date
+    day: date
+    is_fixed: bool
+    cost: int
+    dearest: int = 0
+
+
 class Forecast(NamedTuple):
     """The month's end: least, likely and most, in nanos."""
 
     low: int
     likely: int
     high: int
+
+
+def foretell(days: Iterable[DayCost], month: date, today: date) -> Forecast | None:
+    """What a month will come to, by its days and those before; None while too few are known, or
+    once it is over."""
+    if today >= next_month(month):
+        return None
+    costs: defaultdict[date, int] = defaultdict(int)
+    fixed = 0
+    for one in days:
+        if one.is_fixed:
+            fixed += one.cost * (one.month == month)
+        else:
+            costs[one.day] += one.cost
+    return forecast(month, today, costs, fixed, min(costs)) if costs else None
 
 
 def forecast(

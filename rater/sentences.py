@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from rater.budgets import Alert, Budget, What
 from rater.changes import Cause
 from rater.charge import Charge
 from rater.forecast import WEEKS, Forecast
@@ -89,7 +90,43 @@ FORECAST_METHOD = (
     "Fixed items exactly; usage by what each weekday cost in the last "
     f"{WEEKS} weeks: the middle half of them is the range."
 )
+QUOTE_METHOD = (
+    "By today's prices with tax. Each dial is billed by the minute, answered or not: the account's"
+    f" own answer rate and minutes for each dial of the last {WEEKS} weeks, or those that were"
+    " given; the range is the middle half of these weeks."
+)
 NO_FORECAST = "Told once there is a week of usage."
+
+
+# ------------------------------------------------------------------ a budget
+
+TELLS_ONLY = "A budget tells; it stops nothing."
+
+
+def part_said(budget: Budget) -> str:
+    """What a budget is of: "all usage", "calls, texts of campaign spring, user u1"."""
+    titles = [_LINES[name].title if name in _LINES else name for name in budget.lines]
+    said = ", ".join(titles) or "all usage"
+    if budget.campaign_id:
+        said += f" of campaign {budget.campaign_id}"
+    return said + f" of user {budget.user_id}" * bool(budget.user_id)
+
+
+def alert_said(alert: Alert, symbol: str, zone: ZoneInfo) -> str:
+    """What is told of a budget: "Budget office: $52.10 is spent in November 2026, at least 50 % of
+    $100.00 (all usage). A budget tells; it stops nothing."."""
+    budget = alert.budget
+    spent, amount = (cents_text(to_cents(one), symbol) for one in (alert.spent, budget.amount))
+    month = f"{alert.month:%B} {alert.month.year}"
+    if alert.what == What.RUNAWAY:
+        usual = cents_text(to_cents(alert.usual), symbol)
+        told = f"{spent} was spent in the minute from {clock(alert.minute_us, zone)}, and"
+        told += f" {usual} in the dearest of a usual day"
+    elif alert.what == What.FORECAST:
+        told = f"{month} will likely come to {spent}, at least {alert.percent} % of {amount}"
+    else:
+        told = f"{spent} is spent in {month}, at least {alert.percent} % of {amount}"
+    return f"Budget {budget.name}: {told} ({part_said(budget)}). {TELLS_ONLY}"
 
 
 # ------------------------------------------------------------------ an event

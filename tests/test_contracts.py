@@ -19,7 +19,7 @@ from rater.reject import Reject
 from rater.tariff_file import load_book
 from streams.kafka.contracts import contracts
 from streams.kafka.simulate import Simulator
-from streams.kafka.topics import INPUTS, REJECTED, TOPIC_CONFIG
+from streams.kafka.topics import ALERTS, INPUTS, REJECTED, TOPIC_CONFIG, config_of
 from tests.conftest import LOGGED_MS, SAMPLES, Event
 
 NOW = datetime(2026, 8, 10, 15, tzinfo=UTC)
@@ -150,23 +150,24 @@ def test_every_reference_resolves(asyncapi: dict[str, Any]) -> None:
 def test_every_topic_is_a_channel_with_its_kinds_schema(asyncapi: dict[str, Any]) -> None:
     assert asyncapi["asyncapi"].startswith("3.")
     by_address = {channel["address"]: name for name, channel in asyncapi["channels"].items()}
-    assert set(by_address) == {*INPUTS, REJECTED}
+    assert set(by_address) == {*INPUTS, REJECTED, ALERTS}
     for kind in KINDS.values():
         (message,) = asyncapi["channels"][by_address[kind.topic]]["messages"].values()
         payload = resolve(asyncapi, message["$ref"])["payload"]
         assert resolve(asyncapi, payload["$ref"]) == schema_of(kind.name)
 
 
-def test_events_come_in_and_dead_letters_go_out(asyncapi: dict[str, Any]) -> None:
+def test_events_come_in_and_dead_letters_and_alerts_go_out(asyncapi: dict[str, Any]) -> None:
     ways = {
         resolve(asyncapi, operation["channel"]["$ref"])["address"]: operation["action"]
         for operation in asyncapi["operations"].values()
     }
-    assert ways == dict.fromkeys(INPUTS, "receive") | {REJECTED: "send"}
+    assert ways == dict.fromkeys(INPUTS, "receive") | {REJECTED: "send", ALERTS: "send"}
 
 
 def test_the_logs_own_clock_stamps_the_records() -> None:
     assert TOPIC_CONFIG["message.timestamp.type"] == "LogAppendTime"
+    assert [config_of(count).get("min.insync.replicas") for count in (1, 2, 3)] == [None, None, "2"]
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -16,7 +16,7 @@ import sys
 import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,13 @@ from ruamel.yaml import YAML
 
 import schemas
 from rater import __version__
+from rater.budgets import Budget
 from rater.tariff import Book
 from streams.base.metrics import NAMES
 from streams.base.settings import Settings, load_settings
 from streams.formats.registry import EXPORTERS
 from streams.store import statements
+from streams.store.budgets import set_budget
 from streams.store.ledger import Ledger
 from streams.web.charges import (
     WantedByName,
@@ -511,7 +513,9 @@ def test_each_user_has_a_hashed_password_and_its_grants_only(engine: Engine) -> 
     # What the reader may read is what the page asks: columns, none with a number, no rejects.
     (reader,) = engine.ask(None, "SHOW GRANTS FOR rater_reader")
     for grant in reader[1].splitlines():
-        assert re.fullmatch(r"GRANT SELECT\([\w, ]+\) ON rater\.\w+ TO rater_reader", grant), grant
+        reads = r"GRANT SELECT\([\w, ]+\) ON rater\.\w+ TO rater_reader"
+        sets = r"GRANT INSERT, SELECT\([\w, ]+\) ON rater\.budgets TO rater_reader"
+        assert re.fullmatch(f"{reads}|{sets}", grant), grant
         assert not re.search(r"\b(number|raw|key|rejected|body)\b", grant), grant
 
 
@@ -553,6 +557,11 @@ rater_reader   | SELECT message FROM rater.refused                              
 rater_reader   | SELECT raw FROM rater.rejected                                  | no
 rater_reader   | INSERT INTO rater.rated (account_id) SELECT 'acct' LIMIT 0      | no
 rater_reader   | SELECT 1 SETTINGS max_execution_time = 3600                     | no
+rater_reader   | SELECT 1 SETTINGS max_memory_usage = 0                          | no
+rater_reader   | INSERT INTO rater.budgets (account_id) SELECT 'acct' LIMIT 0    | yes
+rater_reader   | INSERT INTO rater.alerts (account_id) SELECT 'acct' LIMIT 0     | no
+rater_reader   | ALTER TABLE rater.budgets DELETE WHERE 1                        | no
+rater_reader   | CREATE TABLE rater.z (x UInt8) ENGINE = MergeTree ORDER BY x    | no
 rater_reader   | SELECT * FROM file('/etc/hostname', 'CSV', 'x String')          | no
 rater_reader   | SELECT * FROM url('http://127.0.0.1:1/', 'CSV', 'x String')     | no
 invoicing      | SELECT count() FROM rater.rated_rows                            | yes
@@ -563,6 +572,9 @@ invoicing      | INSERT INTO rater.rated (account_id) SELECT 'acct' LIMIT 0     
 """
 
 
+REFUSED = ("ACCESS_DENIED", "READONLY", "SETTING_CONSTRAINT_VIOLATION")
+
+
 @pytest.mark.parametrize("user", ["rater_migrate", "rater_worker", "rater_reader", "invoicing"])
 def test_a_user_can_do_its_job_and_nothing_else(engine: Engine, user: str) -> None:
     rows = [[cell.strip() for cell in line.split("|")] for line in CAN.strip().splitlines()]
@@ -570,7 +582,7 @@ def test_a_user_can_do_its_job_and_nothing_else(engine: Engine, user: str) -> No
     answers = engine.ask(user, *(statement for statement, _ in mine))
     wrong = []
     for (statement, allowed), (done, text) in zip(mine, answers, strict=True):
-        refused = "ACCESS_DENIED" in text or "READONLY" in text
+        refused = any(f"({why})" in text for why in REFUSED)
         if (allowed == "yes") != done or (not done and not refused):
             wrong.append((statement, allowed, text))
     assert not wrong
@@ -602,6 +614,7 @@ def test_the_reader_may_ask_all_that_the_page_asks(
         asked.append(re.sub(r"\{(\w+):[^}]+\}", lambda found: literal(values[found[1]]), sql))
 
     ledger.write(Log([conftest.call(), conftest.text(), conftest.subscription()]).batch(book))
+    set_budget(ledger, Budget("acme", "all", 10**9), datetime.now(UTC))
     for ask in (Ledger.query, Ledger.search, Ledger.search_columns):
         monkeypatch.setattr(Ledger, ask.__name__, listening(ask))
     reads = Reads(ledger, lambda: book)
@@ -620,6 +633,7 @@ def test_the_reader_may_ask_all_that_the_page_asks(
         views = Views(reads, Histories(ledger), can_sign_out=False)
         for page in (
             "overview", "usage", "activity", "line", "campaigns", "numbers", "recordings", "prices",
+            "budgets",
         ):  # fmt: skip
             wanted = Wanted(line="calls", number="+1", day="2026-08-10", least="1")
             await views.view(Asked("acme", page, date(2026, 8, 1), wanted=wanted))
@@ -637,13 +651,16 @@ def test_the_reader_may_ask_all_that_the_page_asks(
 
 
 def test_readers_have_limits(engine: Engine) -> None:
-    for user in ("rater_reader", "invoicing"):
+    for user, limits in (
+        ("rater_reader", ["max_execution_time", "max_memory_usage"]),
+        ("invoicing", ["max_execution_time", "max_memory_usage", "readonly"]),
+    ):
         (answer,) = engine.ask(
             user,
             "SELECT name FROM system.settings WHERE value != '0' AND name IN"
             " ('readonly', 'max_execution_time', 'max_memory_usage') ORDER BY name",
         )
-        assert answer == (True, "max_execution_time\nmax_memory_usage\nreadonly"), user
+        assert answer == (True, "\n".join(limits)), user
 
 
 # Prometheus and Grafana

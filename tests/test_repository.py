@@ -211,6 +211,7 @@ OWNERS = [
                              "streams/formats/registry.py"}),
     ("xlsxwriter",          {"streams/formats/tables.py"}),
     ("aiokafka",            {"streams/ingest/transport.py", "streams/kafka/"}),
+    ("aiohttp",             {"streams/maintenance/webhook.py"}),
     ("faust",               {"streams/ingest/", "streams/runtime/worker.py"}),
     ("fastapi",             {"streams/web/"}),
     ("uvicorn",             {"streams/web/"}),

@@ -81,6 +81,8 @@ COMMIT_ERRORS = Counter("rater_commit_errors", "Commits that the broker did not 
 COMMIT_DURATION = Histogram(
     "rater_commit_duration_seconds", "Of a commit, until the broker said yes."
 )
+REBALANCES = Counter("rater_rebalances", "That the group gave this worker its partitions.")
+ASSIGNED = Gauge("rater_assigned_partitions", "Partitions of this worker, of all topics.")
 PARKED_NOW = Gauge("rater_parked_events", "Events that wait for a price now.")
 CONFLICTS = Gauge(
     "rater_conflicts",
@@ -127,9 +129,9 @@ for _wait in Wait:
 WORKERS: tuple[Collector, ...] = (
     CONSUMED, UNKNOWN_FIELDS, RATED, REJECTED, PARKED, CHARGED, TAX_UNKNOWN, BATCHES,
     STORE_ERRORS, AGE, BATCH_ROWS, INSERT_DURATION, LAG_MESSAGES, LAG_SECONDS, BROKER_ANSWERED,
-    LAST_COMMIT, COMMIT_ERRORS, COMMIT_DURATION, PARKED_NOW, CONFLICTS, UNPRICED_THINGS,
-    AUDIT_FINDINGS, AUDITED_AT, HOUSEKEEPER, MAINTENANCE_SUCCESS, MAINTENANCE_DURATION,
-    MAINTENANCE_ERRORS,
+    LAST_COMMIT, COMMIT_ERRORS, COMMIT_DURATION, REBALANCES, ASSIGNED, PARKED_NOW, CONFLICTS,
+    UNPRICED_THINGS, AUDIT_FINDINGS, AUDITED_AT, HOUSEKEEPER, MAINTENANCE_SUCCESS,
+    MAINTENANCE_DURATION, MAINTENANCE_ERRORS,
 )  # fmt: skip
 
 # Every series name that a dashboard or an alert may use.

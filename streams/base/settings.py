@@ -50,6 +50,11 @@ class Settings(BaseSettings):
         False, description="take topics that have their producers' timestamps"
     )
     session_timeout_s: PositiveSeconds = Field(8, description="a silent worker loses its work")
+    group_instance_id: str = Field(
+        "",
+        pattern="^[a-zA-Z0-9._-]{0,200}$",
+        description="a worker's own name, if it keeps one: back within its session it stops nobody",
+    )
     fetch_max_bytes: PositiveInt = Field(4_194_304, description="of one partition in one fetch")
 
     # ClickHouse
@@ -95,6 +100,13 @@ class Settings(BaseSettings):
         0, description="numbers of so many months before this one are kept whole; 0 is of all"
     )
 
+    # What is told of budgets
+    alerts_url: str = Field("", description="a webhook for what is told of budgets; https")
+    alerts_secret_file: Path | None = Field(
+        None, description="file with the secret (whsec_...) that signs it"
+    )
+    alerts_private: bool = Field(False, description="let the webhook be at a private address")
+
     # Web
     ops_host: str = Field("127.0.0.1", description="where health and metrics listen")
     ops_port: Annotated[int, Field(ge=0, le=65_535)] = Field(6067, description="0 is any free one")
@@ -131,9 +143,29 @@ class Settings(BaseSettings):
                 "RATER_CLICKHOUSE_URL carries a user or password: "
                 "set RATER_CLICKHOUSE_USER and RATER_CLICKHOUSE_PASSWORD_FILE"
             )
+        self._refuse_an_open_webhook()
         if self.hosts and self.api_tokens_file is None:
             raise ValueError("RATER_HOSTS serves other names: set RATER_API_TOKENS_FILE, too")
         return self
+
+    def _refuse_an_open_webhook(self) -> None:
+        """What is told names accounts: it is signed, and read by nobody on its way."""
+        if not self.alerts_url:
+            return
+        try:
+            url = urlsplit(self.alerts_url)
+            host, _ = url.hostname or "", url.port
+        except ValueError:
+            raise ValueError("RATER_ALERTS_URL is no address; write https://HOST/PATH") from None
+        if url.username or url.password:
+            raise ValueError("RATER_ALERTS_URL carries a user or password: it is signed instead")
+        is_local = url.scheme == "http" and is_loopback(host)
+        if not host or (url.scheme != "https" and not is_local):
+            raise ValueError(
+                "RATER_ALERTS_URL is not https; http is for this machine's own addresses alone"
+            )
+        if self.alerts_secret_file is None:
+            raise ValueError("RATER_ALERTS_URL is set: set RATER_ALERTS_SECRET_FILE, too")
 
     def topic(self, name: str) -> str:
         return self.topic_prefix + name

@@ -36,7 +36,7 @@ def make_app(settings: Settings) -> faust.App:
         autodiscover=False,
         datadir="/nonexistent",
     )
-    use_batches(app)
+    use_batches(app, settings.group_instance_id)
     return app
 
 

@@ -63,13 +63,22 @@ TABLES = {
     "accepted_of_rated": Table("MaterializedView", "", ""),
     "accepted_of_states": Table("MaterializedView", "", ""),
     "progress": Table("ReplacingMergeTree(told_at)", "", "consumer_group, partition"),
+    "budgets": Table("ReplacingMergeTree(set_at)", "", "account_id, name"),
+    "alerts": Table("ReplacingMergeTree(told_at)", "", "account_id, month, alert_id"),
+    "deliveries": Table(
+        "ReplacingMergeTree(tried_at)", "", "account_id, alert_id, channel, attempt"
+    ),
+    "dismissed": Table(
+        "ReplacingMergeTree(dismissed_at)", "", "topic, partition, offset, record_hash"
+    ),
     "refused": Table("View", "", ""),
     "rated_rows": Table("View", "", ""),
     "statement_lines": Table("View", "", ""),
     "statement_totals": Table("View", "", ""),
 }
-# A dead letter may be forgotten after a while; a charge and what proves it may not.
-MAY_FORGET = frozenset({"rejected", "replays"})
+# A dead letter, and what was told, may be forgotten after a while; a charge and what proves it may
+# not.
+MAY_FORGET = frozenset({"rejected", "replays", "dismissed", "alerts", "deliveries"})
 
 
 def check_tables(ledger: Ledger) -> None:

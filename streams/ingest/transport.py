@@ -83,6 +83,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return LeanConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
+            group_instance_id=transport.instance_id or None,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
             partition_assignment_strategy=[RangePartitionAssignor],
             enable_auto_commit=False,
@@ -262,6 +263,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._owed.clear()
         await super().perform_seek()
 
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        metrics.REBALANCES.inc()
+        metrics.ASSIGNED.set(len(assigned))
+        await super().on_partitions_assigned(assigned, generation_id)
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
@@ -360,9 +366,15 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
     """Faust's aiokafka transport with the batch consumer; set as `app.transport`."""
 
     Consumer = BatchConsumer
+    instance_id = ""  # of a static member of the group
 
 
-def use_batches(app: faust.App) -> None:
-    """Makes an app's agents receive record batches."""
+def use_batches(app: faust.App, instance_id: str = "") -> None:
+    """Makes an app's agents receive record batches.
+
+    A worker that has an instance id keeps its partitions while it is away, for as long as its
+    session lasts; without one the group divides them anew when it stops.
+    """
     check_versions()
     app.transport = BatchTransport(app.conf.broker_consumer, app, loop=app.loop)
+    app.transport.instance_id = instance_id

@@ -15,7 +15,8 @@ from rater import __version__
 from rater.instants import Instant
 from rater.kinds import KINDS
 from rater.kinds.kind import Kind
-from streams.kafka.topics import REJECTED
+from streams.kafka.topics import ALERTS, REJECTED
+from streams.rows.alert import AlertEvent
 from streams.rows.kept import KEPT_BYTES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -37,7 +38,7 @@ def _schema_of(hint: type) -> dict[str, Any]:
 
 
 def asyncapi() -> dict[str, Any]:
-    """The AsyncAPI 3 document: each input topic, its message, and the dead letters."""
+    """The AsyncAPI 3 document: each input topic, its message, dead letters, alerts."""
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     messages: dict[str, Any] = {}
@@ -57,7 +58,33 @@ def asyncapi() -> dict[str, Any]:
             "action": "receive",
             "channel": {"$ref": f"#/channels/{kind.name}"},
         }
-    messages["rejected"] = {
+    for name, action, topic, message in (
+        ("rejected", "reject", REJECTED, _rejected()),
+        ("alert", "alert", ALERTS, _alert()),
+    ):
+        messages[name] = message
+        channels[name] = {
+            "address": topic,
+            "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+        }
+        operations[action] = {"action": "send", "channel": {"$ref": f"#/channels/{name}"}}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "rater",
+            "version": __version__,
+            "description": "Usage events in; dead letters, and alerts of budgets, out. Keys are "
+            "account ids; CloudEvents headers in binary mode are accepted and not required.",
+        },
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": messages},
+    }
+
+
+def _rejected() -> dict[str, Any]:
+    return {
         "name": "rejected",
         "title": "A record that is no event, with its origin and the reason in the headers.",
         "payload": {
@@ -74,23 +101,16 @@ def asyncapi() -> dict[str, Any]:
             },
         },
     }  # fmt: skip
-    channels["rejected"] = {
-        "address": REJECTED,
-        "messages": {"rejected": {"$ref": "#/components/messages/rejected"}},
-    }
-    operations["reject"] = {"action": "send", "channel": {"$ref": "#/channels/rejected"}}
+
+
+def _alert() -> dict[str, Any]:
+    _, structs = msgspec.json.schema_components([AlertEvent])
     return {
-        "asyncapi": "3.0.0",
-        "info": {
-            "title": "rater",
-            "version": __version__,
-            "description": "Usage events in, dead letters out. Keys are account ids; CloudEvents "
-            "headers in binary mode are accepted and not required.",
-        },
-        "defaultContentType": "application/json",
-        "channels": channels,
-        "operations": operations,
-        "components": {"messages": messages},
+        "name": "alert",
+        "title": (AlertEvent.__doc__ or "").splitlines()[0],
+        "contentType": "application/json",
+        "payload": structs["AlertEvent"],
+        "bindings": {"kafka": {"key": {"type": "string", "description": "account_id"}}},
     }
 
 

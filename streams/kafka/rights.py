@@ -11,10 +11,10 @@ from aiokafka.protocol.admin import CreateAclsRequest
 
 from streams.base.settings import Settings
 from streams.kafka.clients import admin_client
-from streams.kafka.topics import INPUTS, REJECTED
+from streams.kafka.topics import ALERTS, INPUTS, REJECTED
 
-# A worker reads the inputs in its group, writes dead letters, and may reconcile; a producer sends
-# events, and dead letters again.
+# A worker reads the inputs in its group, writes dead letters and alerts, and may reconcile; a
+# producer sends events, and dead letters again.
 Job = Literal["worker", "producer"]
 
 
@@ -52,7 +52,7 @@ def rights_of(job: Job, settings: Settings) -> list[Right]:
     return [
         *(Right(_Of.TOPIC, name, to) for name in inputs for to in (_To.READ, _To.DESCRIBE_CONFIGS)),
         Right(_Of.GROUP, settings.group, _To.READ),
-        Right(_Of.TOPIC, settings.topic(REJECTED), _To.WRITE),
+        *(Right(_Of.TOPIC, settings.topic(name), _To.WRITE) for name in (REJECTED, ALERTS)),
     ]
 
 

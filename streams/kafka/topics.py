@@ -12,10 +12,17 @@ from streams.base.settings import Settings
 from streams.kafka.clients import admin_client
 
 REJECTED = "usage.rejected.v1"
+ALERTS = "usage.alerts.v1"
 INPUTS = tuple(kind.topic for kind in KINDS.values())
 
 # The log's own clock orders records and bounds the future, so no producer's clock can.
 TOPIC_CONFIG = {"message.timestamp.type": "LogAppendTime", "retention.ms": str(7 * 86_400_000)}
+
+
+def config_of(replication: int) -> dict[str, str]:
+    """A topic's configuration. Of three replicas two have a record before its producer is told so:
+    a broker that is lost takes nothing with it, and one that is away stops nobody."""
+    return TOPIC_CONFIG | ({"min.insync.replicas": "2"} if replication >= 3 else {})
 
 
 _TIMESTAMP_TYPE = "message.timestamp.type"
@@ -34,12 +41,12 @@ async def create_topics(settings: Settings) -> list[str]:
     """
     created = []
     async with admin_client(settings) as admin:
-        for name in (*INPUTS, REJECTED):
+        for name in (*INPUTS, REJECTED, ALERTS):
             topic = NewTopic(
                 settings.topic(name),
                 settings.topic_partitions,
                 settings.topic_replication,
-                topic_configs=TOPIC_CONFIG,
+                topic_configs=config_of(settings.topic_replication),
             )
             response = await admin.create_topics([topic])
             code = response.topic_errors[0][1]

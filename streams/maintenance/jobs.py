@@ -17,9 +17,11 @@ from streams.base.books import BookFile
 from streams.base.errors import first_line
 from streams.base.settings import Settings
 from streams.base.shutdown import STOP_S
+from streams.kafka.alerts_topic import send_alerts
 from streams.kafka.clients import BrokerErrors, read_committed
 from streams.maintenance.audit import Finding, audit_lately
 from streams.maintenance.audit_metrics import ShownFindings
+from streams.maintenance.budgets import BudgetsJob
 from streams.maintenance.conflicts import Conflict, in_parts, resolve_part
 from streams.maintenance.news import News
 from streams.maintenance.parked import retry_parked
@@ -30,7 +32,9 @@ from streams.maintenance.recurring import (
     open_months,
 )
 from streams.maintenance.schedule import Job, Schedule
+from streams.maintenance.tell import AlertsJob, Way
 from streams.maintenance.walk import WalkJob, step_accounts, step_receipts
+from streams.maintenance.webhook import Webhook
 from streams.rows.changed import Changed, Thing
 from streams.rows.log_position import Span, join_spans
 from streams.store.errors import StoreErrors, is_answer
@@ -62,6 +66,9 @@ GARBAGE_EVERY_S = 30.0
 OLD_GARBAGE_EVERY_S = 600.0
 # Beside each reload of the book: what was parked by the old book just after it.
 PARKED_RETRY_S = 30.0
+# What runs away is told within ten seconds: looked at, and sent.
+BUDGETS_EVERY_S = 2.0
+ALERTS_EVERY_S = 2.0
 
 log = structlog.get_logger()
 
@@ -283,6 +290,8 @@ class Maintenance:
             WalkJob("receipts", ledger, partial(step_receipts, topic_prefix=settings.topic_prefix)),
         )
         self.months = MonthsJob(ledger, lambda: book_file.book, changes, settings.topic_prefix)
+        self.budgets = BudgetsJob(ledger, lambda: book_file.book)
+        self.alerts = AlertsJob(ledger, ways_of(settings))
         self.store_problem: str | None = "the store has not been asked yet"
         self._retried: tuple[Book | None, Book | None] = (None, None)  # under which books, last
         self.schedule = Schedule(self.jobs(), keeps=lambda: self.is_keeper)
@@ -301,6 +310,8 @@ class Maintenance:
             Job("months", monthly_s, self.months.run, MONTHLY_REST, True),
             Job("parked", PARKED_RETRY_S, self._retry_parked, 0, True),
             Job("parked_now", PARKED_RETRY_S, self._count_parked, LOOK_BACK_REST, True),
+            Job("budgets", BUDGETS_EVERY_S, self._watch_budgets, LOOK_BACK_REST, True),
+            Job("alerts", ALERTS_EVERY_S, self.alerts.run, 0, True),
             Job("conflicts", CONFLICTS_EVERY_S, self.conflicts.run, LOOK_BACK_REST, True),
             Job("audit", AUDIT_EVERY_S, self.audit.run, LOOK_BACK_REST, True),
             *(
@@ -319,6 +330,7 @@ class Maintenance:
             self.conflicts.news.forget()
             self.months.news.forget()
             self.months.forget_made()
+            self.budgets.forget()
             self._retried = (None, None)
             await self.audit.resume()
         self.is_keeper = keeps
@@ -350,6 +362,11 @@ class Maintenance:
             log.info("parked_rated", events=retried)
         return True
 
+    async def _watch_budgets(self) -> bool:
+        if await self.budgets.run():
+            self.schedule.make_due("alerts")
+        return True
+
     async def _count_parked(self) -> bool:
         metrics.PARKED_NOW.set(await asyncio.to_thread(count_parked, self._ledger))
         return True
@@ -365,6 +382,14 @@ class Maintenance:
         self.store_problem = await asyncio.to_thread(why_not_ready, self._ledger)
         metrics.STORE_UP.set(self.store_problem is None)
         return True
+
+
+def ways_of(settings: Settings) -> dict[str, Way]:
+    """By which ways alerts go out. Raises SettingsError for a secret that can't be one."""
+    ways: dict[str, Way] = {"topic": partial(send_alerts, settings)}
+    if settings.alerts_url:
+        ways["webhook"] = Webhook(settings).send
+    return ways
 
 
 async def collect_garbage() -> bool:

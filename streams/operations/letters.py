@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from rater.reject import Reason
 from streams.base.settings import Settings
-from streams.kafka.clients import make_producer
+from streams.kafka.clients import BrokerErrors, make_producer
 from streams.kafka.log import Reader, RecordTooLargeError, partition_counts
 from streams.rows.kept import digest_of
 from streams.rows.log_position import FILE, Place, hash_of_record
@@ -80,6 +80,30 @@ async def replay(
     finally:
         await producer.stop()
     return replayed
+
+
+async def send_fixed(settings: Settings, ledger: Ledger, letter: Letter, content: Content) -> str:
+    """Sends what an operator made of a letter's record to where that came from; says why not.
+
+    Raises one of StoreErrors.
+    """
+    if letter.topic.startswith(FILE):
+        return "it came from a file; mend the file and rate it again"
+    try:
+        partitions = await partition_counts(settings, {letter.topic})
+        if letter.partition >= partitions.get(letter.topic, 0):
+            return "its topic or partition does not exist on this broker"
+        producer = make_producer(settings)
+        try:
+            await producer.start()
+            replayed = await _send(producer, letter, content)
+        finally:
+            await producer.stop()
+    except BrokerErrors as error:
+        return f"Kafka did not take it ({type(error).__name__}); may this user write the topic?"
+    if replayed.sent is not None:
+        await asyncio.to_thread(remember_sent, ledger, [replayed.sent])
+    return replayed.why_not
 
 
 async def _send(producer: Any, letter: Letter, content: Content | str) -> Replayed:

@@ -29,6 +29,7 @@ from streams.store.ledger import (
 )
 from streams.web.app import create_app
 from streams.web.health import Health, StoreHealth
+from streams.web.operators import Operators
 from streams.web.ops import create_ops_app
 from streams.web.serve import PortTakenError, WebServer
 
@@ -66,7 +67,7 @@ async def work(
     choose_allocator()
     sys.setswitchinterval(SWITCH_S)
     worker = Worker(settings, ledger, book_file)
-    ops = await start_ops(settings, worker)
+    ops = await start_ops(settings, worker, Operators(ledger, settings))
     log.info("worker_started", ops=ops.url, kafka=settings.kafka_bootstrap, group=settings.group)
     try:
         await worker.run(stop)
@@ -153,9 +154,12 @@ async def start_web(settings: Settings, ledger: Ledger, book_file: BookFile) -> 
     return await started(server)
 
 
-async def start_ops(settings: Settings, health: Health) -> WebServer:
-    """Health and metrics on theirs. Raises ServiceError."""
-    app = create_ops_app(health, settings)
+async def start_ops(
+    settings: Settings, health: Health, operators: Operators | None = None
+) -> WebServer:
+    """Health and metrics on theirs, and the page of operators where the process may read what it
+    shows: a worker may. Raises ServiceError."""
+    app = create_ops_app(health, settings, operators)
     return await started(
         WebServer(app, settings.ops_host, settings.ops_port, setting="RATER_OPS_PORT")
     )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from rater.instants import in_utc
 from rater.lines import CALL_LINES
+from rater.quote import WEEKS, Week
 from streams.store.events import GROUPINGS, TAX
 from streams.store.ledger import Ledger
 from streams.store.statements import Key, nanos, parts_of
@@ -78,6 +79,32 @@ def read_campaigns_of(ledger: Ledger, keys: Sequence[Key]) -> dict[Key, list[Cam
             )
             used[account_id, month].append(one)
     return used
+
+
+# Weeks of seven times 24 hours before an instant, each by how far it lies back.
+_DIAL_WEEKS = """
+SELECT intDiv({now_s:Int64} - toUnixTimestamp(occurred_at), 604800) AS back, count(),
+    countIf(answered_at IS NOT NULL), sum(billed_seconds)
+FROM rated_rows
+WHERE account_id = {account:String} AND month IN {months:Array(Date)} AND line = {dials:String}
+    AND status != 'voided' AND occurred_at <= fromUnixTimestamp({now_s:Int64})
+    AND occurred_at > fromUnixTimestamp({now_s:Int64} - 604800 * {weeks:UInt8})
+GROUP BY back ORDER BY back
+"""
+
+
+def read_dial_weeks(
+    ledger: Ledger, account_id: str, months: Sequence[date], now_s: int
+) -> list[Week]:
+    """What an account dialed in each of the last weeks that has dials; `months` has all of these.
+
+    Raises one of StoreErrors.
+    """
+    parameters = {
+        "account": account_id, "months": list(months), "dials": _DIALS, "now_s": now_s,
+        "weeks": WEEKS,
+    }  # fmt: skip
+    return [Week(*row[1:]) for row in ledger.query(_DIAL_WEEKS, parameters)]
 
 
 class NumberUse(NamedTuple):

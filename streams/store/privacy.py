@@ -25,6 +25,7 @@ _IS_WHOLE = "(" + " OR ".join(f"{name} != {_CUT.format(name)}" for name in _NUMB
 # What names a person in rows that are kept. The account's own numbers are what it pays for.
 _NAMES = {"rated": (*_NUMBERS, "user_id", "team"), "states": ("name", "user_id", "team")}
 _OF_CHARGES = ("rated", "states", "accepted", "losers", "counterfoils")
+_OF_BUDGETS = ("budgets", "alerts", "deliveries")
 _OF_ACCOUNT = "account_id = {account:String}"
 _LETTER_OF_ACCOUNT = """(key = {account:String}
     OR JSONExtractString(raw, 'account_id') = {account:String})"""
@@ -107,7 +108,7 @@ def forget_parked(ledger: Ledger, before: datetime) -> None:
 
 def plan_erasure(ledger: Ledger, account: str, *, charges: bool) -> list[Forgotten]:
     """What erasing an account would do to each table, with how many rows each has of it."""
-    removed = ["parked", "rejected", *(_OF_CHARGES if charges else ())]
+    removed = ["parked", "rejected", *_OF_BUDGETS, *(_OF_CHARGES if charges else ())]
     plan = [
         Forgotten(table, "removed", _count(ledger, table, _where(table), {"account": account}))
         for table in removed

@@ -12,7 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from streams.web.limits import Buckets
 from streams.web.segments import AccountId
 from streams.web.sessions import FAILURES_MOST, SESSION_S, Attempts, Sessions
-from streams.web.tokens import EVERY_ACCOUNT, KIOSK, READ, Known, Tokens
+from streams.web.tokens import EVERY_ACCOUNT, KIOSK, MANAGE, OPERATE, READ, Known, Tokens
 
 bearer = HTTPBearer(auto_error=False, description="a token of RATER_API_TOKENS_FILE")
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
@@ -51,12 +51,38 @@ class Access:
             raise HTTPException(403, "the token is for another account")
         return account
 
+    async def managed(self, account: AccountId, request: Request, credentials: Bearer) -> str:
+        """The account of the path, if the token may change what is declared there.
+
+        Raises 401, 403 or 429.
+        """
+        known = self._token(request, credentials)
+        self._wait_turn(known)
+        if known is not None and MANAGE not in known.scopes:
+            raise HTTPException(403, f"the token has not the scope {MANAGE}")
+        if known is not None and known.account not in (EVERY_ACCOUNT, account):
+            raise HTTPException(403, "the token is for another account")
+        return account
+
+    async def operates(self, request: Request, credentials: Bearer) -> None:
+        """Raises 401, or 403 for a token that may not see all accounts."""
+        known = self._token(request, credentials)
+        if known is not None and (OPERATE not in known.scopes or known.account != EVERY_ACCOUNT):
+            raise HTTPException(403, f"the token has not the scope {OPERATE} for every account")
+
+    async def manages(self, request: Request, credentials: Bearer) -> bool:
+        """Whether the reader is shown what `managed` lets through."""
+        known = self._token(request, credentials)
+        return known is None or MANAGE in known.scopes
+
     async def asked(self, account: AccountId, request: Request, credentials: Bearer) -> str:
         """The same for the API, where a token asks only so often. Raises 401, 403 or 429."""
-        known = self._token(request, credentials)
+        self._wait_turn(self._token(request, credentials))
+        return await self.account(account, request, credentials)
+
+    def _wait_turn(self, known: Known | None) -> None:
         if known and (wait_s := self._buckets.take(known.name, time.monotonic())):
             raise HTTPException(429, "this token asks too often", {"Retry-After": str(wait_s)})
-        return await self.account(account, request, credentials)
 
     async def display(self, token: str, request: Request) -> Known:
         """The token of a display, by its address. Raises 404 where there is none, or 429."""

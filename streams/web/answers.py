@@ -183,6 +183,84 @@ class Explained(Answer):
     outcomes: list[Outcome]
 
 
+class Declared(Answer):
+    """A budget as it was declared: an amount a month, with tax."""
+
+    name: str
+    amount: Exact
+    lines: list[str] = Field(description="of the statement; none is all")
+    campaign: str
+    user: str
+
+
+class ForecastRange(Answer):
+    low: Exact
+    likely: Exact
+    high: Exact
+
+
+class Stands(Declared):
+    spent: Exact
+    forecast: ForecastRange | None = Field(description="null while a week of usage is not known")
+
+
+class DeliveryTold(Answer):
+    way: str = Field(examples=["webhook"])
+    attempts: int
+    sent: bool
+    answer: str = Field(examples=["HTTP 204"])
+    at: Instant
+
+
+class AlertTold(Answer):
+    id: str = Field(description="the same on the topic and the webhook, each time it is sent")
+    type: str = Field(examples=["budget.actual"])
+    budget: str
+    percent: int
+    amount: Exact
+    spent: Exact
+    currency: str
+    sentence: str
+    told_at: Instant
+    deliveries: list[DeliveryTold]
+
+
+class BudgetStands(Answer):
+    """Budgets tell; they stop nothing."""
+
+    account_id: str
+    month: MonthName
+    zone: str
+    currency: str
+    budgets: list[Stands]
+    told: list[AlertTold]
+
+
+class QuotedGroup(Answer):
+    price: str = Field(description="in words, for one dial of a minute")
+    destinations: int
+    dials: int
+    low: Exact
+    likely: Exact
+    high: Exact
+
+
+class Quoted(Answer):
+    """What a campaign will cost, with tax; groups add up to it."""
+
+    account_id: str
+    currency: str
+    dials: int
+    unpriced: int = Field(description="dials that have no price and are left out")
+    low: Exact
+    likely: Exact
+    high: Exact
+    answer_percent: ForecastRange
+    minutes_per_dial: ForecastRange
+    groups: list[QuotedGroup]
+    method: str
+
+
 class Problem(BaseModel):
     """What went wrong and what to do (RFC 9457)."""
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +16,7 @@ from streams.base.settings import Settings
 from streams.store.ledger import Ledger
 from streams.store.touched import read_touched
 from streams.web.access import Access
+from streams.web.budget_routes import budget_page_routes
 from streams.web.headers import Headers
 from streams.web.history import Histories
 from streams.web.hosts import Hosts
@@ -24,18 +24,19 @@ from streams.web.kiosk import kiosk_routes
 from streams.web.live import Live, TooManyStreamsError
 from streams.web.news import News
 from streams.web.opened import opened_routes
-from streams.web.page import login_page, message_page
+from streams.web.page import STATIC, login_page, message_page
 from streams.web.pages import page_routes
+from streams.web.price_routes import price_routes
 from streams.web.reads import BusyError, NoStatementError, Reads, StoreDownError
 from streams.web.segments import Segments
 from streams.web.sign_in import sign_in_routes
 from streams.web.tokens import Tokens
 from streams.web.v1 import statement_routes
+from streams.web.v1_budgets import budget_routes
 from streams.web.v1_charges import charge_routes
 from streams.web.v1_exports import export_routes
+from streams.web.v1_quote import quote_routes
 from streams.web.views import Views
-
-STATIC = Path(__file__).parent / "static"
 
 
 def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> FastAPI:
@@ -53,9 +54,13 @@ def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> 
     app.include_router(statement_routes(reads, live, access))
     app.include_router(charge_routes(reads, access))
     app.include_router(export_routes(reads, access))
+    app.include_router(budget_routes(reads, access))
+    app.include_router(quote_routes(reads, access))
     app.include_router(sign_in_routes(access))
     app.include_router(opened_routes(views, access))
     app.include_router(kiosk_routes(views, live, access))
+    app.include_router(price_routes(views, access))
+    app.include_router(budget_page_routes(reads, views, access))
     app.include_router(page_routes(reads, views, live, access))
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_middleware(Segments)

@@ -55,6 +55,21 @@ def day_bars(
     ).format(_SLOT * len(days), HEIGHT, label, Markup("".join(parts)))
 
 
+def budget_bar(spent: int, likely: int, amount: int, label: str) -> Markup:
+    """A bar of what is spent, the outline of what the month will come to, and the budget's mark."""
+    most = max(spent, likely, amount)
+    wide, mark = spent * WIDTH // most, amount * WIDTH // most
+    over = " over" if spent >= amount else ""
+    foretold = likely * WIDTH // most
+    return Markup(
+        '<svg class="bars budget-bar" viewBox="0 0 {0} 22" role="img" aria-label="{1}">'
+        '<rect class="track" x="0" y="4" width="{0}" height="14" rx="4"/>'
+        '<rect class="bar-spent{2}" x="0" y="4" width="{3}" height="14" rx="4"/>'
+        '<rect class="before" x="0" y="4" width="{4}" height="14" rx="4"/>'
+        '<path class="mark" d="M{5} 0V22"/></svg>'
+    ).format(WIDTH, label, over, wide, foretold, min(mark, WIDTH - 1))
+
+
 def _tall(nanos: int, most: int) -> int:
     """How tall a bar of an amount is; the least amount is seen."""
     if nanos <= 0:

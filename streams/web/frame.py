@@ -15,6 +15,7 @@ PAGES = {
     "campaigns": "Campaigns",
     "numbers": "Numbers",
     "recordings": "Recordings",
+    "budgets": "Budgets",
     "prices": "Prices",
 }
 

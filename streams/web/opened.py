@@ -57,11 +57,6 @@ def opened_routes(views: Views, access: Access) -> APIRouter:
         """What is stored, by when it was made, and what deleting it saves."""
         return await still(Asked(account, "recordings", month), "recordings")
 
-    @routes.get("/accounts/{account}/prices")
-    async def prices(account: Account, q: Searched = "") -> Response:
-        """What it costs to call a number or a place."""
-        return await still(Asked(account, "prices", None, words=q.strip()), "prices")
-
     @routes.get("/accounts/{account}/search")
     async def search(account: Account, q: Searched = "") -> Response:
         """To what the words name: an event, a number, a campaign."""

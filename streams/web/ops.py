@@ -1,4 +1,5 @@
-"""The operators' door: /livez, /healthz, /readyz, /metrics. It asks no token, names no account.
+"""The operators' door: /livez, /healthz, /readyz, /metrics, which ask no token and name no account;
+and a worker's /ops, which may ask for one.
 
 Metrics tell of the whole platform, money among it, so they have a port of their own, on loopback
 unless RATER_OPS_HOST says otherwise; the page's port has none of these.
@@ -10,15 +11,18 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from streams.base.settings import Settings
 from streams.web.headers import Headers
 from streams.web.health import Health
 from streams.web.hosts import Hosts
+from streams.web.operators import Operators
 
 
-def create_ops_app(health: Health, settings: Settings) -> Starlette:
+def create_ops_app(
+    health: Health, settings: Settings, operators: Operators | None = None
+) -> Starlette:
     async def livez(_: Request) -> Response:
         return _verdict(None)  # whoever has this answer has seen the loop turn
 
@@ -34,7 +38,9 @@ def create_ops_app(health: Health, settings: Settings) -> Starlette:
         return Response(said, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     doors = {"/livez": livez, "/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
-    routes = [Route(path, door) for path, door in doors.items()]
+    routes: list[Route | Mount] = [Route(path, door) for path, door in doors.items()]
+    if operators is not None:
+        routes += operators.routes()
     hosts = Middleware(Hosts, listens_on=settings.ops_host, names=settings.hosts)
     return Starlette(routes=routes, middleware=[Middleware(Headers), hosts])
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from rater.changes import GroupSum, causes_of
-from rater.forecast import Forecast, forecast
+from rater.forecast import DayCost, foretell
 from rater.lines import MONTHLY_LINES
 from rater.money import format_nanos, to_cents
 from rater.months import next_month, previous_month
@@ -82,22 +82,6 @@ def compare(
     return Comparison(to_cents(had), causes, change_said(cents, before_name, symbol))
 
 
-def foretell(days: Sequence[DaySum], month: date, today: date) -> Forecast | None:
-    """What the month will come to; None while too few days are known, or once it is over."""
-    if today >= next_month(month):
-        return None
-    costs: defaultdict[date, int] = defaultdict(int)
-    fixed_charges = 0
-    for one in days:
-        if one.line in MONTHLY_LINES:
-            fixed_charges += (one.charge + one.tax) * (one.month == month)
-        else:
-            costs[one.day] += one.charge + one.tax
-    if not costs:
-        return None
-    return forecast(month, today, costs, fixed_charges, min(costs))
-
-
 def overview_view(
     statement: dict[str, Any],
     history: History,
@@ -151,7 +135,7 @@ def _past(
     """What the days and the month before say: its shape, and all its leaves."""
     today = history.today
     comparison = compare(history.groups_before, history.groups, history.before_name, numbers.symbol)
-    foretold = foretell([*chain(history.days, *history.days_before)], month, today)
+    foretold = foretell(map(_cost, chain(history.days, *history.days_before)), month, today)
     costs = _costs([*history.days_before[0], *history.days])
     before = _before(month, costs)
     leaves: dict[str, Any] = {
@@ -215,6 +199,10 @@ def _as_html(leaves: Mapping[str, object]) -> dict[str, Markup]:
 
 def _amount(nanos: int, numbers: Numbers) -> str:
     return numbers.money(format_nanos(nanos))
+
+
+def _cost(one: DaySum) -> DayCost:
+    return DayCost(one.month, one.day, one.line in MONTHLY_LINES, one.charge + one.tax)
 
 
 def _fixed(days: Sequence[DaySum], month: date) -> int:

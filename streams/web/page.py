@@ -1,9 +1,13 @@
 """Whole pages: a view in its frame, signing in, one message for what went wrong."""
 
+from pathlib import Path
+
 from markupsafe import Markup
 
 from streams.web.frame import Frame
 from streams.web.render import View, render
+
+STATIC = Path(__file__).parent / "static"
 
 
 def page(title: str, view: View, frame: Frame, live: str = "", *, alone: bool = False) -> str:
@@ -30,6 +34,11 @@ def login_page(target: str, problem: str = "") -> str:
 def message_page(text: str) -> str:
     """One message, for what went wrong."""
     return _bare("Not shown", render("message.html", text=f"{text[:1].upper()}{text[1:]}."))
+
+
+def bare(title: str, view: View) -> str:
+    """A view of no account."""
+    return str(render("ops_base.html", title=title, content=view.html(), home="/accounts").html())
 
 
 def _bare(title: str, view: View) -> str:

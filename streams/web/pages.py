@@ -9,6 +9,7 @@ from streams.web.access import Access
 from streams.web.frame import account_path
 from streams.web.live import EventStream, Live
 from streams.web.months import Month
+from streams.web.page import bare
 from streams.web.page import page as page_of
 from streams.web.reads import Reads
 from streams.web.tokens import EVERY_ACCOUNT
@@ -17,6 +18,7 @@ from streams.web.views import Asked, Views, shape_of
 Tab = Annotated[str, Query(max_length=16)]
 Exact = Annotated[str, Query(max_length=1)]
 Page = Annotated[Literal["overview", "usage"], Query()]
+After = Annotated[str, Query(max_length=256)]
 Shape = Annotated[str, Query(max_length=32)]
 
 
@@ -29,6 +31,11 @@ def page_routes(reads: Reads, views: Views, live: Live, access: Access) -> APIRo
         """To the token's account; where it may see all, to the first that the book names."""
         account = reads.first_account() if granted == EVERY_ACCOUNT else granted
         return RedirectResponse(account_path(account), 303)
+
+    @routes.get("/accounts", dependencies=[Depends(access.operates)])
+    async def accounts(after: After = "") -> Response:
+        """All accounts at a glance, a page by name."""
+        return HTMLResponse(bare("Accounts", await views.accounts(after)))
 
     @routes.get("/accounts/{account}")
     async def overview(account: Account, month: Month) -> Response:

@@ -4,28 +4,24 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import orjson
-
-from rater.decode import decode
+from rater.asked import rate_asked
 from rater.destinations import Destination, destinations_of
 from rater.instants import to_us
-from rater.kinds import KINDS
-from rater.rate import Parked, rate
+from rater.rate import Parked
 from rater.reject import Reject
-from rater.sentences import charge_said, day_said
+from rater.sentences import QUOTE_METHOD, charge_said, day_said
 from rater.tariff import Book
 from streams.web.frame import Frame
+from streams.web.quotes import QuotePart
 from streams.web.render import View, render
 
 # One of each is rated as if it happened now: a minute, a text of one segment.
-_ASKED = (
-    ("A call", "call", {"status": "completed"}),
-    ("A campaign's call", "dial", {"status": "completed", "campaign_id": "any"}),
+_ASKED: Sequence[tuple[str, str, dict[str, Any]]] = (
+    ("A call", "call", {}),
+    ("A campaign's call", "dial", {"campaign_id": "any"}),
     ("An SMS", "text", {"media": "sms", "status": "sent", "segments": 1, "registered": True}),
     ("An MMS", "text", {"media": "mms", "status": "sent", "segments": 1, "registered": True}),
 )
-_LENGTH_S = 60
-_FROM = "+18005550100"  # whose own prefix no price asks for
 
 
 class Price(NamedTuple):
@@ -42,7 +38,14 @@ class Found(NamedTuple):
     said: Sequence[Price]
 
 
-def prices_view(words: str, account_id: str, book: Book, now: datetime, frame: Frame) -> View:
+def prices_view(
+    words: str,
+    account_id: str,
+    book: Book,
+    now: datetime,
+    frame: Frame,
+    quoted: QuotePart | None = None,
+) -> View:
     """Prices by the account's plan as it is now. A place's name may take some seconds at first."""
     now_us = to_us(now)
     account = book.account(account_id, now_us)
@@ -67,6 +70,8 @@ def prices_view(words: str, account_id: str, book: Book, now: datetime, frame: F
             for at_us in coming
             if at_us > now_us
         ],
+        quoted=quoted,
+        method=QUOTE_METHOD,
     )
 
 
@@ -76,24 +81,11 @@ def _title(one: Destination) -> str:
 
 def _prices(one: Destination, account_id: str, book: Book, now: datetime) -> Iterable[Price]:
     """What rating an event of each kind says; what has no price says so."""
-    now_us = to_us(now)
     for what, kind, more in _ASKED:
-        event: dict[str, Any] = {
-            "id": "asked", "account_id": account_id, "direction": "outbound",
-            "from": _FROM, "to": one.number,
-        } | more  # fmt: skip
-        if kind == "text":
-            event["sent_at"] = now.isoformat()
-        else:
-            event["dialed_at"] = event["answered_at"] = now.isoformat()
-            event["ended_at"] = datetime.fromtimestamp(
-                now.timestamp() + _LENGTH_S, now.tzinfo
-            ).isoformat()
-        read = decode(KINDS[kind], orjson.dumps(event), now_us + 10 * _LENGTH_S * 1_000_000)
-        if isinstance(read, Reject):
+        rated = rate_asked(kind, one.number, account_id, book, to_us(now), more=more)
+        if isinstance(rated, Reject):
             yield Price(what, "can't be reached by this number")
             continue
-        rated = rate(read, book)
         if isinstance(rated, Parked):
             yield Price(what, "has no price yet")
             continue

@@ -26,6 +26,11 @@ class Segments:
         await self._app(scope, receive, send)
 
 
+def unquote_part(part: str) -> str:
+    """A part of a path as it was meant."""
+    return unquote(part)
+
+
 def account_of(account: Annotated[str, Part()]) -> str:
     return unquote(account)
 

@@ -1,16 +1,11 @@
 """The routes that begin and end a session."""
 
-import asyncio
-from urllib.parse import parse_qs
-
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from streams.web.access import Access, same_site
+from streams.web.forms import read_form
 from streams.web.page import login_page
-
-FORM_MAX_BYTES = 8192
-FORM_S = 10.0
 
 
 def sign_in_routes(access: Access) -> APIRouter:
@@ -23,7 +18,7 @@ def sign_in_routes(access: Access) -> APIRouter:
     @routes.post("/login", dependencies=[Depends(same_site)])
     async def login(request: Request) -> Response:
         """Begins a session for a known token."""
-        form = await _form(request)
+        form = await read_form(request)
         token = form.get("token", "").strip()
         target = _local_path(form.get("next", "/"))
         response = RedirectResponse(target, 303)
@@ -47,18 +42,3 @@ def sign_in_routes(access: Access) -> APIRouter:
 def _local_path(target: str) -> str:
     """The page to go to after signing in; never another site."""
     return target if target.startswith("/accounts/") else "/"
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a small urlencoded form, read here to spare a dependency."""
-    body = b""
-    try:
-        async with asyncio.timeout(FORM_S):
-            async for part in request.stream():
-                body += part
-                if len(body) > FORM_MAX_BYTES:
-                    raise HTTPException(413, "the form is too large")
-    except TimeoutError:
-        raise HTTPException(408, "the form took too long", {"Connection": "close"}) from None
-    fields = parse_qs(body.decode("utf-8", "replace"))
-    return {name: values[0] for name, values in fields.items()}

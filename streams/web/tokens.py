@@ -25,9 +25,10 @@ from typing import NamedTuple
 
 EVERY_ACCOUNT = "*"
 READ = "read"
+MANAGE = "manage"  # budgets
+OPERATE = "operate"  # what operators do
 KIOSK = "kiosk"  # the display of one account at an address of its own, and nothing else
-# Budgets and the like; what operators do. Neither has read.
-SCOPES = (READ, "manage", "operate", KIOSK)
+SCOPES = (READ, MANAGE, OPERATE, KIOSK)  # none has another in it
 LEAST_LENGTH = 32  # characters; a shorter one is nobody's, whatever a file says
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SHA256 = re.compile(r"[0-9a-f]{64}")

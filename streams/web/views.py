@@ -10,7 +10,13 @@ from functools import partial
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from fastapi import HTTPException
+
+from rater.budgets import What
+from rater.months import previous_month
+from rater.quote import QuoteError, read_list
 from streams.operations.explain import why_unknown
+from streams.store.alerts import read_reached
 from streams.store.assets import (
     CampaignUse,
     read_campaigns,
@@ -27,7 +33,9 @@ from streams.store.events import (
     read_outcomes,
     read_sum,
 )
+from streams.store.operators import read_accounts
 from streams.store.statements import Key
+from streams.web.accounts_view import PAGE_ACCOUNTS, accounts_view
 from streams.web.activity_view import PAGE_ROWS, activity_view
 from streams.web.assets_view import Page as AssetsPage
 from streams.web.assets_view import (
@@ -36,6 +44,8 @@ from streams.web.assets_view import (
     numbers_view,
     recordings_view,
 )
+from streams.web.budgets import read_standings
+from streams.web.budgets_view import budgets_view
 from streams.web.event_view import event_view
 from streams.web.filters import Wanted, filter_of
 from streams.web.frame import Frame, Link, tab_of
@@ -46,6 +56,7 @@ from streams.web.line_view import TITLES, line_view
 from streams.web.numbers import Numbers, shown_rate
 from streams.web.overview_view import overview_view
 from streams.web.prices_view import prices_view
+from streams.web.quotes import MINUTES_MOST, QuotePart, quote_part, ratio_of
 from streams.web.reads import NoStatementError, Reads
 from streams.web.render import View
 from streams.web.usage_view import usage_view
@@ -53,7 +64,7 @@ from streams.web.watched import Due, Told, Watched
 
 # What no stream is woken for: it comes with the next heartbeat.
 QUIET = frozenset({"as-of"})
-CAMPAIGNS_S = 10.0  # how long what is told of them on the overview is good enough
+ATTENTION_S = 10.0  # how long what needs attention on the overview is good enough
 
 
 class Asked(NamedTuple):
@@ -68,6 +79,8 @@ class Asked(NamedTuple):
     cursor: Cursor | None = None
     event: str = ""
     words: str = ""
+    manages: bool = False
+    quote: tuple[tuple[str, str], ...] = ()  # the fields of a form
 
     def query(self) -> Mapping[str, str]:
         """As an address has it."""
@@ -82,7 +95,8 @@ class Views:
         self._reads = reads
         self._histories = histories
         self._can_sign_out = can_sign_out
-        self._campaigns_kept: KeptByKey[Key, list[CampaignUse]] = KeptByKey(CAMPAIGNS_S)
+        self._campaigns_kept: KeptByKey[Key, list[CampaignUse]] = KeptByKey(ATTENTION_S)
+        self._reached_kept: KeptByKey[Key, dict[str, int]] = KeptByKey(ATTENTION_S)
         self._make = {"overview": self._overviews, "usage": self._usages}
 
     def frame(self, asked: Asked) -> Frame:
@@ -99,6 +113,7 @@ class Views:
             "campaigns": self._campaigns,
             "numbers": self._numbers,
             "recordings": self._recordings,
+            "budgets": self._budgets,
             "prices": self._prices,
         }[asked.page]
         return await self._reads.off_loop(asked.account, make, asked)
@@ -139,12 +154,16 @@ class Views:
         campaigns = self._campaigns_kept.get_all(
             [one.key for one in wanted], partial(read_campaigns_of, self._reads.ledger)
         )
+        reached = self._reached_kept.get_all(
+            [one.key for one in wanted],
+            partial(read_reached, self._reads.ledger, what=What.ACTUAL),
+        )
         months = self._reads.read_months_of([one.account for one in wanted])
         return [
             overview_view(
                 one.statement,
                 history,
-                attention=self._attention(one, campaigns[key.key]),
+                attention=self._attention(one, campaigns[key.key], reached[key.key]),
                 frame=self.frame(one.asked),
                 months={*months[key.account], key.month},
                 told=told_of(one.statement, shown_rate(one.statement["events_per_second"])),
@@ -153,15 +172,24 @@ class Views:
             for one, key, history in zip(due, wanted, histories, strict=True)
         ]
 
-    def _attention(self, one: Due[View], campaigns: Sequence[CampaignUse]) -> list[Link]:
-        """Campaigns that are charged for a detection which they have switched off."""
+    def _attention(
+        self, one: Due[View], campaigns: Sequence[CampaignUse], reached: Mapping[str, int]
+    ) -> list[Link]:
+        """Budgets that are reached, and campaigns that are charged for a detection which they have
+        switched off."""
         numbers = Numbers(one.statement["currency"], exact=False)
         frame = self.frame(one.asked)
-        to = frame.to("campaigns", month=frame.month)
+        to, to_budgets = frame.to("campaigns", month=frame.month), frame.to("budgets")
         return [
-            Link(f"{campaign.name or campaign.campaign_id}: {said}", to)
-            for campaign in campaigns
-            if (said := charged_and_off(campaign, numbers))
+            *(
+                Link(f"Budget {name}: {percent} % of it is spent", to_budgets)
+                for name, percent in sorted(reached.items(), key=lambda one: (-one[1], one[0]))
+            ),
+            *(
+                Link(f"{campaign.name or campaign.campaign_id}: {said}", to)
+                for campaign in campaigns
+                if (said := charged_and_off(campaign, numbers))
+            ),
         ]
 
     def _usages(self, due: Sequence[Due[View]]) -> list[View]:
@@ -243,9 +271,43 @@ class Views:
         numbers = Numbers(basis.currency, exact=True)
         return AssetsPage(self.frame(asked), month, months, numbers, ZoneInfo(basis.zone))
 
+    def _budgets(self, asked: Asked) -> View:
+        found = read_standings(self._reads, asked.account)
+        return budgets_view(found, self.frame(asked), manages=asked.manages)
+
     def _prices(self, asked: Asked) -> View:
         book, now = self._reads.book(), datetime.now(UTC)
-        return prices_view(asked.words, asked.account, book, now, self.frame(asked))
+        quoted = self._quote(asked.account, dict(asked.quote)) if asked.quote else None
+        return prices_view(asked.words, asked.account, book, now, self.frame(asked), quoted)
+
+    def _quote(self, account: str, form: Mapping[str, str]) -> QuotePart:
+        """A quote of a form, or what of it is wrong."""
+        text = form.get("list", "")
+        try:
+            return quote_part(
+                self._reads,
+                account,
+                text,
+                read_list(text),
+                answered=ratio_of("answered", form.get("answered", "").strip(), 100, 100),
+                minutes=ratio_of("minutes", form.get("minutes", "").strip(), MINUTES_MOST),
+                detection=bool(form.get("detection")),
+            )
+        except QuoteError as error:
+            return QuotePart(text, str(error))
+        except HTTPException as error:
+            return QuotePart(text, str(error.detail))
+
+    async def accounts(self, after: str) -> View:
+        """All accounts' months, by UTC's calendar, those after a name. Raises StoreDownError."""
+        month = datetime.now(UTC).date().replace(day=1)
+        before = previous_month(month)
+        found = await self._reads.off_loop(
+            "", read_accounts, self._reads.ledger, month, before,
+            after=after, limit=PAGE_ACCOUNTS + 1,
+        )  # fmt: skip
+        numbers = Numbers(self._reads.book().currency, exact=False)
+        return accounts_view(found, month, before, numbers)
 
     async def find(self, account: str, words: str) -> str:
         """The address of what a reader looks for: an event, else a number or a campaign."""

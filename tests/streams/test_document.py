@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -35,9 +36,9 @@ def document(served: Served) -> Document:
     return found
 
 
-def faults(document: Document, path: str, answer: httpx.Response) -> list[str]:
+def faults(document: Document, path: str, answer: httpx.Response, method: str = "get") -> list[str]:
     """Where an answer is not what the document says of it."""
-    told = document["paths"][path]["get"]["responses"].get(str(answer.status_code))
+    told = document["paths"][path][method]["responses"].get(str(answer.status_code))
     if told is None:
         return [f"the document has no {answer.status_code}"]
     kind = answer.headers["content-type"].partition(";")[0]
@@ -68,6 +69,7 @@ ASKED = [
     ("events.json",                 {"least": "x"},                  422),
     ("events.json",                 {"month": MONTH},                200),
     ("usage.json",                  {"month": MONTH},                200),
+    ("budgets",                     {},                              200),
 ]  # fmt: skip
 
 
@@ -85,12 +87,14 @@ def test_an_answer_is_what_the_document_says(
 
 def test_every_route_declares_its_answer_and_its_problems(document: Document) -> None:
     for path, operations in document["paths"].items():
-        answers = operations["get"]["responses"]
-        assert {"200", "401", "403", "404", "422", "429", "503"} <= answers.keys(), path
-        (told,) = answers["200"]["content"].values()
-        assert told["schema"], path
-        for status in answers.keys() - {"200", "304"}:
-            assert list(answers[status]["content"]) == ["application/problem+json"], path
+        for method, operation in operations.items():
+            answers = operation["responses"]
+            assert {"401", "403", "404", "422", "429", "503"} <= answers.keys(), path
+            if method != "delete":
+                (told,) = answers["200"]["content"].values()
+                assert told["schema"], path
+            for status in answers.keys() - {"200", "204", "304"}:
+                assert list(answers[status]["content"]) == ["application/problem+json"], path
 
 
 # ------------------------------------------------------------------ whatever is asked
@@ -111,7 +115,8 @@ _WORDS = st.text(max_size=40) | st.sampled_from([
 def test_whatever_is_asked_is_answered_as_the_document_says(
     served: Served, document: Document, data: st.DataObject
 ) -> None:
-    path = data.draw(st.sampled_from([p for p in document["paths"] if not p.endswith("/live")]))
+    reads = [path for path, operations in document["paths"].items() if "get" in operations]
+    path = data.draw(st.sampled_from([path for path in reads if not path.endswith("/live")]))
     named = [
         one["name"] for one in document["paths"][path]["get"]["parameters"] if one["in"] == "query"
     ]
@@ -122,6 +127,42 @@ def test_whatever_is_asked_is_answered_as_the_document_says(
     answer = served.get(address, params=query)
     assert answer.status_code in (200, 404, 422), (query, answer.text)
     assert faults(document, path, answer) == [], (query, answer.text[:500])
+
+
+PUT = [
+    # budget                                          | status
+    ({"amount": "250"},                                 200),
+    ({"amount": "0.5", "lines": ["texts", "calls"], "campaign": "spring", "user": "u"}, 200),
+    ({"amount": "0"},                                   422),
+    ({"amount": "-1"},                                  422),
+    ({"amount": "1e3"},                                 422),
+    ({"amount": "0.0000000001"},                        422),
+    ({"amount": "1000000000"},                          422),
+    ({"amount": 250},                                   422),
+    ({},                                                422),
+    ({"amount": "1", "lines": ["taxes"]},               422),
+    ({"amount": "1", "lines": "calls"},                 422),
+    ({"amount": "1", "more": "?"},                      422),
+    ({"amount": "1", "user": "a\nb"},                   422),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("budget", "status"), PUT)
+def test_a_budget_is_put_and_deleted_as_the_document_says(
+    served: Served, document: Document, budget: dict[str, Any], status: int
+) -> None:
+    path, name = "/v1/accounts/{account}/budgets/{name}", "the/office"
+    url = served.url + f"/v1/accounts/acme/budgets/{quote(name, safe='')}"
+    answer = httpx.put(url, json=budget)
+    assert answer.status_code == status, answer.text
+    assert faults(document, path, answer, "put") == []
+    names = [one["name"] for one in served.get("/v1/accounts/acme/budgets").json()["budgets"]]
+    assert names == ([name] if status == 200 else [])
+    told = served.get("/v1/accounts/acme/budgets")
+    assert faults(document, "/v1/accounts/{account}/budgets", told) == []
+    deleted = httpx.delete(url)
+    assert deleted.status_code == (204 if status == 200 else 404)
+    assert served.get("/v1/accounts/acme/budgets").json()["budgets"] == []
 
 
 # ------------------------------------------------------------------ nothing twice

@@ -75,4 +75,5 @@ async def test_the_keeper_says_so_and_who_leaves_shows_nothing_of_it(workers: Wo
     of_group = {job.name for job in workers.of["a"].jobs() if job.of_group}
     assert of_group == {
         "months", "parked", "parked_now", "conflicts", "audit", "walk_accounts", "walk_receipts",
+        "budgets", "alerts",
     }  # fmt: skip

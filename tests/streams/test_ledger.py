@@ -122,7 +122,6 @@ def everything(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
 
 def test_migrations_run_once_and_the_second_time_there_is_nothing_to_do(any_ledger: Ledger) -> None:
     names = sorted(path.name for path in schemas.MIGRATIONS.glob("*.sql"))
-    assert any_ledger.applied == names
     any_ledger.write(Batch(rated=[rated()]))
     before = everything(any_ledger)
     assert any_ledger.migrate() == []
@@ -137,7 +136,7 @@ def test_migrations_that_were_cut_off_are_run_again_and_lose_nothing(any_ledger:
     any_ledger.write(Batch(rated=[rated()]))
     before, shown = everything(any_ledger), views(any_ledger)
     run(any_ledger, "TRUNCATE TABLE migrations")
-    assert any_ledger.migrate() == any_ledger.applied
+    assert any_ledger.migrate() == sorted(path.name for path in schemas.MIGRATIONS.glob("*.sql"))
     assert everything(any_ledger) == before
     assert views(any_ledger) == shown
 
@@ -339,14 +338,22 @@ def test_every_column_of_a_receipt_returns_exactly(any_ledger: Ledger) -> None:
     counts = (6, 1, 2, 3, 4, 5)
     receipts = [
         Receipt(
-            "usage.call.v1", 3, 2**62 + n, 2**62 + n, LOGGED_MS, LOGGED_MS + n, *counts, charged
+            "usage.call.v1",
+            3,
+            2**62 + n,
+            2**62 + n,
+            LOGGED_MS,
+            LOGGED_MS + n,
+            *counts,
+            charged,
+            ((5, 6), (2**62 - 1, 2**62 - 1)),
         )
         for n, charged in enumerate((0, -1, LARGEST, LARGEST + 1, 2**63 - 1))
     ]
     any_ledger.write(Batch(receipts=receipts))
     assert everything(any_ledger)["receipts"] == [
         {name.replace("logged_ms", "logged_at"): of for name, of in receipt._asdict().items()}
-        | {"charge": Decimal(receipt.charge).scaleb(-9)}
+        | {"charge": Decimal(receipt.charge).scaleb(-9), "skipped": [5, 6, 2**62 - 1, 2**62 - 1]}
         for receipt in receipts
     ]
 

@@ -8,13 +8,18 @@ from decimal import Decimal
 import orjson
 import pytest
 
+from rater.budgets import Budget, alerts_of, standing_of
+from rater.forecast import DayCost
 from rater.kinds import KINDS
+from rater.money import NANOS
 from rater.statement import statement_to_json
 from rater.tariff import Book
 from streams.maintenance.conflicts import resolve_conflicts
 from streams.maintenance.recurring import make_months
 from streams.rows.batch import Batch, add_records
 from streams.store import privacy
+from streams.store.alerts import Attempt, write_alerts, write_attempts
+from streams.store.budgets import set_budget
 from streams.store.ledger import Ledger
 from streams.store.statements import read_statement
 from tests.conftest import LOGGED_MS, ROOT, SAMPLES, Event, Log, Logged, call, campaign, text
@@ -163,6 +168,12 @@ def write_two_accounts(ledger: Ledger, book: Book) -> None:
     ]
     write(ledger, book, [*events, campaign(id="named", account_id="acme", name="Jane's list")])
     for offset, account in enumerate(("acme", "globex")):
+        budget = Budget(account, "all", NANOS, user_id=f"person-{account}")
+        set_budget(ledger, budget, AS_OF)
+        days = [DayCost(AUGUST, AUGUST, False, NANOS)]
+        (alert, *_) = alerts_of(budget, AUGUST, standing_of(days, AUGUST, AUGUST), None, set())
+        write_alerts(ledger, [(alert, f"of person-{account}")], "USD", AS_OF)
+        write_attempts(ledger, [Attempt(account, alert.alert_id, "topic", 1, True, "")], AS_OF)
         park(ledger, book, account)
         refuse(ledger, book, account, 100 + 10 * offset)
 

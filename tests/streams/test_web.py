@@ -41,6 +41,7 @@ from streams.web.export import attachment
 from streams.web.health import Health, StoreHealth
 from streams.web.hosts import Hosts
 from streams.web.live import EventStream, Live
+from streams.web.operators import Operators
 from streams.web.ops import create_ops_app
 from streams.web.reads import StoreDownError
 from streams.web.serve import PortTakenError, WebServer
@@ -136,7 +137,9 @@ class Served:
         trusted_proxies: Sequence[str] = (),
     ) -> None:
         if ops is not None:
-            server = WebServer(create_ops_app(ops, settings or filled.settings), "127.0.0.1", port)
+            operators = Operators(filled.ledger, settings or filled.settings)
+            app_of_ops = create_ops_app(ops, settings or filled.settings, operators)
+            server = WebServer(app_of_ops, "127.0.0.1", port)
         else:
             app = create_app(filled.ledger, lambda: filled.book, settings or filled.settings)
             server = WebServer(
@@ -763,8 +766,8 @@ def test_health_is_200_when_well_and_503_with_the_reason(ops: Served, filled: Fi
 
 
 def test_each_door_has_its_own_routes_and_nothing_of_the_other(served: Served, ops: Served) -> None:
-    of_operators = ("/livez", "/healthz", "/readyz", "/metrics")
-    of_readers = (USAGE, "/accounts/acme", "/openapi.json", "/login", "/static/live.js")
+    of_operators = ("/livez", "/healthz", "/readyz", "/metrics", "/ops")
+    of_readers = (USAGE, "/accounts/acme", "/accounts", "/openapi.json", "/login")
     for paths, door, other in ((of_operators, ops, served), (of_readers, served, ops)):
         for path in paths:
             assert (door.get(path).status_code, other.get(path).status_code) == (200, 404), path
