@@ -68,22 +68,23 @@ _AS_IT_IS, _TEXTS, _CELLS = (
 
 _ENDS = """
 SELECT month, line, identity, revision FROM (
-    SELECT month, line, identity, revision, row_number() OVER of_line AS nth,
-        count() OVER (PARTITION BY month, line) AS all
+    SELECT month, line, identity, revision, row_number() OVER of_month AS nth,
+        count() OVER (PARTITION BY month) AS all
     FROM rated_rows WHERE {where}
-    WINDOW of_line AS (PARTITION BY month, line ORDER BY identity, revision)
+    WINDOW of_month AS (PARTITION BY month ORDER BY line, identity, revision)
 ) WHERE nth % {{rows:UInt32}} = 0 OR nth = all
 ORDER BY month, line, identity, revision
 """
-# The first two conditions are what the table's index understands.
+# The conditions on a column alone are what the table's index understands.
 _PAGE = """
 SELECT {columns} FROM (SELECT * FROM rated_rows WHERE {where}
-    AND month = {{of_month:Date}} AND line = {{of_line:String}}
-    AND identity >= {{after:String}} AND identity <= {{last:String}}
-    AND (identity, revision) > ({{after:String}}, {{after_revision:Int64}})
-    AND (identity, revision) <= ({{last:String}}, {{last_revision:Int64}})
-    ORDER BY identity, revision)
+    AND month = {{of_month:Date}} AND line >= {{after_line:String}} AND line <= {{last_line:String}}
+    AND (line, identity, revision) > ({{after_line:String}}, {{after:String}}, {{revision:Int64}})
+    AND (line, identity, revision)
+        <= ({{last_line:String}}, {{last:String}}, {{last_revision:Int64}})
+    {within} ORDER BY line, identity, revision)
 """
+_WITHIN_A_LINE = "AND identity >= {after:String} AND identity <= {last:String}"
 _Page = tuple[str, dict[str, Any]]
 
 
@@ -114,12 +115,12 @@ def _pages(
     """A question for each page: what was written since is on the page of its identity, or none."""
     where, values = where_of(account_id, chosen)
     ends = ledger.search(_ENDS.format(where=where), values | {"rows": rows})
-    sql = _PAGE.format(columns=columns, where=where)
-    of, after = None, ("", -1)
-    for month, line, *end in ends or [(chosen.months[0], "", "", 0)]:
-        if of != (month, line):
-            of, after = (month, line), ("", -1)
-        names = ("after", "after_revision", "last", "last_revision")
-        bounds = dict(zip(names, (*after, *end), strict=True))
-        yield sql, values | {"of_month": month, "of_line": line, **bounds}
-        after = (end[0], end[1])
+    of, after = None, ("", "", -1)
+    for month, *end in ends or [(chosen.months[0], "", "", 0)]:
+        if of != month:
+            of, after = month, ("", "", -1)
+        within = _WITHIN_A_LINE if after[0] == end[0] else ""
+        sql = _PAGE.format(columns=columns, where=where, within=within)
+        names = ("after_line", "after", "revision", "last_line", "last", "last_revision")
+        yield sql, values | {"of_month": month} | dict(zip(names, (*after, *end), strict=True))
+        after = (end[0], end[1], end[2])
