@@ -68,6 +68,9 @@ OLD_GARBAGE_EVERY_S = 600.0
 PARKED_RETRY_S = 30.0
 # What runs away is told within ten seconds: looked at, and sent.
 BUDGETS_EVERY_S = 2.0
+BUDGETS_REST = (
+    3  # a look reads the months of accounts with news: of a million rows it takes a second
+)
 ALERTS_EVERY_S = 2.0
 
 log = structlog.get_logger()
@@ -310,7 +313,7 @@ class Maintenance:
             Job("months", monthly_s, self.months.run, MONTHLY_REST, True),
             Job("parked", PARKED_RETRY_S, self._retry_parked, 0, True),
             Job("parked_now", PARKED_RETRY_S, self._count_parked, LOOK_BACK_REST, True),
-            Job("budgets", BUDGETS_EVERY_S, self._watch_budgets, LOOK_BACK_REST, True),
+            Job("budgets", BUDGETS_EVERY_S, self._watch_budgets, BUDGETS_REST, True),
             Job("alerts", ALERTS_EVERY_S, self.alerts.run, 0, True),
             Job("conflicts", CONFLICTS_EVERY_S, self.conflicts.run, LOOK_BACK_REST, True),
             Job("audit", AUDIT_EVERY_S, self.audit.run, LOOK_BACK_REST, True),
