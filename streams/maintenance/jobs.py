@@ -66,8 +66,8 @@ GARBAGE_EVERY_S = 30.0
 OLD_GARBAGE_EVERY_S = 600.0
 # Beside each reload of the book: what was parked by the old book just after it.
 PARKED_RETRY_S = 30.0
-# What runs away is told within ten seconds: looked at, and sent. A look reads the months of accounts
-# that have budgets and news: a second for a million rows, so it rests less than others.
+# What runs away is told within ten seconds: looked at, and sent. A look reads the months of what
+# accounts have budgets and news: a second for a million rows, so it rests less than others.
 BUDGETS_EVERY_S = 2.0
 BUDGETS_REST = 3
 ALERTS_EVERY_S = 2.0
