@@ -7,6 +7,7 @@ docs/rules.md, The monthly statement.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from rater.lines import LINES, TAXES, Tab
@@ -24,6 +25,8 @@ class LineForm(NamedTuple):
     unit: str
     kind: LineKind
 
+
+LINES_KEPT = 20_000  # those of a thousand statements or two
 
 FORMS = tuple(
     LineForm(line.name, direction, line.title_of(direction), line.unit, line)
@@ -179,7 +182,15 @@ def make_statement(
 ) -> Statement:
     """A month's statement from its rows' sums. Source: docs/rules.md, The monthly statement."""
     groups = list(sums)
-    lines = tuple(_line(form, groups) for form in FORMS)
+    of_line: dict[str, list[Sums]] = {}
+    for group in groups:
+        of_line.setdefault(group.line, []).append(group)
+    lines = tuple(
+        _taxes(form, [group.tax for group in groups])
+        if form.line == TAXES
+        else _line(form, tuple(of_line.get(form.line, ())))
+        for form in FORMS
+    )
     total = to_cents(sum(line.whole.charge for line in lines))
     products = to_cents(
         sum(line.whole.charge for line in lines if line.form.kind.tab is Tab.PRODUCTS)
@@ -190,14 +201,10 @@ def make_statement(
     )  # fmt: skip
 
 
-def _line(form: LineForm, groups: list[Sums]) -> Line:
-    if form.line == TAXES:
-        return _taxes(form, [group.tax for group in groups])
-    chosen = [
-        group
-        for group in groups
-        if group.line == form.line and form.direction in ("", group.direction)
-    ]
+@lru_cache(maxsize=LINES_KEPT)
+def _line(form: LineForm, groups: tuple[Sums, ...]) -> Line:
+    """From the sums of its line. Of a statement that is made again a line or two have changed."""
+    chosen = [group for group in groups if form.direction in ("", group.direction)]
     apart = [name for name, _ in form.kind.parts]
     parts: dict[tuple[tuple[str, str], ...], list[Sums]] = {}
     for group in chosen if apart else ():
@@ -270,6 +277,7 @@ def statement_to_json(statement: Statement) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=LINES_KEPT)
 def _line_to_json(line: Line) -> dict[str, Any]:
     row: dict[str, Any] = {"line": line.form.line}
     if line.form.direction:

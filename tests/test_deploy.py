@@ -604,13 +604,14 @@ def test_the_reader_may_ask_all_that_the_page_asks(
     def note(sql: str, parameters: Any) -> None:
         values = parameters or {}
 
-        def literal(found: re.Match[str]) -> str:
-            value = values[found[1]]
+        def literal(value: Any) -> str:
             if isinstance(value, list):
-                return str([str(one) for one in value])
+                return f"[{', '.join(map(literal, value))}]"
+            if isinstance(value, tuple):
+                return f"({', '.join(map(literal, value))})"
             return str(value) if isinstance(value, int) else f"'{value}'"
 
-        asked.append(re.sub(r"\{(\w+):[^}]+\}", literal, sql))
+        asked.append(re.sub(r"\{(\w+):[^}]+\}", lambda found: literal(values[found[1]]), sql))
 
     ledger.write(Log([conftest.call(), conftest.text(), conftest.subscription()]).batch(book))
     set_budget(ledger, Budget("acme", "all", 10**9), datetime.now(UTC))

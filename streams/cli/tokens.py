@@ -1,5 +1,6 @@
 """The commands for tokens: made, listed, revoked in the file of RATER_API_TOKENS_FILE."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,26 @@ def create(
         raise Stop(str(error)) from error
     err.print("the token, shown this once:", markup=False)
     out.print(token, markup=False, highlight=False)
+
+
+@app.command(epilog=example("rater token kiosk wall --account acme --days 30"))
+def kiosk(
+    name: Name,
+    account: Annotated[str, typer.Option("--account", help="The account that it shows.")],
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=366, help="How many days it opens.")
+    ] = 30,
+) -> None:
+    """Make the address of a display: one account's Overview, live, and nothing else."""
+    from streams.web.tokens import KIOSK, TokensError, create_token
+
+    expires = datetime.now(UTC) + timedelta(days=days)
+    try:
+        token = create_token(_file(), name, account, (KIOSK,), expires=expires)
+    except TokensError as error:
+        raise Stop(str(error)) from error
+    err.print("the display's address, below that of the page; shown this once:", markup=False)
+    out.print(f"/kiosk/{token}", markup=False, highlight=False)
 
 
 @app.command("list", epilog=example("rater token list"))

@@ -10,7 +10,7 @@ from streams.formats.freeswitch import read_freeswitch
 from streams.formats.importer import Importer
 from streams.formats.statement_csv import statement_to_csv
 from streams.formats.statement_table import statement_table, statement_to_json
-from streams.formats.tables import rows_to_csv, rows_to_json, rows_to_parquet, rows_to_xlsx
+from streams.formats.tables import rows_to_json, rows_to_parquet, rows_to_xlsx
 
 IMPORTERS = {
     "json": Importer("events with their kind, a JSON a line", read_events),
@@ -26,13 +26,14 @@ class Exporter(NamedTuple):
     """An entry of EXPORTERS, named as its files end: how a statement and rows become a file.
 
     `statement` takes it as the API gives it. `rows` takes pages of a table and gives pieces of the
-    file; where `is_text` the pages have decimals and instants as the API says them.
+    file; where `is_text` the pages have decimals and instants as the API says them. None: the store
+    writes the rows of such a file by itself.
     """
 
     title: str
     media_type: str
     statement: Callable[[dict[str, Any]], Iterable[bytes]]
-    rows: Callable[[Iterator[pa.Table]], Iterator[bytes]]
+    rows: Callable[[Iterator[pa.Table]], Iterator[bytes]] | None
     is_text: bool
 
 
@@ -41,7 +42,7 @@ EXPORTERS = {
         "comma-separated values",
         "text/csv",
         lambda statement: [statement_to_csv(statement)],
-        rows_to_csv,
+        None,
         is_text=True,
     ),
     "json": Exporter(

@@ -12,8 +12,6 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet
 import xlsxwriter
 from xlsxwriter.worksheet import Worksheet
@@ -26,30 +24,6 @@ SHEET_ROWS = 1_048_576  # of one sheet, its head among them; then there is a nex
 PIECE_BYTES = 1 << 20
 PART_ROWS = 1000  # of a page, that are objects of Python at once
 DIGITS = 15  # that a spreadsheet's number keeps; a decimal with more is text
-_BEGIN_FORMULAS = pa.array(["=", "+", "-", "@", "\t", "\r", "\n"])
-
-
-def rows_to_csv(pages: Iterator[pa.Table]) -> Iterator[bytes]:
-    """No cell is a formula: `=1+1` gets an apostrophe before it; +14155550100 is none."""
-    head = True
-    for page in pages:
-        columns = [_harmless(column) for column in page.columns]
-        piece = BytesIO()
-        options = pa.csv.WriteOptions(include_header=head)
-        pa.csv.write_csv(pa.table(columns, names=page.column_names), piece, options)
-        yield piece.getvalue()
-        head = False
-
-
-def _harmless(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if not pa.types.is_string(column.type):
-        return column
-    risky = pc.is_in(pc.utf8_slice_codeunits(column, 0, 1), _BEGIN_FORMULAS)
-    if not pc.any(risky).as_py():
-        return column
-    risky = pc.and_not(risky, pc.match_substring_regex(column, r"\A\+[0-9]+\z"))
-    risky = pc.and_not(risky, pc.match_substring_regex(column, r"\A-[0-9]+(\.[0-9]+)?\z"))
-    return pc.if_else(risky, pc.binary_join_element_wise("'", column, ""), column)
 
 
 def rows_to_json(pages: Iterator[pa.Table]) -> Iterator[bytes]:

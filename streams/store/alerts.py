@@ -9,7 +9,7 @@ from rater.budgets import Alert
 from rater.instants import in_utc
 from rater.money import format_nanos
 from streams.store.ledger import Ledger
-from streams.store.statements import nanos
+from streams.store.statements import Key, nanos, parts_of
 
 _TOLD = """
 SELECT DISTINCT alert_id FROM alerts
@@ -44,9 +44,9 @@ LEFT JOIN ({
 ORDER BY told_at, alert_id, tried.channel
 """
 _REACHED = """
-SELECT budget, max(percent) FROM alerts FINAL
-WHERE account_id = {account:String} AND month = {month:Date} AND what = {what:String}
-GROUP BY budget
+SELECT account_id, month, budget, max(percent) FROM alerts FINAL
+WHERE (account_id, month) IN {keys:Array(Tuple(String, Date))} AND what = {what:String}
+GROUP BY account_id, month, budget
 """
 _DELIVERIES = (
     "account_id", "alert_id", "channel", "attempt", "sent", "answer", "tried_at",
@@ -125,10 +125,18 @@ def read_recent(ledger: Ledger, since_us: int) -> list[tuple[Told, list[Tried]]]
     return _grouped(ledger.search(_RECENT, {"since_us": since_us}))
 
 
-def read_reached(ledger: Ledger, account_id: str, month: date, what: str) -> dict[str, int]:
-    """The highest threshold that was told of each budget. Raises one of StoreErrors."""
-    parameters = {"account": account_id, "month": month, "what": what}
-    return dict(ledger.query(_REACHED, parameters))
+def read_reached(ledger: Ledger, keys: Sequence[Key], what: str) -> dict[Key, dict[str, int]]:
+    """The highest threshold that was told of each budget of some accounts' months.
+
+    Raises one of StoreErrors.
+    """
+    reached: dict[Key, dict[str, int]] = {key: {} for key in keys}
+    for some in parts_of(keys):
+        for account_id, month, budget, percent in ledger.query(
+            _REACHED, {"keys": some, "what": what}
+        ):
+            reached[account_id, month][budget] = percent
+    return reached
 
 
 def write_attempts(ledger: Ledger, attempts: Sequence[Attempt], now: datetime) -> None:

@@ -9,7 +9,7 @@ from rater.lines import CALL_LINES
 from rater.quote import WEEKS, Week
 from streams.store.events import GROUPINGS, TAX
 from streams.store.ledger import Ledger
-from streams.store.statements import nanos
+from streams.store.statements import Key, nanos, parts_of
 
 _DIALS = "campaign_calls"
 _DETECTIONS = "ai_voice_detection"
@@ -34,10 +34,10 @@ class CampaignUse(NamedTuple):
 
 
 _CAMPAIGNS = f"""
-SELECT used.campaign_id, told.name, told.detection, dials, connected, seconds, detections, humans,
-    detection_charge, charges, tax
+SELECT used.account_id, used.month, used.campaign_id, told.name, told.detection, dials, connected,
+    seconds, detections, humans, detection_charge, charges, tax
 FROM (
-    SELECT campaign_id, countIf(line = {{dials:String}}) AS dials,
+    SELECT account_id, month, campaign_id, countIf(line = {{dials:String}}) AS dials,
         countIf(line = {{dials:String}} AND answered_at IS NOT NULL) AS connected,
         sumIf(billed_seconds, line = {{dials:String}}) AS seconds,
         countIf(line = {{detections:String}} AND charge != 0) AS detections,
@@ -45,34 +45,40 @@ FROM (
         sumIf(rated_rows.charge, line = {{detections:String}}) AS detection_charge,
         sum(rated_rows.charge) AS charges, sum{TAX} AS tax
     FROM rated_rows
-    WHERE account_id = {{account:String}} AND month = {{month:Date}} AND campaign_id != ''
+    WHERE (account_id, month) IN {{keys:Array(Tuple(String, Date))}} AND campaign_id != ''
         AND status != 'voided'
-    GROUP BY campaign_id
+    GROUP BY account_id, month, campaign_id
 ) AS used
 LEFT JOIN (
-    SELECT billed_as, argMax(name, from_at) AS name, argMax(detection, from_at) AS detection
-    FROM states FINAL WHERE account_id = {{account:String}} AND kind = 'campaign'
-    GROUP BY billed_as
-) AS told ON told.billed_as = used.campaign_id
+    SELECT account_id, billed_as, argMax(name, from_at) AS name,
+        argMax(detection, from_at) AS detection
+    FROM states FINAL WHERE account_id IN {{accounts:Array(String)}} AND kind = 'campaign'
+    GROUP BY account_id, billed_as
+) AS told ON told.account_id = used.account_id AND told.billed_as = used.campaign_id
 ORDER BY charges DESC, campaign_id
 """
 
 
 def read_campaigns(ledger: Ledger, account_id: str, month: date) -> list[CampaignUse]:
     """The campaigns that were used in a month, the dearest first. Raises one of StoreErrors."""
-    rows = ledger.query(
-        _CAMPAIGNS,
-        {"account": account_id, "month": month, "dials": _DIALS, "detections": _DETECTIONS},
-    )
-    return [
-        CampaignUse(*row)._replace(
-            detection=None if row[2] is None else bool(row[2]),
-            detection_charge=nanos(row[8]),
-            charge=nanos(row[9]),
-            tax=nanos(row[10]),
-        )
-        for row in rows
-    ]
+    return read_campaigns_of(ledger, [(account_id, month)])[account_id, month]
+
+
+def read_campaigns_of(ledger: Ledger, keys: Sequence[Key]) -> dict[Key, list[CampaignUse]]:
+    """The same of several accounts' months."""
+    used: dict[Key, list[CampaignUse]] = {key: [] for key in keys}
+    for some in parts_of(keys):
+        accounts = sorted({account_id for account_id, _ in some})
+        asked = {"keys": some, "accounts": accounts, "dials": _DIALS, "detections": _DETECTIONS}
+        for account_id, month, *row in ledger.query(_CAMPAIGNS, asked):
+            one = CampaignUse(*row)._replace(
+                detection=None if row[2] is None else bool(row[2]),
+                detection_charge=nanos(row[8]),
+                charge=nanos(row[9]),
+                tax=nanos(row[10]),
+            )
+            used[account_id, month].append(one)
+    return used
 
 
 # Weeks of seven times 24 hours before an instant, each by how far it lies back.

@@ -1,14 +1,15 @@
 """All of a filter's charges, for files: page by page, in the ledger's own order.
 
-Newest first would sort everything again for each page. By the table's key a page begins where the
-one before ended, so that a million rows are read once, in the memory of a page.
+By the table's key: where each page ends is asked first, of the keys alone, so that a page reads its
+own rows and no others, and sorts no more than these.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pyarrow as pa
 
-from rater.charge import MONEY
+from rater.charge import MONEY, Charge, Cost, Terms
 from streams.store.events import COLUMNS, NAMES, Filter, where_of
 from streams.store.ledger import Ledger
 
@@ -32,14 +33,58 @@ def _as_text(name: str, column: str) -> str:
     return column
 
 
-def _select(*, as_text: bool) -> str:
-    return ", ".join(
-        f"{_as_text(name, column) if as_text else column} AS `{name}`"
-        for name, column in _EXACT.items()
-    )
+# Each may be no formula, but for numbers: a new column is a text until it is known to be none.
+_KINDS = {**Charge.__annotations__, **Terms.__annotations__, **Cost.__annotations__}
+_NUMBERS = {*MONEY, *_TIMES, "month", "partition", "offset"} | {
+    name for name, kind in _KINDS.items() if kind in (int, bool)
+}
 
 
-_SELECTS = {as_text: _select(as_text=as_text) for as_text in (True, False)}
+def harmless(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: `=1+1` gets an apostrophe before it.
+
+    +14155550100 and -0.5 are none.
+    """
+    begins = f"substring({text}, 1, 1) IN ('=', '+', '-', '@', '\\t', '\\r', '\\n')"
+    is_number = f"match({text}, '^([+][0-9]+|-[0-9]+([.][0-9]+)?)$')"
+    return f"if({begins} AND NOT {is_number}, concat('\\'', {text}), {text})"
+
+
+def _as_cell(name: str, column: str) -> str:
+    """A column as a file of comma-separated values has it; empty where there is nothing."""
+    if name in _TIMES:
+        return f"ifNull({_as_text(name, column)}, '')"
+    return _as_text(name, column) if name in _NUMBERS else harmless(f"toString({column})")
+
+
+def _select(told: Callable[[str, str], str]) -> str:
+    return ", ".join(f"{told(name, column)} AS `{name}`" for name, column in _EXACT.items())
+
+
+_AS_IT_IS, _TEXTS, _CELLS = (
+    _select(told) for told in (lambda _, column: column, _as_text, _as_cell)
+)
+
+
+_ENDS = """
+SELECT month, line, identity, revision FROM (
+    SELECT month, line, identity, revision, row_number() OVER of_line AS nth,
+        count() OVER (PARTITION BY month, line) AS all
+    FROM rated_rows WHERE {where}
+    WINDOW of_line AS (PARTITION BY month, line ORDER BY identity, revision)
+) WHERE nth % {{rows:UInt32}} = 0 OR nth = all
+ORDER BY month, line, identity, revision
+"""
+# The first two conditions are what the table's index understands.
+_PAGE = """
+SELECT {columns} FROM (SELECT * FROM rated_rows WHERE {where}
+    AND month = {{of_month:Date}} AND line = {{of_line:String}}
+    AND identity >= {{after:String}} AND identity <= {{last:String}}
+    AND (identity, revision) > ({{after:String}}, {{after_revision:Int64}})
+    AND (identity, revision) <= ({{last:String}}, {{last_revision:Int64}})
+    ORDER BY identity, revision)
+"""
+_Page = tuple[str, dict[str, Any]]
 
 
 def read_all_charges(
@@ -50,24 +95,31 @@ def read_all_charges(
     By month, line and identity. Decimals and instants are what they are, or text as the API says
     them. Raises one of StoreErrors.
     """
+    for sql, asked in _pages(ledger, account_id, chosen, _TEXTS if as_text else _AS_IT_IS, rows):
+        yield ledger.search_columns(sql, asked)
+
+
+def read_all_cells(
+    ledger: Ledger, account_id: str, chosen: Filter, *, rows: int
+) -> Iterator[bytes]:
+    """The same as comma-separated values, which the store writes itself; no cell is a formula."""
+    yield (",".join(f'"{name}"' for name in _EXACT) + "\n").encode()
+    for sql, asked in _pages(ledger, account_id, chosen, _CELLS, rows):
+        yield ledger.search_file(sql, asked, "CSV")
+
+
+def _pages(
+    ledger: Ledger, account_id: str, chosen: Filter, columns: str, rows: int
+) -> Iterator[_Page]:
+    """A question for each page: what was written since is on the page of its identity, or none."""
     where, values = where_of(account_id, chosen)
-    parts = ledger.search(
-        f"SELECT DISTINCT month, line FROM rated_rows WHERE {where} ORDER BY month, line", values
-    )
-    page = (
-        f"SELECT {_SELECTS[as_text]} FROM (SELECT * FROM rated_rows WHERE {where}"
-        " AND month = {of_month:Date} AND line = {of_line:String}"
-        # The first of the two is what the table's index understands.
-        " AND identity >= {after:String} AND (identity, revision) > ({after:String},"
-        " {revision:Int64}) ORDER BY identity, revision LIMIT {rows:UInt32})"
-    )
-    for month, line in parts or [(chosen.months[0], "")]:
-        place = {"of_month": month, "of_line": line, "after": "", "revision": -1, "rows": rows}
-        while True:
-            table = ledger.search_columns(page, values | place)
-            if table.num_rows or not parts:
-                yield table
-            if table.num_rows < rows:
-                break
-            last = table.slice(table.num_rows - 1).to_pylist()[0]
-            place |= {"after": last["identity"], "revision": last["revision"]}
+    ends = ledger.search(_ENDS.format(where=where), values | {"rows": rows})
+    sql = _PAGE.format(columns=columns, where=where)
+    of, after = None, ("", -1)
+    for month, line, *end in ends or [(chosen.months[0], "", "", 0)]:
+        if of != (month, line):
+            of, after = (month, line), ("", -1)
+        names = ("after", "after_revision", "last", "last_revision")
+        bounds = dict(zip(names, (*after, *end), strict=True))
+        yield sql, values | {"of_month": month, "of_line": line, **bounds}
+        after = (end[0], end[1])

@@ -36,6 +36,7 @@ from streams.store.columns import (
     _state_columns,
     months_apart,
 )
+from streams.store.connections import Connections
 from streams.store.embedded import NoStoreError, StoreHeldError, prepare_folder
 from streams.store.errors import StoreErrors
 from streams.store.memory_file import memory_file
@@ -53,6 +54,8 @@ INSERT_SETTINGS = {
     "optimize_on_insert": 0,
     "async_insert": 0,
 }
+
+READERS = 5  # questions of pages and streams at once
 
 # What was written of parts of the log that lie no further apart is looked at as of one part.
 SPANS_GAP_MS = 60_000
@@ -84,7 +87,7 @@ class Ledger:
     """Connections to the store: for writes, for those of states, for reads, for long searches.
 
     States are written beside rated rows: what an insert of a small batch costs is mostly the
-    store's own, whatever is in it. One lock for writes, one for reads, one for searches.
+    store's own, whatever is in it. One lock for writes, one for searches; READERS for pages.
     """
 
     def __init__(self, settings: Settings, *, create: bool = False) -> None:
@@ -101,16 +104,16 @@ class Ledger:
         self._insert_settings = {k: v for k, v in INSERT_SETTINGS.items() if k in known}
         self._states_writer = _connect(settings, self.database)
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="beside")
-        self._reader = _connect(settings, self.database)
+        self._readers = Connections(partial(_connect, settings, self.database), READERS)
         self._searcher = _connect(settings, self.database, timeout_s=settings.search_timeout_s)
         self._write_lock = threading.Lock()
-        self._read_lock = threading.Lock()
         self._search_lock = threading.Lock()
         self._written: list[Span] = []
 
     def close(self) -> None:
         self._beside.shutdown()
-        for client in (self._writer, self._states_writer, self._reader, self._searcher):
+        self._readers.close()
+        for client in (self._writer, self._states_writer, self._searcher):
             client.close()
 
     def migrate(self) -> list[str]:
@@ -139,18 +142,25 @@ class Ledger:
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Rows of a query with bound parameters (`{name:Type}`)."""
-        return _rows(self._reader, self._read_lock, sql, parameters)
+        with self._readers.one() as client:
+            return _rows(client, sql, parameters)
 
     def search(
         self, sql: str, parameters: Mapping[str, Any] | None = None
     ) -> list[tuple[Any, ...]]:
         """As `query`, on a connection of its own: no page waits for what takes seconds."""
-        return _rows(self._searcher, self._search_lock, sql, parameters)
+        with self._search_lock:
+            return _rows(self._searcher, sql, parameters)
 
     def search_columns(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:
         """As `search`, as columns: decimals and instants as the store has them."""
         with self._search_lock:
             return self._searcher.query_arrow(sql, parameters=dict(parameters), use_strings=True)
+
+    def search_file(self, sql: str, parameters: Mapping[str, Any], file_format: str) -> bytes:
+        """As `search`, as the store writes a file of one of its formats."""
+        with self._search_lock:
+            return self._searcher.raw_query(sql, parameters=dict(parameters), fmt=file_format)
 
     def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Runs a statement that gives no rows, beside no other write. Raises one of StoreErrors."""
@@ -213,11 +223,8 @@ class Ledger:
                 client.insert_arrow(table, part, settings=self._insert_settings)
 
 
-def _rows(
-    client: Client, lock: threading.Lock, sql: str, parameters: Mapping[str, Any] | None
-) -> list[tuple[Any, ...]]:
-    with lock:
-        rows = client.query(sql, parameters=dict(parameters or {})).result_rows
+def _rows(client: Client, sql: str, parameters: Mapping[str, Any] | None) -> list[tuple[Any, ...]]:
+    rows = client.query(sql, parameters=dict(parameters or {})).result_rows
     return [tuple(row) for row in rows]
 
 

@@ -1,11 +1,12 @@
-"""Reading the ledger: statements, months, products, traffic. Everything is its rows' sum.
+"""Reading the ledger: statements, with the traffic on them, months, products: its rows' sums.
 
 Exact reads use FINAL (inside the views); parameters are bound.
 """
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from rater.charge import format_us
@@ -18,13 +19,22 @@ from rater.statement import Basis, Statement, Sums, TaxSums, Waiting, basis_of, 
 from rater.tariff import Book
 from streams.store.ledger import Ledger
 
+T = TypeVar("T")
+
 TRAFFIC_WINDOW_S = 10
 PRODUCTS = [line.name for line in LINES if line.tab is Tab.PRODUCTS]
 
 
+# What the log gave one row of: of an event's other lines none counts it again.
+EVENT_LINES = sorted(
+    {lines[0] for kind in KINDS.values() if kind.usage for lines in kind.usage.line_names()}
+)
+ASKED_AT_ONCE = 200  # accounts' months in one question: they travel in its address
+
 # Each charge once; a price of nothing and a free status alike are free. Levels stand as in LEVELS.
+# Grouped by what a month was charged by, too: so one question says both.
 _SUMS = """
-SELECT line, direction, media, registered,
+SELECT account_id, month, line, direction, media, registered,
     countIf(status != 'voided'),
     countIf(status != 'voided' AND charge = 0),
     sumIf(billed, charge != 0),
@@ -35,22 +45,42 @@ SELECT line, direction, media, registered,
     countIf(tax_federal != 0), countIf(tax_state != 0), countIf(tax_local != 0),
     countIf(tax_federal + tax_state + tax_local != 0),
     countIf(tax_status = 'unknown' AND charge != 0),
-    groupUniqArrayIf(tax_rule, tax_federal + tax_state + tax_local != 0)
+    groupUniqArrayIf(tax_rule, tax_federal + tax_state + tax_local != 0),
+    zone, currency, tariff, maxIf(occurred_at, status != 'voided') AS latest,
+    countIf(line IN {event_lines:Array(String)}
+        AND logged_at > now64(3) - toIntervalSecond({window:UInt32}))
 FROM rated_rows
-WHERE account_id = {account:String} AND month = {month:Date}
-GROUP BY line, direction, media, registered
+WHERE (account_id, month) IN {keys:Array(Tuple(String, Date))}
+GROUP BY account_id, month, line, direction, media, registered, zone, currency, tariff
+ORDER BY latest
 """
+_COUNT, _BASIS, _LATEST = 4, 19, 22  # where in a row, after its account and month
 # An event waits in the month of its own time, as it will be rated.
 _AT = ", ".join(
     f"parseDateTime64BestEffortOrNull(JSONExtractString(event, '{name}'), 6, 'UTC')"
     for name in dict.fromkeys(name for kind in KINDS.values() for name in kind.starts())
 )
 _WAITING = f"""
-SELECT reason, count(), min(logged_at) FROM parked FINAL
-WHERE account_id = {{account:String}} AND resolved = 0
-    AND toUnixTimestamp64Micro(coalesce({_AT}, toDateTime64(logged_at, 6, 'UTC')))
-        BETWEEN {{from:Int64}} AND {{until:Int64}} - 1
-GROUP BY reason ORDER BY reason
+SELECT account_id, one.2, reason, count(), min(logged_at) FROM (
+    SELECT account_id, reason, logged_at,
+        toUnixTimestamp64Micro(coalesce({_AT}, toDateTime64(logged_at, 6, 'UTC'))) AS at
+    FROM parked FINAL WHERE account_id IN {{accounts:Array(String)}} AND resolved = 0)
+ARRAY JOIN arrayFilter(one -> one.1 = account_id AND at BETWEEN one.3 AND one.4 - 1,
+    {{bounds:Array(Tuple(String, Date, Int64, Int64))}}) AS one
+GROUP BY account_id, one.2, reason ORDER BY reason
+"""
+# In a part of its own: a join of the view itself asks for the right to all its columns.
+_PRODUCTS = """
+SELECT charges.account_id, month, product, charges.identity, charge, zone, things.from_at,
+    things.until_at
+FROM (SELECT account_id, month, identity, event_id, charge, zone FROM rated_rows
+    WHERE (account_id, month) IN {keys:Array(Tuple(String, Date))}
+        AND line IN {lines:Array(String)} AND status != 'voided') AS charges
+LEFT JOIN (SELECT account_id, thing, event_id, product, from_at, until_at FROM states FINAL
+    WHERE account_id IN {accounts:Array(String)} AND kind = 'subscription') AS things
+ON things.account_id = charges.account_id AND things.thing = charges.identity
+    AND things.event_id = charges.event_id
+ORDER BY product, identity
 """
 _FIRST_TOLD = """
 SELECT minOrNull(at) FROM (
@@ -63,28 +93,67 @@ SELECT minOrNull(at) FROM (
 """
 
 
+Key = tuple[str, date]  # an account and a month of its
+
+
+def parts_of(asked: Sequence[T]) -> Iterator[list[T]]:
+    """What is asked for, as much as one question takes."""
+    for start in range(0, len(asked), ASKED_AT_ONCE):
+        yield list(asked[start : start + ASKED_AT_ONCE])
+
+
+class Standing(NamedTuple):
+    """A statement, and how many of the account's own events a second were rated just now."""
+
+    statement: Statement
+    per_second: float
+
+
 def read_statement(ledger: Ledger, book: Book, account_id: str, month: date) -> Statement:
     """The statement of an account's month as of now; of nothing where there is nothing.
 
     Its zone, currency and plan are those of its rows; the book says them where there are none.
     `why_no_statement` says whether such a month is one at all.
     """
-    now = datetime.now(UTC)
-    rows = ledger.query(_SUMS, {"account": account_id, "month": month})
-    from_us, until_us = book.month_bounds_us(account_id, month)
-    waiting = ledger.query(_WAITING, {"account": account_id, "from": from_us, "until": until_us})
-    basis = read_basis(ledger, book, account_id, month)
-    return make_statement(
-        [_sums(*row) for row in rows],
-        account_id=account_id,
-        month=month,
-        as_of=format_us(to_us(now) // 1000 * 1000),
-        waiting=[
-            Waiting(reason, count, format_us(to_us(in_utc(since))))
-            for reason, count, since in waiting
-        ],
-        **basis._asdict(),
-    )
+    return read_standing(ledger, book, [(account_id, month)])[account_id, month].statement
+
+
+def read_standing(ledger: Ledger, book: Book, keys: Sequence[Key]) -> dict[Key, Standing]:
+    """The statements of several accounts' months, ASKED_AT_ONCE in one question.
+
+    To plan a question takes many times longer than to add up one more account's rows.
+    """
+    told: dict[Key, Standing] = {}
+    for some in parts_of(keys):
+        told |= _read_standing(ledger, book, some)
+    return told
+
+
+def _read_standing(ledger: Ledger, book: Book, keys: list[Key]) -> dict[Key, Standing]:
+    now = format_us(to_us(datetime.now(UTC)) // 1000 * 1000)
+    rows: dict[Key, list[Any]] = {key: [] for key in keys}
+    asked = {"keys": keys, "event_lines": EVENT_LINES, "window": TRAFFIC_WINDOW_S}
+    for account_id, month, *row in ledger.query(_SUMS, asked):
+        rows[account_id, month].append(row)
+    waiting: dict[Key, list[Waiting]] = {key: [] for key in keys}
+    bounds = [(*key, *book.month_bounds_us(*key)) for key in keys]
+    asked = {"accounts": sorted({account_id for account_id, _ in keys}), "bounds": bounds}
+    for account_id, month, reason, count, since in ledger.query(_WAITING, asked):
+        told = Waiting(reason, count, format_us(to_us(in_utc(since))))
+        waiting[account_id, month].append(told)
+    standing: dict[Key, Standing] = {}
+    for key, of_key in rows.items():
+        basis = _basis(book, key, [row[_BASIS:_LATEST] for row in of_key if row[_COUNT]])
+        statement = make_statement(
+            [_sums(*row[:_BASIS]) for row in of_key],
+            account_id=key[0],
+            month=key[1],
+            as_of=now,
+            waiting=waiting[key],
+            **basis._asdict(),
+        )
+        standing[key] = Standing(statement, sum(row[-1] for row in of_key) / TRAFFIC_WINDOW_S)
+    return standing
 
 
 def read_basis(ledger: Ledger, book: Book, account_id: str, month: date) -> Basis:
@@ -95,10 +164,15 @@ def read_basis(ledger: Ledger, book: Book, account_id: str, month: date) -> Basi
         " GROUP BY zone, currency, tariff ORDER BY max(occurred_at)",
         {"account": account_id, "month": month},
     )
-    account = book.account(account_id, book.month_bounds_us(account_id, month)[0])
+    return _basis(book, (account_id, month), held)
+
+
+def _basis(book: Book, key: Key, held: Sequence[Sequence[str]]) -> Basis:
+    """Of the (zone, currency, tariff) of a month's rows, the latest last; some may stand twice."""
+    account = book.account(key[0], book.month_bounds_us(*key)[0])
+    latest_first = dict.fromkeys((zone, currency, tariff) for zone, currency, tariff in held[::-1])
     return basis_of(
-        [(zone, currency, tariff) for zone, currency, tariff in held],
-        Basis(account.zone.key, book.currency, (account.tariff,)),
+        [*latest_first][::-1], Basis(account.zone.key, book.currency, (account.tariff,))
     )
 
 
@@ -130,33 +204,33 @@ def why_no_statement(ledger: Ledger, book: Book, statement: Statement) -> str:
     return ""
 
 
-def read_products(ledger: Ledger, account_id: str, month: date) -> list[dict[str, str | None]]:
+Product = dict[str, str | None]
+
+
+def read_products(ledger: Ledger, account_id: str, month: date) -> list[Product]:
     """The subscriptions of the month, for the second tab.
 
     Each is charged on the first of a month, in the account's zone, until it has ended.
     """
-    rows = ledger.query(
-        # In a part of its own: a join of the view itself asks for the right to all its columns.
-        "SELECT product, charges.identity, charge, zone, things.from_at, things.until_at FROM"
-        " (SELECT identity, event_id, charge, zone FROM rated_rows"
-        " WHERE account_id = {account:String} AND month = {month:Date}"
-        " AND line IN {lines:Array(String)} AND status != 'voided') AS charges"
-        " LEFT JOIN (SELECT thing, event_id, product, from_at, until_at FROM states FINAL"
-        " WHERE account_id = {account:String} AND kind = 'subscription') AS things"
-        " ON things.thing = charges.identity AND things.event_id = charges.event_id"
-        " ORDER BY product, identity",
-        {"account": account_id, "month": month, "lines": PRODUCTS},
-    )
-    return [
-        {
-            "product": product,
-            "subscription_id": identity,
-            "charge": format_nanos(nanos(charge)),
-            "since": _day(since, zone),
-            "next_billing": None if until else f"{next_month(month):%Y-%m-%d}",
-        }
-        for product, identity, charge, zone, since, until in rows
-    ]
+    return read_products_of(ledger, [(account_id, month)])[account_id, month]
+
+
+def read_products_of(ledger: Ledger, keys: Sequence[Key]) -> dict[Key, list[Product]]:
+    """The same of several accounts' months, ASKED_AT_ONCE in one question."""
+    told: dict[Key, list[Product]] = {key: [] for key in keys}
+    for some in parts_of(keys):
+        accounts = sorted({account_id for account_id, _ in some})
+        rows = ledger.query(_PRODUCTS, {"keys": some, "accounts": accounts, "lines": PRODUCTS})
+        for account_id, month, product, identity, charge, zone, since, until in rows:
+            one = {
+                "product": product,
+                "subscription_id": identity,
+                "charge": format_nanos(nanos(charge)),
+                "since": _day(since, zone),
+                "next_billing": None if until else f"{next_month(month):%Y-%m-%d}",
+            }
+            told[account_id, month].append(one)
+    return told
 
 
 def _day(at: datetime, zone: str) -> str:
@@ -166,26 +240,20 @@ def _day(at: datetime, zone: str) -> str:
 
 def read_months(ledger: Ledger, account_id: str) -> list[date]:
     """The months in which an account has rows, newest first."""
-    rows = ledger.query(
-        "SELECT DISTINCT month FROM rated WHERE account_id = {account:String} ORDER BY month DESC",
-        {"account": account_id},
-    )
-    return [row[0] for row in rows]
+    return read_months_of(ledger, [account_id])[account_id]
 
 
-def read_traffic(ledger: Ledger, account_id: str, month: date) -> float:
-    """Events a second of one account's month that are rated, over the last ten seconds.
-
-    By the broker's clock, so it falls to 0 while a worker is behind. An event of several lines is
-    one. It reads the account's rows alone: nobody is told of another's traffic.
-    """
-    rows = ledger.query(
-        "SELECT uniqExact(topic, partition, offset) FROM rated"
-        " WHERE account_id = {account:String} AND month = {month:Date}"
-        " AND logged_at > now64(3) - toIntervalSecond({window:UInt32})",
-        {"account": account_id, "month": month, "window": TRAFFIC_WINDOW_S},
-    )
-    return float(rows[0][0]) / TRAFFIC_WINDOW_S
+def read_months_of(ledger: Ledger, accounts: Sequence[str]) -> dict[str, list[date]]:
+    """The same of several accounts."""
+    months: dict[str, list[date]] = {account: [] for account in accounts}
+    for some in parts_of(accounts):
+        for account, month in ledger.query(
+            "SELECT DISTINCT account_id, month FROM rated"
+            " WHERE account_id IN {accounts:Array(String)} ORDER BY month DESC",
+            {"accounts": some},
+        ):
+            months[account].append(month)
+    return months
 
 
 def nanos(amount: Decimal) -> int:

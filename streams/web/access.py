@@ -12,7 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from streams.web.limits import Buckets
 from streams.web.segments import AccountId
 from streams.web.sessions import FAILURES_MOST, SESSION_S, Attempts, Sessions
-from streams.web.tokens import EVERY_ACCOUNT, MANAGE, OPERATE, READ, Known, Tokens
+from streams.web.tokens import EVERY_ACCOUNT, KIOSK, MANAGE, OPERATE, READ, Known, Tokens
 
 bearer = HTTPBearer(auto_error=False, description="a token of RATER_API_TOKENS_FILE")
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
@@ -83,6 +83,16 @@ class Access:
     def _wait_turn(self, known: Known | None) -> None:
         if known and (wait_s := self._buckets.take(known.name, time.monotonic())):
             raise HTTPException(429, "this token asks too often", {"Retry-After": str(wait_s)})
+
+    async def display(self, token: str, request: Request) -> Known:
+        """The token of a display, by its address. Raises 404 where there is none, or 429."""
+        known = self.known(request, token) if self.tokens is not None else None
+        if known is None or KIOSK not in known.scopes:
+            raise HTTPException(404, "no display has this address, or it has expired")
+        return known
+
+    def stands(self, known: Known) -> bool:
+        return self.tokens is not None and self.tokens.stands(known)
 
     def _token(self, request: Request, credentials: Bearer) -> Known | None:
         """The token of a request or of its session; None where none is needed."""

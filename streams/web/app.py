@@ -20,6 +20,7 @@ from streams.web.budget_routes import budget_page_routes
 from streams.web.headers import Headers
 from streams.web.history import Histories
 from streams.web.hosts import Hosts
+from streams.web.kiosk import kiosk_routes
 from streams.web.live import Live, TooManyStreamsError
 from streams.web.news import News
 from streams.web.opened import opened_routes
@@ -57,6 +58,7 @@ def create_app(ledger: Ledger, book: Callable[[], Book], settings: Settings) -> 
     app.include_router(quote_routes(reads, access))
     app.include_router(sign_in_routes(access))
     app.include_router(opened_routes(views, access))
+    app.include_router(kiosk_routes(views, live, access))
     app.include_router(price_routes(views, access))
     app.include_router(budget_page_routes(reads, views, access))
     app.include_router(page_routes(reads, views, live, access))

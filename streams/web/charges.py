@@ -15,13 +15,13 @@ from rater.money import format_nanos
 from streams.formats.registry import Exporter
 from streams.operations.explain import row_to_json
 from streams.store.events import GROUPINGS, Cursor, Filter, cursor_of, read_events
-from streams.store.exports import read_all_charges
+from streams.store.exports import read_all_cells, read_all_charges
 from streams.store.grouped import CurrencySum, UsageGroup, read_sums, read_usage
 from streams.web.filters import Wanted, encode_cursor, filter_of
 from streams.web.reads import Reads
 
 ROWS_MOST = 500
-PAGE_ROWS = 20_000  # of a file, that are in memory at once
+PAGE_ROWS = 50_000  # of a file, that are in memory at once
 GROUPS_MOST = (
     1000  # of one answer, and its sums; what is left stands in `sums` and is told of in `left_out`
 )
@@ -110,6 +110,9 @@ def export_charges(
 ) -> Iterator[bytes]:
     """All charges of a filter as a file; each piece is made when it is asked for."""
     chosen, _ = chosen_by(reads, account, month, wanted)
+    if exporter.rows is None:
+        yield from read_all_cells(reads.ledger, account, chosen, rows=PAGE_ROWS)
+        return
     pages = read_all_charges(
         reads.ledger, account, chosen, as_text=exporter.is_text, rows=PAGE_ROWS
     )

@@ -4,11 +4,13 @@ Uvicorn has no time limit for a request's head: who sent a byte now and then kep
 """
 
 import asyncio
+from collections import Counter
+from typing import ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_S = 10.0  # for a request's head, from the connection or the answer before
-CONNECTIONS_MOST = 1000  # of one door
+CONNECTIONS_MOST = 6000  # of one door: 5,000 open pages, and who looks beside them
 OF_ONE_ADDRESS_MOST = 100  # a proxy that is trusted counts as all its clients
 KEEP_ALIVE_S = 5
 
@@ -17,13 +19,17 @@ class GuardedProtocol(H11Protocol):
     """HTTP/1.1 on one connection, closed when no request is under way for HEAD_S."""
 
     shared_addresses: frozenset[str] = frozenset()
+    of_address: ClassVar[Counter[str]] = Counter()
     _deadline: asyncio.TimerHandle | None = None
+    _address = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._address = self.client[0] if self.client is not None else ""
+        self.of_address[self._address] += 1
         if (
             len(self.connections) > CONNECTIONS_MOST
-            or self._of_this_address() > self._address_most()
+            or self.of_address[self._address] > self._address_most()
         ):
             transport.abort()
             return
@@ -31,6 +37,9 @@ class GuardedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.of_address[self._address] -= 1
+        if not self.of_address[self._address]:
+            del self.of_address[self._address]
         if self._deadline is not None:
             self._deadline.cancel()
 
@@ -47,20 +56,13 @@ class GuardedProtocol(H11Protocol):
         if self.cycle is None or self.cycle.response_complete:
             self.transport.abort()
 
-    def _of_this_address(self) -> int:
-        addresses = [
-            one.client[0]
-            for one in self.connections
-            if isinstance(one, GuardedProtocol) and one.client is not None
-        ]
-        return addresses.count(self.client[0]) if self.client is not None else 0
-
     def _address_most(self) -> int:
-        is_shared = self.client is not None and self.client[0] in self.shared_addresses
+        is_shared = self._address in self.shared_addresses
         return CONNECTIONS_MOST if is_shared else OF_ONE_ADDRESS_MOST
 
 
 def protocol_for(trusted_proxies: list[str]) -> type[GuardedProtocol]:
     """The protocol of a door whose proxies' addresses stand for many clients."""
     shared = frozenset(trusted_proxies)
-    return type("GuardedProtocol", (GuardedProtocol,), {"shared_addresses": shared})
+    own = {"shared_addresses": shared, "of_address": Counter()}
+    return type("GuardedProtocol", (GuardedProtocol,), own)

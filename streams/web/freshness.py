@@ -23,8 +23,9 @@ class Told(NamedTuple):
     as_of: str
     pace: str
 
-    def badge(self) -> Markup:
-        return Markup('<span data-state="{}">{}</span>').format(self.state, self.title)
+    def leaves(self) -> dict[str, str]:
+        badge = Markup('<span data-state="{}">{}</span>').format(self.state, self.title)
+        return {"state": badge, "as-of": self.as_of, "pace": self.pace}
 
 
 def state_of(progress: Progress | None, month: date, zone: str, now: datetime) -> dict[str, object]:

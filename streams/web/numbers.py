@@ -4,15 +4,20 @@ An exact decimal comes as text and is rounded half to even for the eye; the exac
 it (`title`, and as the number itself where the reader asked for exact amounts).
 """
 
+from typing import NamedTuple
+
 from rater.words import DASH, grouped, rounded, symbol_of
 
 
-class Numbers:
+class Numbers(NamedTuple):
     """How a reader has numbers: rounded for the eye, or exact to the last digit."""
 
-    def __init__(self, currency: str, *, exact: bool) -> None:
-        self.symbol = symbol_of(currency)
-        self.exact = exact
+    currency: str
+    exact: bool
+
+    @property
+    def symbol(self) -> str:
+        return symbol_of(self.currency)
 
     def money(self, text: str | None, places: int = 2) -> str:
         """An amount in cents; with all its digits where exact amounts were asked for."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from markupsafe import Markup
@@ -93,7 +93,7 @@ def letter_page(letter: Letter, content: Content, *, text: str = "", problem: st
     )
 
 
-def _page(title: str, template: str, **values: object) -> str:
+def _page(title: str, template: str, **values: Any) -> str:
     content: Markup = render(template, **values).html()
     return str(render("ops_base.html", title=title, content=content, home="/ops").html())
 

@@ -1,12 +1,16 @@
 """The overview: what was spent, what it will come to, why it is more, what needs attention."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
-from rater.changes import causes_of
-from rater.forecast import Forecast
+from markupsafe import Markup
+
+from rater.changes import GroupSum, causes_of
+from rater.forecast import DayCost, foretell
 from rater.lines import MONTHLY_LINES
 from rater.money import format_nanos, to_cents
 from rater.months import next_month, previous_month
@@ -18,12 +22,13 @@ from rater.sentences import (
     change_said,
     forecast_said,
 )
+from rater.words import DASH
 from streams.store.days import DaySum
 from streams.web.charts import GROUPS, TAX, day_bars, group_of
 from streams.web.frame import Frame, Link, choices_of, month_name
 from streams.web.freshness import Told
 from streams.web.numbers import Numbers
-from streams.web.render import View, render
+from streams.web.render import Parts, View, leaf_text
 from streams.web.usage_view import waiting_text
 
 
@@ -35,14 +40,33 @@ class Comparison(NamedTuple):
     said: str
 
 
+class History(NamedTuple):
+    """What an account's month is seen against: its days, those of the months before, the newest
+    first, and what it and the one before, until the same moment, were priced by.
+    """
+
+    today: date  # by the account's clocks
+    days: Sequence[DaySum]
+    days_before: Sequence[Sequence[DaySum]]
+    groups: Sequence[GroupSum]
+    groups_before: Sequence[GroupSum]
+    before_name: str  # "October to the same day"
+
+
 class Day(NamedTuple):
-    """A day of the month as the table beside the bars has it."""
+    """A day of the month as the table beside the bars has it, but for what it cost."""
 
     title: str
     href: str
-    amounts: Sequence[str]
-    total: str
     before: str
+
+
+class Past(NamedTuple):
+    """What of a history is no number: the rows of its table, and what can be said of it."""
+
+    days: Sequence[Day]
+    method: str
+    is_compared: bool
 
 
 def compare(
@@ -60,61 +84,125 @@ def compare(
 
 def overview_view(
     statement: dict[str, Any],
-    days: Sequence[DaySum],
+    history: History,
     *,
-    today: date,
-    comparison: Comparison | None,
-    foretold: Forecast | None,
     attention: Sequence[Link],
     frame: Frame,
     months: Iterable[date],
     told: Told,
+    seen: View | None = None,
 ) -> View:
-    """One month; `days` are of it and the one before. `today` is by the account's clocks."""
+    """One month and the one before. `seen` stood before: what has not changed is taken from it."""
     month = date.fromisoformat(statement["month"] + "-01")
     numbers = Numbers(statement["currency"], exact=False)
-    symbol = numbers.symbol
-    is_over = today >= next_month(month)
+    parts = Parts(seen)
+    past, leaves = parts.make("history", partial(_past, parts), history, month, numbers, frame)
     waiting = waiting_text(statement["waiting"], statement["zone"])
-    costs = _costs(days)
-    before = _before(month, costs)
-    rows = list(_days_of(month, costs, before, today, numbers, frame))
-    return render(
+    return parts.view(
         "overview.html",
+        leaves
+        | told.leaves()
+        | {
+            "total": numbers.money(statement["total"]),
+            "usage-total": numbers.money(statement["usage_total"]),
+            "products-total": numbers.money(statement["products_total"]),
+            "waiting": waiting,
+        },
         frame=frame,
-        told=told,
+        state=told.state,
         month=statement["month"],
         month_title=month_name(month),
         months=choices_of(months),
         keep=[],
         currency=statement["currency"],
         zone=statement["zone"],
-        total=numbers.money(statement["total"]),
-        usage_total=numbers.money(statement["usage_total"]),
-        products_total=numbers.money(statement["products_total"]),
-        is_over=is_over,
-        today=_amount(sum(costs.get(today, {}).values()), numbers),
-        yesterday=_amount(sum(costs.get(today - timedelta(days=1), {}).values()), numbers),
-        likely="Not yet" if foretold is None else _amount(foretold.likely, numbers),
-        forecast="" if foretold is None else f"{forecast_said(foretold, symbol)}.",
-        method=NO_FORECAST if foretold is None else FORECAST_METHOD,
-        before=None if comparison is None else cents_text(comparison.before_cents, symbol),
+        is_over=history.today >= next_month(month),
+        method=past.method,
+        is_compared=past.is_compared,
         before_title=month_name(previous_month(month)),
-        change="" if comparison is None else comparison.said,
-        causes=() if comparison is None else comparison.causes,
-        waiting=waiting,
+        waiting=bool(waiting),
         attention=attention,
-        bars=_bars(month, costs, before),
         groups=[title for _, title in GROUPS],
         group_names=[name for name, _ in GROUPS],
-        days=rows,
-        fixed=_amount(_fixed(days, month), numbers),
+        days=past.days,
         links={"usage": frame.to("usage", month=frame.month)},
     )
 
 
+def _past(
+    parts: Parts, history: History, month: date, numbers: Numbers, frame: Frame
+) -> tuple[Past, dict[str, Markup]]:
+    """What the days and the month before say: its shape, and all its leaves."""
+    today = history.today
+    comparison = compare(history.groups_before, history.groups, history.before_name, numbers.symbol)
+    foretold = foretell(map(_cost, chain(history.days, *history.days_before)), month, today)
+    costs = _costs([*history.days_before[0], *history.days])
+    before = _before(month, costs)
+    leaves: dict[str, Any] = {
+        "today": _amount(sum(costs.get(today, {}).values()), numbers),
+        "yesterday": _amount(sum(costs.get(today - timedelta(days=1), {}).values()), numbers),
+        "likely": "Not yet" if foretold is None else _amount(foretold.likely, numbers),
+        "forecast": "" if foretold is None else f"{forecast_said(foretold, numbers.symbol)}.",
+        "before": DASH
+        if comparison is None
+        else cents_text(comparison.before_cents, numbers.symbol),
+        "change": "" if comparison is None else comparison.said,
+        "causes": _list(() if comparison is None else comparison.causes),
+        "bars": _bars(month, costs, before),
+        "fixed": _amount(_fixed(history.days, month), numbers),
+    }
+    days = []
+    for nth, day in enumerate(days_of(month), 1):
+        if day > today:
+            break
+        groups = costs.get(day, {})
+        amounts = tuple(groups.get(name, 0) for name, _ in GROUPS)
+        was = before[nth - 1] if nth <= len(before) else None
+        row, more = parts.make(
+            f"day {nth}", _day, nth, day, bool(groups), amounts, was, numbers, frame
+        )
+        days.append(row)
+        leaves |= more
+    past = Past(
+        days,
+        NO_FORECAST if foretold is None else FORECAST_METHOD,
+        comparison is not None,
+    )
+    return past, _as_html(leaves)
+
+
+def _day(
+    nth: int,
+    day: date,
+    is_used: bool,
+    amounts: tuple[int, ...],
+    was: int | None,
+    *shown: Any,
+) -> tuple[Day, dict[str, Markup]]:
+    """A row of the table of days, and its leaves. `was` is what the same day before cost."""
+    numbers, frame = shown
+    href = frame.to("activity", day=day.isoformat()) if is_used else ""
+    had = numbers.money(None) if was is None else _amount(was, numbers)
+    leaves = {f"day-{nth}-{n}": _amount(amount, numbers) for n, amount in enumerate(amounts, 1)}
+    leaves[f"day-{nth}-all"] = _amount(sum(amounts), numbers)
+    return Day(f"{day.day} {day:%B}", href, had), _as_html(leaves)
+
+
+def _list(texts: Sequence[str]) -> Markup:
+    """In one leaf: how many reasons there are changes no page."""
+    return Markup().join(Markup("<li>{}</li>").format(text) for text in texts)
+
+
+def _as_html(leaves: Mapping[str, object]) -> dict[str, Markup]:
+    return {name: leaf_text(text) for name, text in leaves.items()}
+
+
 def _amount(nanos: int, numbers: Numbers) -> str:
     return numbers.money(format_nanos(nanos))
+
+
+def _cost(one: DaySum) -> DayCost:
+    return DayCost(one.month, one.day, one.line in MONTHLY_LINES, one.charge + one.tax)
 
 
 def _fixed(days: Sequence[DaySum], month: date) -> int:
@@ -136,27 +224,6 @@ def _costs(days: Sequence[DaySum]) -> dict[date, dict[str, int]]:
 def days_of(month: date) -> list[date]:
     last = next_month(month) - timedelta(days=1)
     return [month + timedelta(days=index) for index in range(last.day)]
-
-
-def _days_of(
-    month: date,
-    costs: dict[date, dict[str, int]],
-    before: Sequence[int],
-    today: date,
-    numbers: Numbers,
-    frame: Frame,
-) -> Iterable[Day]:
-    for index, day in enumerate(days_of(month)):
-        if day > today:
-            return
-        groups = costs.get(day, {})
-        yield Day(
-            f"{day.day} {day:%B}",
-            frame.to("activity", day=day.isoformat()) if groups else "",
-            [_amount(groups.get(name, 0), numbers) for name, _ in GROUPS],
-            _amount(sum(groups.values()), numbers),
-            _amount(before[index], numbers) if index < len(before) else numbers.money(None),
-        )
 
 
 def _before(month: date, costs: dict[date, dict[str, int]]) -> list[int]:

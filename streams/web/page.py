@@ -10,8 +10,10 @@ from streams.web.render import View, render
 STATIC = Path(__file__).parent / "static"
 
 
-def page(title: str, view: View, frame: Frame, live: str = "") -> str:
-    """A view as a page. `live` is the address of its stream, where it has one."""
+def page(title: str, view: View, frame: Frame, live: str = "", *, alone: bool = False) -> str:
+    """A view as a page. `live` is the address of its stream, where it has one; `alone` is without
+    a bar of links.
+    """
     return str(
         render(
             "base.html",
@@ -19,6 +21,7 @@ def page(title: str, view: View, frame: Frame, live: str = "") -> str:
             content=view.html(),
             frame=frame,
             live=live,
+            alone=alone,
         ).html()
     )
 
@@ -40,4 +43,6 @@ def bare(title: str, view: View) -> str:
 
 def _bare(title: str, view: View) -> str:
     content: Markup = view.html()
-    return str(render("base.html", title=title, content=content, frame=None, live="").html())
+    return str(
+        render("base.html", title=title, content=content, frame=None, live="", alone=True).html()
+    )

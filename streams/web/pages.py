@@ -58,8 +58,7 @@ def page_routes(reads: Reads, views: Views, live: Live, access: Access) -> APIRo
     ) -> EventStream:
         """What changes in a page that is open, as fragments of it."""
         asked = Asked(account, page, month, tab, bool(exact))
-        await views.view(asked)  # a stream that has begun can say 404 no more
-        return live.response(views.watched(asked, shape))
+        return await live.opened(views.watched(asked, shape))
 
     async def shown(asked: Asked, title: str) -> Response:
         view, frame = await views.view(asked), views.frame(asked)

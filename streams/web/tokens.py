@@ -4,6 +4,7 @@
 account = "*"            # every account; else one account's id
 sha256 = "64 hex digits" # of the token, which `rater token create` shows once
 scopes = ["read"]        # what it may do; without this, read
+expires = 2026-12-31T00:00:00Z  # from then on it opens nothing; without this, it always does
 
 A token is made here and long, so its plain SHA-256 can't be guessed back.
 """
@@ -18,6 +19,7 @@ import secrets
 import stat
 import tomllib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +27,8 @@ EVERY_ACCOUNT = "*"
 READ = "read"
 MANAGE = "manage"  # budgets
 OPERATE = "operate"  # what operators do
-SCOPES = (READ, MANAGE, OPERATE)  # none has another in it
+KIOSK = "kiosk"  # the display of one account at an address of its own, and nothing else
+SCOPES = (READ, MANAGE, OPERATE, KIOSK)  # none has another in it
 LEAST_LENGTH = 32  # characters; a shorter one is nobody's, whatever a file says
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -38,12 +41,15 @@ class TokensError(ValueError):
 
 
 class Known(NamedTuple):
-    """One token of the file: what it is called, what it opens and may do there, its hash."""
+    """One token of the file: what it is called, what it opens and may do there, its hash, and until
+    when.
+    """
 
     name: str
     account: str
     sha256: str
     scopes: tuple[str, ...] = (READ,)
+    expires: datetime | None = None
 
 
 class Tokens:
@@ -69,10 +75,14 @@ class Tokens:
         return found
 
     def stands(self, known: Known) -> bool:
-        """Whether a token that was found is still in the file, with the same account."""
+        """Whether a token that was found is still in the file, with the same account, and good."""
         return known in self._now()
 
     def _now(self) -> list[Known]:
+        now = datetime.now(UTC)
+        return [one for one in self._of_file() if one.expires is None or now < one.expires]
+
+    def _of_file(self) -> list[Known]:
         seen = _seen(self._path)
         if seen is None or seen != self._seen:
             self._seen = seen
@@ -123,14 +133,24 @@ def _known(path: Path, number: int, name: str, entry: object) -> Known:
         raise TokensError(
             f"tokens file {path}: the scopes of token {name} are not of {', '.join(SCOPES)}"
         )
-    return Known(name, account, sha256, tuple(scopes))
+    expires = entry.get("expires")
+    if expires is not None and (not isinstance(expires, datetime) or expires.tzinfo is None):
+        raise TokensError(f"tokens file {path}: token {name} expires at no instant with its offset")
+    return Known(name, account, sha256, tuple(scopes), expires)
 
 
-def create_token(path: Path, name: str, account: str, scopes: Sequence[str] = (READ,)) -> str:
+def create_token(
+    path: Path,
+    name: str,
+    account: str,
+    scopes: Sequence[str] = (READ,),
+    *,
+    expires: datetime | None = None,
+) -> str:
     """Adds a new token to the file, made where there is none, and returns it: it is kept nowhere.
 
-    Raises TokensError for a name that is taken or no name, for an account with unprintables, and
-    for what is no scope.
+    Raises TokensError for a name that is taken or no name, for an account with unprintables, for
+    what is no scope, and for a display of every account.
     """
     if not NAME.fullmatch(name):
         raise TokensError(f"the name {name!r} is not of letters, digits, - and _, 64 at the most")
@@ -138,11 +158,13 @@ def create_token(path: Path, name: str, account: str, scopes: Sequence[str] = (R
         raise TokensError(f"the account {account!r} is not printable text")
     if not scopes or not set(scopes) <= set(SCOPES):
         raise TokensError(f"scopes are of {', '.join(SCOPES)}, not {', '.join(scopes)!r}")
+    if KIOSK in scopes and account == EVERY_ACCOUNT:
+        raise TokensError("a display shows one account: name it")
     known = load_tokens(path) if path.exists() and path.stat().st_size else []
     if any(one.name == name for one in known):
         raise TokensError(f"there is a token {name} already; revoke it, or choose another name")
     token = secrets.token_urlsafe(32)
-    _write(path, [*known, Known(name, account, hash_of(token), tuple(scopes))])
+    _write(path, [*known, Known(name, account, hash_of(token), tuple(scopes), expires)])
     return token
 
 
@@ -175,6 +197,8 @@ def _write(path: Path, tokens: list[Known]) -> None:
         text += f"\n[tokens.{one.name}]\n"
         text += f"account = {json.dumps(one.account)}\nsha256 = {json.dumps(one.sha256)}\n"
         text += f"scopes = {json.dumps(one.scopes)}\n"
+        if one.expires is not None:
+            text += f"expires = {one.expires.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}\n"
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(file, "wb") as opened:

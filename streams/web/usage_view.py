@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from rater.lines import TAXES, Tab
 from rater.months import previous_month
@@ -16,28 +16,25 @@ from streams.formats.registry import EXPORTERS
 from streams.web.frame import Frame, Link, choices_of, month_name, with_query
 from streams.web.freshness import Told
 from streams.web.numbers import Numbers
-from streams.web.render import View, render
+from streams.web.render import Parts, View, leaf_text
 
 NOTHING: dict[str, Any] = {"amount": 0, "charge": "0", "unknown": 0, "parts": []}
 
 
 class Row(NamedTuple):
-    """A line of the statement, or a part of one, as it is shown. `key` names its leaves."""
+    """A line of the statement, or a part of one, but for its numbers. `key` names its leaves."""
 
     key: str
     title: str
     help: str
     href: str
-    note: str
-    amount: str
-    billed: str
-    price: str
-    charge: Markup | str
-    before: Markup | str
-    change: Markup | str
-    authorities: str = ""
-    is_part: bool = False
-    unused: bool = False
+    has_note: bool
+    has_authorities: bool
+    is_part: bool
+    unused: bool
+
+
+Leaves = dict[str, Markup | str]
 
 
 def usage_view(
@@ -49,16 +46,27 @@ def usage_view(
     tab: Tab,
     exact: bool,
     told: Told,
+    seen: View | None = None,
 ) -> View:
-    """The statement of a month beside that of the month before, where there was one."""
+    """The statement of a month beside that of the month before, where there was one.
+
+    `seen` is the view that stood before: what has not changed since is taken from it.
+    """
     month = date.fromisoformat(statement["month"] + "-01")
-    numbers = Numbers(statement["currency"], exact=exact)
+    numbers = Numbers(statement["currency"], exact)
     here = {"month": frame.month, "exact": "1" if exact else "", "tab": str(tab)}
-    had = {} if before is None else before
-    return render(
+    parts = Parts(seen)
+    rows, leaves = _lines(parts, statement, {} if before is None else before, numbers, frame)
+    leaves |= _totals(statement, {} if before is None else before, numbers)
+    products = list(products_of(statement, numbers, frame))
+    leaves |= {f"product-{n}": one.charge for n, one in enumerate(products, 1)}
+    leaves["waiting"] = waiting_text(statement["waiting"], statement["zone"])
+    leaves["rounding"] = "" if exact else rounding_text(statement, numbers)
+    return parts.view(
         "usage.html",
+        leaves | told.leaves(),
         frame=frame,
-        told=told,
+        state=told.state,
         month=statement["month"],
         month_title=month_name(month),
         previous_title=month_name(previous_month(month)),
@@ -68,12 +76,7 @@ def usage_view(
         status=statement["status"].capitalize(),
         zone=statement["zone"],
         remarks=statement["remarks"],
-        total=grouped_cents(numbers, statement["total"]),
-        usage_total=grouped_cents(numbers, statement["usage_total"]),
-        products_total=grouped_cents(numbers, statement["products_total"]),
-        usage_before=grouped_cents(numbers, had.get("usage_total")),
-        usage_change=change(numbers, statement["usage_total"], had.get("usage_total")),
-        waiting=waiting_text(statement["waiting"], statement["zone"]),
+        waiting=bool(leaves["waiting"]),
         tab=str(tab),
         tabs=[
             Link(title, frame.to("usage", **here | {"tab": name}), name == tab)
@@ -84,10 +87,22 @@ def usage_view(
             frame.to("usage", **here | {"exact": "" if exact else "1"}),
         ),
         files=files_of(frame, "usage", month=statement["month"]),
-        rows=list(rows_of(statement, had, numbers, frame)),
-        rounding="" if exact else rounding_text(statement, numbers),
-        products=list(products_of(statement, numbers, frame)),
+        rows=rows,
+        products=[one._replace(charge="") for one in products],
     )
+
+
+def _totals(statement: dict[str, Any], before: dict[str, Any], numbers: Numbers) -> Leaves:
+    had = before.get("usage_total")
+    return {
+        "total": numbers.money(statement["total"]),
+        "usage-total": numbers.money(statement["usage_total"]),
+        "products-total": numbers.money(statement["products_total"]),
+        "lines-total": numbers.money(statement["usage_total"]),
+        "lines-before": numbers.money(had),
+        "lines-change": change(numbers, statement["usage_total"], had),
+        "products-sum": numbers.money(statement["products_total"]),
+    }
 
 
 def files_of(frame: Frame, what: str, **query: str) -> list[Link]:
@@ -98,22 +113,52 @@ def files_of(frame: Frame, what: str, **query: str) -> list[Link]:
     ]
 
 
-def rows_of(
-    statement: dict[str, Any], before: dict[str, Any], numbers: Numbers, frame: Frame
-) -> Iterable[Row]:
+def _lines(
+    parts: Parts,
+    statement: dict[str, Any],
+    before: dict[str, Any],
+    numbers: Numbers,
+    frame: Frame,
+) -> tuple[list[Row], Leaves]:
     """The lines of the usage tab in their order, each with the parts that it adds up from."""
-    lines = before.get("lines") or [None] * len(FORMS)
-    for form, line, had in zip(FORMS, statement["lines"], lines, strict=True):
-        if form.kind.tab is not Tab.USAGE:
-            continue
-        shown = Shower(numbers, frame, statement["month"])
-        yield shown.row(form, line, had)
-        names = [name for name, _ in form.kind.parts]
-        parts_had = {_key(names, part): part for part in (had or NOTHING)["parts"]}
-        parts = {_key(names, part): part for part in line["parts"]}
-        for key in [*parts, *(key for key in parts_had if key not in parts)]:
-            part = parts.get(key) or NOTHING | {name: parts_had[key][name] for name in names}
-            yield shown.row(form, part, parts_had.get(key), key)
+    rows: list[Row] = []
+    leaves: Leaves = {}
+    shown = Shower(numbers, frame, statement["month"])
+    befores = before.get("lines") or [None] * len(FORMS)
+    for form, line, had in zip(FORMS, statement["lines"], befores, strict=True):
+        if form.kind.tab is Tab.USAGE:
+            more, numbers_of_line = parts.make(
+                f"{form.line} {form.direction}", rows_of, shown, form, line, had
+            )
+            rows += more
+            leaves |= numbers_of_line
+    return rows, leaves
+
+
+def rows_of(
+    shown: "Shower", form: LineForm, line: dict[str, Any], had: dict[str, Any] | None
+) -> tuple[list[Row], Leaves]:
+    """A line with its parts, those too that only the month before had."""
+    names = [name for name, _ in form.kind.parts]
+    parts_had = {_key(names, part): part for part in (had or NOTHING)["parts"]}
+    parts = {_key(names, part): part for part in line["parts"]}
+    rows: list[Row] = []
+    leaves: Leaves = {}
+    for key, part, part_had in [
+        ((), line, had),
+        *(
+            (
+                key,
+                parts.get(key) or NOTHING | {name: parts_had[key][name] for name in names},
+                parts_had.get(key),
+            )
+            for key in dict.fromkeys([*parts, *parts_had])
+        ),
+    ]:
+        row, numbers = shown.row(form, part, part_had, key)
+        rows.append(row)
+        leaves |= {f"{row.key}-{name}": leaf_text(text) for name, text in numbers.items()}
+    return rows, leaves
 
 
 def _key(names: Sequence[str], part: dict[str, Any]) -> tuple[str, ...]:
@@ -133,31 +178,35 @@ class Shower(NamedTuple):
         row: dict[str, Any],
         had: dict[str, Any] | None,
         part: tuple[str, ...] = (),
-    ) -> Row:
-        """A line, or a part of one, beside what it was the month before."""
+    ) -> tuple[Row, Leaves]:
+        """A line, or a part of one, beside what it was the month before; its numbers by name."""
         unused = not row["amount"] and row["charge"] == "0"
         match = {name: value for (name, _), value in zip(form.kind.parts, part, strict=False)}
-        is_tax = form.line == TAXES
-        level = {"level": part[0]} if is_tax and part else {}
+        level = {"level": part[0]} if form.line == TAXES and part else {}
         query = level or {"direction": form.direction} | match
-        return Row(
+        numbers: Leaves = {
+            "note": "" if unused else ", ".join(_notes(row)),
+            "authorities": ", ".join(row.get("authorities", ())),
+            "amount": DASH if unused else counted(row["amount"], form.kind.noun),
+            "billed": DASH if unused else self.billed(form, row),
+            "price": self.numbers.price(None if unused else row["average_price"]),
+            "charge": charge_of(self.numbers, None if unused else row["charge"]),
+            "before": charge_of(
+                self.numbers, None if had is None or not had["amount"] else had["charge"]
+            ),
+            "change": change(self.numbers, row["charge"], None if had is None else had["charge"]),
+        }
+        shape = Row(
             key="-".join(filter(None, (form.line, form.direction, *part))),
             title=part_title(row) if part else form.title,
             help="" if part else form.kind.help,
             href="" if unused else self.frame.to(f"lines/{form.line}", month=self.month, **query),
-            note="" if unused else ", ".join(_notes(row)),
-            amount=DASH if unused else counted(row["amount"], form.kind.noun),
-            billed=DASH if unused else self.billed(form, row),
-            price=self.numbers.price(None if unused else row["average_price"]),
-            charge=charge_of(self.numbers, None if unused else row["charge"]),
-            before=charge_of(
-                self.numbers, None if had is None or not had["amount"] else had["charge"]
-            ),
-            change=change(self.numbers, row["charge"], None if had is None else had["charge"]),
-            authorities=", ".join(row.get("authorities", ())),
+            has_note=bool(numbers["note"]),
+            has_authorities=bool(numbers["authorities"]),
             is_part=bool(part),
             unused=unused and not row.get("unknown"),
         )
+        return shape, numbers
 
     def billed(self, form: LineForm, row: dict[str, Any]) -> str:
         """What was charged for: minutes, segments of texts, else how many."""
@@ -180,14 +229,7 @@ def charge_of(numbers: Numbers, text: str | None) -> Markup | str:
     """An amount for the eye, and the exact one with it."""
     if text is None:
         return numbers.money(None)
-    return Markup('<data value="{}" title="{}">{}</data>').format(
-        text, numbers.exactly(text), numbers.money(text)
-    )
-
-
-def grouped_cents(numbers: Numbers, text: str | None) -> str:
-    """A total, which has cents and nothing beyond."""
-    return numbers.money(text)
+    return _data(text, numbers.exactly(text), numbers.money(text))
 
 
 def change(numbers: Numbers, text: str, before: str | None) -> Markup | str:
@@ -201,9 +243,12 @@ def change(numbers: Numbers, text: str, before: str | None) -> Markup | str:
 
 def charge_sign(shown: str, exact: str, numbers: Numbers) -> Markup:
     sign = "+" if Decimal(exact) > 0 else ""
-    return Markup('<data value="{}" title="{}{}">{}{}</data>').format(
-        exact, sign, numbers.exactly(exact), sign, shown
-    )
+    return _data(exact, f"{sign}{numbers.exactly(exact)}", f"{sign}{shown}")
+
+
+def _data(value: str, title: str, shown: str) -> Markup:
+    """Not by `Markup.format`, which takes as long as all else of a row."""
+    return Markup(f'<data value="{escape(value)}" title="{escape(title)}">{escape(shown)}</data>')
 
 
 def rounding_text(statement: dict[str, Any], numbers: Numbers) -> str:

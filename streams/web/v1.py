@@ -1,5 +1,6 @@
 """The routes below /v1: one account's usage as JSON and as a live stream."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any
 
@@ -10,9 +11,10 @@ from streams.web.access import Access
 from streams.web.answers import PROBLEMS, Months, Statement, UsageGroups
 from streams.web.charges import By, WantedCharges, read_usage_groups
 from streams.web.etags import answer_once
-from streams.web.live import EventStream, Live, Told, Watched
+from streams.web.live import EventStream, Live
 from streams.web.months import Month
 from streams.web.reads import Reads
+from streams.web.watched import Due, Reader, Told, Watched
 
 UNCHANGED: dict[int | str, dict[str, Any]] = {
     304: {"description": "The reader's If-None-Match names this answer"}
@@ -49,13 +51,12 @@ def statement_routes(reads: Reads, live: Live, access: Access) -> APIRouter:
     )
     async def live_usage(account: Account, month: Month) -> EventStream:
         """Server-sent events `statement`: the statement now, and each time it changed."""
-        await reads.statement(account, month)  # a stream that has begun can say 404 no more
-        return live.response(watched_statement(reads, account, month))
+        return await live.opened(watched_statement(reads, account, month))
 
     return routes
 
 
-def watched_statement(reads: Reads, account: str, month: date | None) -> Watched[dict[str, Any]]:
+def watched_statement(reads: Reader, account: str, month: date | None) -> Watched[dict[str, Any]]:
     """A statement as a stream: told whole, whenever more than its as-of has changed."""
 
     def tell(before: dict[str, Any] | None, after: dict[str, Any]) -> Told | None:
@@ -64,8 +65,14 @@ def watched_statement(reads: Reads, account: str, month: date | None) -> Watched
 
     return Watched(
         account,
+        month,
         ("statement", month),
-        lambda: reads.live_statement(account, month),
-        tell,
-        lambda statement: str(statement["as_of"]),
+        reader=reads,
+        make=_as_they_are,
+        tell=tell,
+        as_of=lambda statement: str(statement["as_of"]),
     )
+
+
+def _as_they_are(due: Sequence[Due[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [one.statement for one in due]

@@ -4,7 +4,7 @@ stream come from the same function.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -17,7 +17,13 @@ from rater.months import previous_month
 from rater.quote import QuoteError, read_list
 from streams.operations.explain import why_unknown
 from streams.store.alerts import read_reached
-from streams.store.assets import CampaignUse, read_campaigns, read_numbers, read_recordings
+from streams.store.assets import (
+    CampaignUse,
+    read_campaigns,
+    read_campaigns_of,
+    read_numbers,
+    read_recordings,
+)
 from streams.store.events import (
     Cursor,
     read_breakdowns,
@@ -28,6 +34,7 @@ from streams.store.events import (
     read_sum,
 )
 from streams.store.operators import read_accounts
+from streams.store.statements import Key
 from streams.web.accounts_view import PAGE_ACCOUNTS, accounts_view
 from streams.web.activity_view import PAGE_ROWS, activity_view
 from streams.web.assets_view import Page as AssetsPage
@@ -43,10 +50,9 @@ from streams.web.event_view import event_view
 from streams.web.filters import Wanted, filter_of
 from streams.web.frame import Frame, Link, tab_of
 from streams.web.freshness import told_of
-from streams.web.history import Histories
+from streams.web.history import Histories, HistoryOf
 from streams.web.kept import KeptByKey
 from streams.web.line_view import TITLES, line_view
-from streams.web.live import Told, Watched
 from streams.web.numbers import Numbers, shown_rate
 from streams.web.overview_view import overview_view
 from streams.web.prices_view import prices_view
@@ -54,6 +60,7 @@ from streams.web.quotes import MINUTES_MOST, QuotePart, quote_part, ratio_of
 from streams.web.reads import NoStatementError, Reads
 from streams.web.render import View
 from streams.web.usage_view import usage_view
+from streams.web.watched import Due, Told, Watched
 
 # What no stream is woken for: it comes with the next heartbeat.
 QUIET = frozenset({"as-of"})
@@ -88,8 +95,9 @@ class Views:
         self._reads = reads
         self._histories = histories
         self._can_sign_out = can_sign_out
-        self._campaigns_kept: KeptByKey[list[CampaignUse]] = KeptByKey(ATTENTION_S)
-        self._reached_kept: KeptByKey[dict[str, int]] = KeptByKey(ATTENTION_S)
+        self._campaigns_kept: KeptByKey[Key, list[CampaignUse]] = KeptByKey(ATTENTION_S)
+        self._reached_kept: KeptByKey[Key, dict[str, int]] = KeptByKey(ATTENTION_S)
+        self._make = {"overview": self._overviews, "usage": self._usages}
 
     def frame(self, asked: Asked) -> Frame:
         return Frame(asked.account, asked.page, asked.query().get("month", ""), self._can_sign_out)
@@ -97,8 +105,8 @@ class Views:
     async def view(self, asked: Asked) -> View:
         """The view of a page. Raises NoStatementError, StoreDownError, BusyError."""
         make = {
-            "overview": self._overview,
-            "usage": self._usage,
+            "overview": self._of_statement,
+            "usage": self._of_statement,
             "activity": self._activity,
             "line": self._line,
             "event": self._event,
@@ -118,42 +126,59 @@ class Views:
 
         return Watched(
             asked.account,
+            asked.month,
             (asked, shape),
-            lambda: self.view(asked),
-            tell,
-            lambda view: view.leaves["as-of"],
+            reader=self._reads,
+            make=self._make[asked.page],
+            tell=tell,
+            as_of=lambda view: view.leaves["as-of"],
+            asked=asked,
         )
 
-    def _overview(self, asked: Asked) -> View:
+    def _of_statement(self, asked: Asked) -> View:
         statement = self._reads.read_live_statement(asked.account, asked.month)
-        month = date.fromisoformat(statement["month"] + "-01")
-        history = self._histories.read(
-            asked.account, month, statement["zone"], statement["currency"]
-        )
-        return overview_view(
-            statement,
-            history.days,
-            today=history.today,
-            comparison=history.comparison,
-            foretold=history.foretold,
-            attention=self._attention(asked, month, Numbers(statement["currency"], exact=False)),
-            frame=self.frame(asked),
-            months={*self._reads.read_months(asked.account), month},
-            told=told_of(statement, shown_rate(statement["events_per_second"])),
-        )
+        (view,) = self._make[asked.page]([Due(asked, statement, None)])
+        return view
 
-    def _attention(self, asked: Asked, month: date, numbers: Numbers) -> list[Link]:
+    def _overviews(self, due: Sequence[Due[View]]) -> list[View]:
+        """The overviews of several accounts, in as few questions as that of one."""
+        wanted = [
+            HistoryOf(
+                one.asked.account,
+                month_of(one),
+                one.statement["zone"],
+            )
+            for one in due
+        ]
+        histories = self._histories.read_all(wanted)
+        campaigns = self._campaigns_kept.get_all(
+            [one.key for one in wanted], partial(read_campaigns_of, self._reads.ledger)
+        )
+        reached = self._reached_kept.get_all(
+            [one.key for one in wanted],
+            partial(read_reached, self._reads.ledger, what=What.ACTUAL),
+        )
+        months = self._reads.read_months_of([one.account for one in wanted])
+        return [
+            overview_view(
+                one.statement,
+                history,
+                attention=self._attention(one, campaigns[key.key], reached[key.key]),
+                frame=self.frame(one.asked),
+                months={*months[key.account], key.month},
+                told=told_of(one.statement, shown_rate(one.statement["events_per_second"])),
+                seen=one.before,
+            )
+            for one, key, history in zip(due, wanted, histories, strict=True)
+        ]
+
+    def _attention(
+        self, one: Due[View], campaigns: Sequence[CampaignUse], reached: Mapping[str, int]
+    ) -> list[Link]:
         """Budgets that are reached, and campaigns that are charged for a detection which they have
         switched off."""
-        campaigns = self._campaigns_kept.get(
-            (asked.account, month),
-            partial(read_campaigns, self._reads.ledger, asked.account, month),
-        )
-        reached = self._reached_kept.get(
-            (asked.account, month),
-            partial(read_reached, self._reads.ledger, asked.account, month, What.ACTUAL),
-        )
-        frame = self.frame(asked)
+        numbers = Numbers(one.statement["currency"], exact=False)
+        frame = self.frame(one.asked)
         to, to_budgets = frame.to("campaigns", month=frame.month), frame.to("budgets")
         return [
             *(
@@ -161,24 +186,30 @@ class Views:
                 for name, percent in sorted(reached.items(), key=lambda one: (-one[1], one[0]))
             ),
             *(
-                Link(f"{one.name or one.campaign_id}: {said}", to)
-                for one in campaigns
-                if (said := charged_and_off(one, numbers))
+                Link(f"{campaign.name or campaign.campaign_id}: {said}", to)
+                for campaign in campaigns
+                if (said := charged_and_off(campaign, numbers))
             ),
         ]
 
-    def _usage(self, asked: Asked) -> View:
-        statement = self._reads.read_live_statement(asked.account, asked.month)
-        month = date.fromisoformat(statement["month"] + "-01")
-        return usage_view(
-            statement,
-            self._reads.read_month_before(asked.account, month),
-            frame=self.frame(asked),
-            months={*self._reads.read_months(asked.account), month},
-            tab=tab_of(asked.tab),
-            exact=asked.exact,
-            told=told_of(statement, shown_rate(statement["events_per_second"])),
-        )
+    def _usages(self, due: Sequence[Due[View]]) -> list[View]:
+        """The statements of several accounts, in as few questions as that of one."""
+        keys = [(one.asked.account, month_of(one)) for one in due]
+        befores = self._reads.read_months_before(keys)
+        months = self._reads.read_months_of([account for account, _ in keys])
+        return [
+            usage_view(
+                one.statement,
+                befores[key],
+                frame=self.frame(one.asked),
+                months={*months[key[0]], key[1]},
+                tab=tab_of(one.asked.tab),
+                exact=one.asked.exact,
+                told=told_of(one.statement, shown_rate(one.statement["events_per_second"])),
+                seen=one.before,
+            )
+            for one, key in zip(due, keys, strict=True)
+        ]
 
     def _activity(self, asked: Asked) -> View:
         month, basis = self._reads.read_basis(asked.account, asked.month)
@@ -297,6 +328,10 @@ class Views:
         if read_outcomes(ledger, frame.account, words):
             return frame.event(words)
         return frame.to("activity", campaign=words, **year)
+
+
+def month_of(due: Due[View]) -> date:
+    return date.fromisoformat(due.statement["month"] + "-01")
 
 
 def number_of(words: str) -> str | None:

@@ -26,8 +26,10 @@ from tests.bench.history import MILLIONS as HISTORY
 from tests.bench.history import measure_history
 from tests.bench.line import measure_ceiling, measure_line, measure_steps, table_of
 from tests.bench.memory import measure_memory
+from tests.bench.reading import READ_MILLIONS, measure_reading
 from tests.bench.rivals import installed_rivals
 from tests.bench.statement import MILLIONS, measure_statements
+from tests.bench.streams import STREAMS, measure_streams
 from tests.bench.tables import Table
 from tests.bench.traffic import make_events, mix, preload
 from tests.bench.two import measure_two
@@ -35,7 +37,7 @@ from tests.bench.two import measure_two
 REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 PARTS = ("faust-streaming", "aiokafka", "chdb-core", "msgspec", "pyarrow")
 # In the order of the report; and which of them read what was put on the topics once.
-TABLES = ("line", "ages", "memory", "two", "statement", "history")
+TABLES = ("line", "ages", "memory", "two", "statement", "reading", "streams", "history")
 ON_TOPICS = {"line", "memory", "two"}
 
 console = Console(stderr=True)
@@ -51,6 +53,8 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=SECONDS, help="of ages: of each rate")
     options.add_argument("--rows", default=MILLIONS, help="of statement: million rows")
     options.add_argument("--history", default=HISTORY, help="of history: million rows")
+    options.add_argument("--reading-rows", default=READ_MILLIONS, help="of reading: million rows")
+    options.add_argument("--streams", default=STREAMS, help="of streams: how many are open")
     options.add_argument("--write", action="store_true", help=f"write {REPORT.name}")
     arguments = options.parse_args()
     if unknown := set(arguments.only.split(",")) - set(TABLES):
@@ -108,6 +112,14 @@ def run(folder: Path, arguments: argparse.Namespace) -> tuple[list[Table], str]:
         millions = [float(million) for million in arguments.history.split(",")]
         with console.status("measuring maintenance") as status:
             tables["history"] = measure_history(folder, millions, status.update)
+    if "reading" in only:
+        millions = [float(million) for million in arguments.reading_rows.split(",")]
+        with console.status("measuring what a reader waits for") as status:
+            tables["reading"] = measure_reading(folder, millions, on_progress=status.update)
+    if "streams" in only:
+        counts = [int(count) for count in arguments.streams.split(",")]
+        with console.status("measuring live streams") as status:
+            tables["streams"] = measure_streams(folder, counts, on_progress=status.update)
     return [tables[name] for name in TABLES if name in tables], mix(events)
 
 

@@ -10,7 +10,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 from rater.kinds import KINDS
@@ -23,7 +23,7 @@ from streams.rows.log_position import Span
 from streams.store.ledger import Ledger, open_ledger
 from streams.web.reads import Reads
 from tests.bench.tables import Table
-from tests.bench.traffic import RECEIVED_MS, make_events, records_of
+from tests.bench.traffic import BEGAN, RECEIVED_MS, make_events, records_of
 from tests.bench.watch import quantile
 
 MILLIONS = "1,10,50"
@@ -39,16 +39,16 @@ MERGES_PATIENCE_S = 120
 MAKE_SEED = "CREATE TABLE seed ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM rated"
 # One copy after the other goes to the next month, then to the next account; and each lies in the
 # log where no other does.
+ACCOUNT = f"concat(seed.account_id, '-', toString(intDiv(number, {MONTHS}) % {ACCOUNT_COPIES}))"
 COPY = f"""
 INSERT INTO rated SELECT seed.* REPLACE (
-    concat(seed.account_id, '-', toString(intDiv(number, {MONTHS}) % {ACCOUNT_COPIES}))
-        AS account_id,
+    {{account}} AS account_id,
     addMonths(seed.month, -toInt32(number % {MONTHS})) AS month,
     addMonths(seed.occurred_at, -toInt32(number % {MONTHS})) AS occurred_at,
     concat(seed.identity, '-', toString(number)) AS identity,
     concat(seed.event_id, '-', toString(number)) AS event_id,
     seed.version - bitShiftLeft(toUInt128(number), 40) AS version)
-FROM seed CROSS JOIN numbers({{first:UInt64}}, {{count:UInt64}}) AS copies
+FROM seed CROSS JOIN numbers({{{{first:UInt64}}}}, {{{{count:UInt64}}}}) AS copies
 """
 SIZES = """
 SELECT count(), sum(rows_of) FROM (
@@ -94,9 +94,9 @@ def measure_statements(
     )
 
 
-def rate_seed(book: Book, received_ms: int) -> Batch:
+def rate_seed(book: Book, received_ms: int, began: datetime = BEGAN) -> Batch:
     batch = Batch()
-    for kind, records in records_of(make_events(SEED_EVENTS, 1), received_ms).items():
+    for kind, records in records_of(make_events(SEED_EVENTS, 1, began), received_ms).items():
         add_records(batch, KINDS[kind], f"usage.{kind}.v1", 0, records, book)
     return batch
 
@@ -108,13 +108,23 @@ def look_s(ledger: Ledger, lately: Span | None) -> float:
     return time.perf_counter() - began
 
 
-def fill(ledger: Ledger, copies: int, total: int, on_progress: Callable[[str], None]) -> int:
-    """Copies the seed until the ledger has so many rows; how many copies there are then."""
+def fill(
+    ledger: Ledger,
+    copies: int,
+    total: int,
+    on_progress: Callable[[str], None],
+    *,
+    account: str = ACCOUNT,
+) -> int:
+    """Copies the seed until the ledger has so many rows; how many copies there are then.
+
+    `account` is an expression: whose a copy of a row is.
+    """
     ((each,),) = ledger.query("SELECT count() FROM seed")
     wanted = -(-total // each)
     while copies < wanted:
         count = min(wanted - copies, max(1, ROWS_AT_ONCE // each))
-        ledger.command(COPY, parameters={"first": copies, "count": count})
+        ledger.command(COPY.format(account=account), parameters={"first": copies, "count": count})
         copies += count
         on_progress(f"{copies * each / 1e6:.1f} million rows")
     return copies

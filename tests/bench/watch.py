@@ -139,6 +139,12 @@ def memory_mib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def core_s(pid: int) -> float:
+    """Core-seconds that a process has used, its threads' and the kernel's for it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def quantile(values: Sequence[float], weights: Sequence[float], share: float) -> float:
     """The least value that so much of the weight does not exceed; 0.5 is the median."""
     order = np.argsort(values)

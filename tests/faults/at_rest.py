@@ -291,5 +291,5 @@ async def live_statement(app: FastAPI, reads: Reads, account: str, month: str) -
                     told: dict[str, Any] = orjson.loads(event.split(b"data: ")[1])
                     return told
     finally:
-        stream._on_end()  # as when a server has sent it
+        stream.on_end()  # as when a server has sent it
     raise AssertionError("the live stream ended without a statement")

@@ -93,7 +93,8 @@ class EngineClient:
     def query(self, sql: str, parameters: Mapping[str, Any]) -> Any:
         if self._store.down:
             raise OSError("connection refused")
-        return self._store.ledger._reader.query(sql, parameters=dict(parameters))
+        with self._store.ledger._readers.one() as client:
+            return client.query(sql, parameters=dict(parameters))
 
     def close(self) -> None:
         pass

@@ -9,7 +9,7 @@ from streams.base.books import BookFile
 from streams.base.settings import Settings
 from streams.runtime.worker import Worker
 from streams.store.ledger import Ledger
-from streams.web import news
+from streams.web import live
 
 
 @pytest.fixture
@@ -25,5 +25,5 @@ async def idle_worker(ledger: Ledger) -> AsyncIterator[Worker]:
 def quick_streams() -> Iterator[None]:
     """Most tests write what was logged long ago: open streams look again soon."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(news, "AGAIN_S", 0.3)
+        patch.setattr(live, "AGAIN_S", 0.3)
         yield

@@ -1,8 +1,6 @@
 """An open stream costs what is new: it is read when its account has news, and seldom else."""
 
-import asyncio
 from collections.abc import Iterator
-from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -12,12 +10,11 @@ import pytest
 from streams.store.errors import StoreErrors
 from streams.store.ledger import Ledger
 from streams.store.touched import read_touched
-from streams.web import news
+from streams.web import live
 from streams.web.news import BACK_S, WINDOW_S, News
 from streams.web.reads import Reads
 from tests.conftest import Log, call
 from tests.streams.test_web import Filled, Served, amount_of_calls, filled_ledger, read_events
-from tests.support.workers import until
 
 NOVEMBER = date(2026, 11, 1)
 
@@ -40,85 +37,46 @@ class FakeLedger:
         self.counts[account, NOVEMBER] = self.counts.get((account, NOVEMBER), 0) + 1
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(news, "AGAIN_S", 1000.0)
-    monkeypatch.setattr(news, "ASK_EVERY_S", 0.01)
+AT = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 
-@asynccontextmanager
-async def waiting(told: News, *accounts: str) -> Any:
-    """Who of some accounts was woken, by name."""
-    woken: set[str] = set()
-
-    async def wait(account: str) -> None:
-        await told.wait(account, await told.times(account))
-        woken.add(account)
-
-    tasks = [asyncio.create_task(wait(account)) for account in accounts]
-    await asyncio.sleep(0)
-    try:
-        yield woken
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await told.close()
+async def test_an_account_with_news_is_told_once_and_no_other() -> None:
+    ledger = FakeLedger()
+    ledger.add("other")
+    told = News(ledger)
+    assert await told.ask(AT) is None  # any may have had, before
+    assert await told.ask(AT) == frozenset()
+    ledger.add("acme")
+    assert await told.ask(AT) == frozenset({"acme"})
+    assert await told.ask(AT) == frozenset()
+    ledger.add("acme")
+    ledger.add("other")
+    assert await told.ask(AT) == frozenset({"acme", "other"})
 
 
-async def test_an_account_with_news_is_woken_and_no_other() -> None:
+async def test_no_news_is_lost_by_a_store_that_was_away() -> None:
     ledger = FakeLedger()
     told = News(ledger)
-    async with waiting(told, "acme", "other") as woken:
-        await until(lambda: len(ledger.since) > 2)
-        assert woken == set()
-        ledger.add("acme")
-        await until(lambda: "acme" in woken)
-        asked = len(ledger.since)
-        await until(lambda: len(ledger.since) > asked + 3)
-        assert woken == {"acme"}
+    await told.ask(AT)
+    ledger.down = True
+    ledger.add("acme")
+    with pytest.raises(StoreErrors):
+        await told.ask(AT)
+    ledger.down = False
+    assert await told.ask(AT) == frozenset({"acme"})
 
 
-async def test_news_that_came_before_the_wait_is_not_lost() -> None:
-    told = News(FakeLedger())
-    before = await told.times("acme")
-    told.tell(["acme"])
-    async with asyncio.timeout(5):
-        await told.wait("acme", before)
-    await told.close()
-
-
-async def test_a_store_that_is_away_ends_no_watching() -> None:
+async def test_rows_are_counted_from_an_instant_that_stays_a_while_and_any_may_have_news_then() -> (
+    None
+):
     ledger = FakeLedger()
     told = News(ledger)
-    async with waiting(told, "acme") as woken:
-        ledger.down = True
-        await until(lambda: len(ledger.since) > 3)
-        ledger.down = False
-        await until(lambda: ledger.since[-1] == ledger.since[-2])
-        asked = len(ledger.since)
-        await until(lambda: len(ledger.since) > asked + 1)
-        ledger.add("acme")
-        await until(lambda: "acme" in woken)
-
-
-async def test_all_are_read_again_after_a_while_and_when_the_window_moves(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(news, "ASK_EVERY_S", 1000.0)  # but for what is asked here
-    told = News(FakeLedger())
-    times = await told.times("acme")
-    now = datetime.now(UTC)
-    async with waiting(told, "acme"):
-        await told._ask(now + timedelta(seconds=WINDOW_S / 2))
-        assert await told.times("acme") == times
-        await told._ask(now + timedelta(seconds=WINDOW_S + BACK_S))
-        assert await told.times("acme") > times
-    monkeypatch.setattr(news, "AGAIN_S", 0.05)
-    told = News(FakeLedger())
-    async with asyncio.timeout(5):
-        await told.wait("acme", await told.times("acme"))
-    await told.close()
+    await told.ask(AT)
+    assert await told.ask(AT + timedelta(seconds=WINDOW_S)) == frozenset()
+    assert await told.ask(AT + timedelta(seconds=WINDOW_S + 1)) is None
+    assert ledger.since == [AT - timedelta(seconds=BACK_S)] * 2 + [
+        AT + timedelta(seconds=WINDOW_S + 1 - BACK_S)
+    ]
 
 
 def test_what_is_touched_is_what_was_logged_since(ledger: Ledger, book: Any) -> None:
@@ -140,13 +98,14 @@ def test_a_stream_is_read_when_its_account_has_news_and_not_else(
     filled: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[str] = []
-    read = Reads.read_live_statement
+    read = Reads.read_live_statements
 
-    def counted(self: Reads, account: str, month: date | None) -> dict[str, Any]:
-        reads.append(account)
-        return read(self, account, month)
+    def counted(self: Reads, asked: Any) -> Any:
+        reads.extend(account for account, _ in asked)
+        return read(self, asked)
 
-    monkeypatch.setattr(Reads, "read_live_statement", counted)
+    monkeypatch.setattr(Reads, "read_live_statements", counted)
+    monkeypatch.setattr(live, "AGAIN_S", 1000.0)
     # A call is logged a day after it, so those of yesterday are logged now.
     yesterday = datetime.now(UTC) - timedelta(days=1)
     filled.call(yesterday, account_id="quiet")

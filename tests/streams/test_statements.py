@@ -30,8 +30,8 @@ from streams.store.ledger import Ledger
 from streams.store.statements import (
     read_months,
     read_products,
+    read_standing,
     read_statement,
-    read_traffic,
 )
 from streams.web.app import create_app
 from tests import oracle
@@ -385,6 +385,10 @@ def test_a_charge_explains_itself(ledger: Ledger, book: Book) -> None:
     assert [row["month"] for row in of_number["rows"]] == list(MONTHS)
 
 
+def per_second(ledger: Ledger, book: Book, account: str, month: date) -> float:
+    return read_standing(ledger, book, [(account, month)])[account, month].per_second
+
+
 def test_the_traffic_is_of_the_last_ten_seconds_and_of_the_account_alone(
     ledger: Ledger, book: Book
 ) -> None:
@@ -397,10 +401,10 @@ def test_the_traffic_is_of_the_last_ten_seconds_and_of_the_account_alone(
             log.records[-1] = kind, record._replace(timestamp=now_ms - age_s * 1000)
     ledger.write(log.batch(book))
     august, july = date(2026, 8, 1), date(2026, 7, 1)
-    assert read_traffic(ledger, "acme", august) == 0.3  # each text has two rows
-    assert read_traffic(ledger, "other", august) == 50
-    assert read_traffic(ledger, "acme", july) == 0
-    assert read_traffic(ledger, "nobody", august) == 0
+    assert per_second(ledger, book, "acme", august) == 0.3  # each text has two rows
+    assert per_second(ledger, book, "other", august) == 50
+    assert per_second(ledger, book, "acme", july) == 0
+    assert per_second(ledger, book, "nobody", august) == 0
 
 
 def test_an_old_month_shows_what_its_rows_say_whatever_the_book_says_today(

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -40,13 +40,14 @@ from streams.web.app import create_app
 from streams.web.export import attachment
 from streams.web.health import Health, StoreHealth
 from streams.web.hosts import Hosts
-from streams.web.live import EventStream, Live, Watched
+from streams.web.live import EventStream, Live
 from streams.web.operators import Operators
 from streams.web.ops import create_ops_app
-from streams.web.reads import Reads, StoreDownError
+from streams.web.reads import StoreDownError
 from streams.web.serve import PortTakenError, WebServer
 from streams.web.tokens import TokensError, create_token, load_tokens
 from streams.web.v1 import watched_statement
+from streams.web.watched import Watched
 from tests.support.workers import until
 
 MONTH = "2026-01"
@@ -477,15 +478,18 @@ class FakeReads:
         self.total = "0.00"
         self.down = False
 
-    async def live_statement(self, account: str, month: date | None) -> dict[str, Any]:
+    async def read_watched(self, watched: Sequence[tuple[Watched[Any], Any]]) -> list[Any]:
         self.reads += 1
         await asyncio.sleep(0)
         if self.down:
             raise StoreDownError("the store does not answer")
-        return {"account_id": account, "total": self.total, "as_of": str(self.reads)}
+        as_of = str(self.reads)
+        return [
+            {"account_id": one.account, "total": self.total, "as_of": as_of} for one, _ in watched
+        ]
 
     def watched(self, account: str = "acme", month: date | None = None) -> Watched[dict[str, Any]]:
-        return watched_statement(cast(Reads, self), account, month)
+        return watched_statement(self, account, month)
 
 
 @asynccontextmanager
@@ -581,7 +585,7 @@ async def test_ids_rise_over_a_restart() -> None:
 
 async def test_a_broken_read_ends_the_streams_instead_of_leaving_them_silent() -> None:
     class Broken(FakeReads):
-        async def live_statement(self, account: str, month: date | None) -> dict[str, Any]:
+        async def read_watched(self, watched: Sequence[tuple[Watched[Any], Any]]) -> list[Any]:
             raise KeyError("as_of")
 
     stream = Live().response(Broken().watched())
