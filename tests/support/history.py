@@ -58,8 +58,8 @@ def fill_history(ledger: Ledger, rows: int, *, at_once: int = 1_000_000) -> None
 
 @contextmanager
 def rows_read(ledger: Ledger) -> Iterator[list[int]]:
-    """How many rows of tables each search reads, as the engine in this process counts them."""
-    backend: Any = ledger._searcher._backend  # type: ignore[attr-defined]
+    """How many rows of tables each question reads, as the engine in this process counts them."""
+    backend: Any = type(ledger._searcher._backend)  # type: ignore[attr-defined]
     query, counts = backend._query_locked, []
 
     def count(*arguments: Any, **more: Any) -> Any:
