@@ -132,6 +132,7 @@ def test_where_there_are_tokens_one_that_may_operate_is_asked_for(
     path = tmp_path / "tokens.toml"
     operate = create_token(path, "ops", "*", ("operate",))
     read = create_token(path, "reader", "*", ("read", "manage"))
+    of_one = create_token(path, "one", "acme", ("operate",))  # whose letters are of all accounts
     settings = filled.settings.model_copy(update={"api_tokens_file": path})
     with Served(filled, settings, ops=StoreHealth(filled.ledger)) as ops:
         asked = ops.get("/ops")
@@ -139,6 +140,7 @@ def test_where_there_are_tokens_one_that_may_operate_is_asked_for(
         assert asked.headers["www-authenticate"].startswith("Basic")
         assert ops.get("/ops", headers=basic("x" * 43)).status_code == 401
         assert ops.get("/ops", headers=basic(read)).status_code == 403
+        assert ops.get("/ops", headers=basic(of_one)).status_code == 403
         assert ops.get("/ops", headers=basic(operate)).status_code == 200
         bearer = {"Authorization": f"Bearer {operate}"}
         assert ops.get("/ops", headers=bearer).status_code == 200
