@@ -637,8 +637,11 @@ def test_the_reader_may_ask_all_that_the_page_asks(
         ):  # fmt: skip
             wanted = Wanted(line="calls", number="+1", day="2026-08-10", least="1")
             await views.view(Asked("acme", page, date(2026, 8, 1), wanted=wanted))
+        form = (("list", "+44"), ("answered", "5"))  # its minutes are the account's own
+        await views.view(Asked("acme", "prices", None, quote=form))
         await views.view(Asked("acme", "event", None, event="call-1"))
         await views.find("acme", "nothing like it")
+        await views.accounts("")
         with pytest.raises(NoStatementError):
             await reads.statement("nobody", None)
 

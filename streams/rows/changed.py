@@ -39,7 +39,7 @@ class Changed(NamedTuple):
         names: list[tuple[str, Thing | None]] = [(thing[0], thing) for thing in sorted(self.things)]
         names += [(account, None) for account in sorted(self.accounts)]
         for account, thing in names:
-            added = _escaped_bytes(account) + _HASH_BYTES
+            added = escaped_bytes(account) + _HASH_BYTES
             if size and size + added > PART_BYTES:
                 yield part
                 part, size = Changed(set(), set()), 0
@@ -52,6 +52,6 @@ class Changed(NamedTuple):
             yield part
 
 
-def _escaped_bytes(name: str) -> int:
+def escaped_bytes(name: str) -> int:
     """At the most, with its quotes and the comma after it."""
     return 2 * len(name.encode()) + 3

@@ -1,13 +1,17 @@
 """What operators see at a glance: how fast, how far, what waits and was refused; all accounts."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
-from rater.instants import in_utc
+from rater.instants import in_utc, to_us
+from rater.lines import MONTHLY_LINES
+from rater.months import month_bounds_us, previous_month
 from streams.store.events import TAX
 from streams.store.ledger import Ledger
 from streams.store.statements import nanos
 
+_UTC = ZoneInfo("UTC")
 _NOW = "fromUnixTimestamp64Milli({now_ms:Int64}, 'UTC')"
 _PACE = f"""
 SELECT sum(events) / 60, quantile(0.99)(toUnixTimestamp64Milli(written_at) - toUnixTimestamp64Milli(first_logged_at))
@@ -48,7 +52,9 @@ WITH some AS (
     ORDER BY account_id LIMIT {{limit:UInt32}})
 SELECT account_id, total, before, last, waits FROM (
     SELECT account_id, sumIf(charge + {TAX}, month = {{month:Date}}) AS total,
-        sumIf(charge + {TAX}, month != {{month:Date}}) AS before, max(occurred_at) AS last
+        sumIf(charge + {TAX}, month != {{month:Date}} AND (line IN {{monthly:Array(String)}}
+            OR occurred_at < fromUnixTimestamp64Micro({{until_us:Int64}}))) AS before,
+        max(occurred_at) AS last
     FROM rated_rows WHERE account_id IN (SELECT account_id FROM some)
         AND month IN {{months:Array(Date)}}
     GROUP BY account_id) AS used
@@ -103,7 +109,7 @@ class WaitingGroup(NamedTuple):
 
 
 class AccountUse(NamedTuple):
-    """An account's month and the one before, in nanos with tax."""
+    """An account's month, and the one before to the same moment of its run, in nanos with tax."""
 
     account_id: str
     total: int
@@ -156,11 +162,19 @@ def read_waiting_groups(ledger: Ledger, limit: int) -> list[WaitingGroup]:
     return [WaitingGroup._make((*row[:-1], in_utc(row[-1]))) for row in rows]
 
 
-def read_accounts(
-    ledger: Ledger, month: date, before: date, *, after: str, limit: int
-) -> list[AccountUse]:
-    """The next accounts by name that have usage in either month. Raises one of StoreErrors."""
-    parameters = {"after": after, "month": month, "months": [month, before], "limit": limit}
+def read_accounts(ledger: Ledger, now: datetime, *, after: str, limit: int) -> list[AccountUse]:
+    """The next accounts by name that have usage in this month or the one before.
+
+    Raises one of StoreErrors.
+    """
+    month = now.date().replace(day=1)
+    before = previous_month(month)
+    run_us = to_us(now) - month_bounds_us(month, _UTC)[0]
+    begun_us, ended_us = month_bounds_us(before, _UTC)
+    parameters = {
+        "after": after, "month": month, "months": [month, before], "limit": limit,
+        "monthly": list(MONTHLY_LINES), "until_us": min(begun_us + run_us, ended_us),
+    }  # fmt: skip
     return [
         AccountUse(account, nanos(total), nanos(had), in_utc(last), waits)
         for account, total, had, last, waits in ledger.query(_ACCOUNTS, parameters)

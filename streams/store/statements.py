@@ -17,6 +17,7 @@ from rater.money import format_nanos, parse_nanos
 from rater.months import month_of, next_month
 from rater.statement import Basis, Statement, Sums, TaxSums, Waiting, basis_of, make_statement
 from rater.tariff import Book
+from streams.rows.changed import PART_BYTES, escaped_bytes
 from streams.store.ledger import Ledger
 
 T = TypeVar("T")
@@ -97,9 +98,18 @@ Key = tuple[str, date]  # an account and a month of its
 
 
 def parts_of(asked: Sequence[T]) -> Iterator[list[T]]:
-    """What is asked for, as much as one question takes."""
-    for start in range(0, len(asked), ASKED_AT_ONCE):
-        yield list(asked[start : start + ASKED_AT_ONCE])
+    """Accounts, or months of theirs, as many as one question takes: in number and in bytes."""
+    part: list[T] = []
+    size = 0
+    for one in asked:
+        added = escaped_bytes(one if isinstance(one, str) else str(one))
+        if part and (len(part) == ASKED_AT_ONCE or size + added > PART_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += added
+    if part:
+        yield part
 
 
 class Standing(NamedTuple):

@@ -66,7 +66,10 @@ class Access:
 
     async def operates(self, request: Request, credentials: Bearer) -> None:
         """Raises 401, or 403 for a token that may not see all accounts."""
-        known = self._token(request, credentials)
+        self.check_operates(self._token(request, credentials))
+
+    def check_operates(self, known: Known | None) -> None:
+        """Raises 403."""
         if known is not None and (OPERATE not in known.scopes or known.account != EVERY_ACCOUNT):
             raise HTTPException(403, f"the token has not the scope {OPERATE} for every account")
 

@@ -62,7 +62,8 @@ def budget_bar(spent: int, likely: int, amount: int, label: str) -> Markup:
     over = " over" if spent >= amount else ""
     foretold = likely * WIDTH // most
     return Markup(
-        '<svg class="bars budget-bar" viewBox="0 0 {0} 22" role="img" aria-label="{1}">'
+        '<svg class="bars budget-bar" viewBox="0 0 {0} 22" preserveAspectRatio="none"'
+        ' role="img" aria-label="{1}">'
         '<rect class="track" x="0" y="4" width="{0}" height="14" rx="4"/>'
         '<rect class="bar-spent{2}" x="0" y="4" width="{3}" height="14" rx="4"/>'
         '<rect class="before" x="0" y="4" width="{4}" height="14" rx="4"/>'

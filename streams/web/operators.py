@@ -40,7 +40,7 @@ from streams.web.access import Access, same_site
 from streams.web.forms import read_form
 from streams.web.ops_view import Overall, letter_page, letters_page, ops_page
 from streams.web.page import STATIC
-from streams.web.tokens import OPERATE, Tokens
+from streams.web.tokens import Tokens
 
 SHOWN_MOST = 50
 FORM_BYTES = 524_288  # a record of 64 KiB, quoted
@@ -95,8 +95,7 @@ class Operators:
                 "a token is needed",
                 {"WWW-Authenticate": 'Basic realm="rater"'},
             )
-        if OPERATE not in known.scopes:
-            raise HTTPException(403, f"the token has not the scope {OPERATE}")
+        self._access.check_operates(known)
 
     async def _overall(self, _: Request) -> Response:
         now = datetime.now(UTC)

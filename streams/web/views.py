@@ -300,14 +300,13 @@ class Views:
 
     async def accounts(self, after: str) -> View:
         """All accounts' months, by UTC's calendar, those after a name. Raises StoreDownError."""
-        month = datetime.now(UTC).date().replace(day=1)
-        before = previous_month(month)
+        now = datetime.now(UTC)
+        month = now.date().replace(day=1)
         found = await self._reads.off_loop(
-            "", read_accounts, self._reads.ledger, month, before,
-            after=after, limit=PAGE_ACCOUNTS + 1,
-        )  # fmt: skip
+            "", read_accounts, self._reads.ledger, now, after=after, limit=PAGE_ACCOUNTS + 1
+        )
         numbers = Numbers(self._reads.book().currency, exact=False)
-        return accounts_view(found, month, before, numbers)
+        return accounts_view(found, month, previous_month(month), numbers)
 
     async def find(self, account: str, words: str) -> str:
         """The address of what a reader looks for: an event, else a number or a campaign."""

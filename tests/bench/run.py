@@ -22,6 +22,8 @@ from streams.base.settings import load_settings
 from streams.kafka.embedded.kafka import EmbeddedKafka
 from streams.runtime.services import calm_collector
 from tests.bench.ages import RATES, SECONDS, measure_ages
+from tests.bench.history import MILLIONS as HISTORY
+from tests.bench.history import measure_history
 from tests.bench.line import measure_ceiling, measure_line, measure_steps, table_of
 from tests.bench.memory import measure_memory
 from tests.bench.reading import READ_MILLIONS, measure_reading
@@ -35,7 +37,7 @@ from tests.bench.two import measure_two
 REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 PARTS = ("faust-streaming", "aiokafka", "chdb-core", "msgspec", "pyarrow")
 # In the order of the report; and which of them read what was put on the topics once.
-TABLES = ("line", "ages", "memory", "two", "statement", "reading", "streams")
+TABLES = ("line", "ages", "memory", "two", "statement", "reading", "streams", "history")
 ON_TOPICS = {"line", "memory", "two"}
 
 console = Console(stderr=True)
@@ -50,6 +52,7 @@ def main() -> None:
     options.add_argument("--rates", default=RATES, help="of ages: events a second")
     options.add_argument("--seconds", type=float, default=SECONDS, help="of ages: of each rate")
     options.add_argument("--rows", default=MILLIONS, help="of statement: million rows")
+    options.add_argument("--history", default=HISTORY, help="of history: million rows")
     options.add_argument("--reading-rows", default=READ_MILLIONS, help="of reading: million rows")
     options.add_argument("--streams", default=STREAMS, help="of streams: how many are open")
     options.add_argument("--write", action="store_true", help=f"write {REPORT.name}")
@@ -105,6 +108,10 @@ def run(folder: Path, arguments: argparse.Namespace) -> tuple[list[Table], str]:
         millions = [float(million) for million in arguments.rows.split(",")]
         with console.status("measuring statements") as status:
             tables["statement"] = measure_statements(folder, millions, on_progress=status.update)
+    if "history" in only:
+        millions = [float(million) for million in arguments.history.split(",")]
+        with console.status("measuring maintenance") as status:
+            tables["history"] = measure_history(folder, millions, status.update)
     if "reading" in only:
         millions = [float(million) for million in arguments.reading_rows.split(",")]
         with console.status("measuring what a reader waits for") as status:

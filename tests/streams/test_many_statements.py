@@ -11,7 +11,13 @@ from rater.tariff import Book
 from streams.maintenance.recurring import make_months
 from streams.store import statements
 from streams.store.ledger import Ledger
-from streams.store.statements import read_products, read_products_of, read_standing, read_statement
+from streams.store.statements import (
+    parts_of,
+    read_products,
+    read_products_of,
+    read_standing,
+    read_statement,
+)
 from tests.conftest import Log, call, number, subscription, text
 
 AUGUST, JULY = date(2026, 8, 1), date(2026, 7, 1)
@@ -83,3 +89,12 @@ def test_more_than_fit_in_one_question_are_read_in_several(
         key: one.statement.total_cents for key, one in whole.items()
     }
     assert read_standing(ledger, book, []) == {}
+
+
+def test_what_is_asked_at_once_fits_a_parameter_whatever_accounts_are_called() -> None:
+    names = [f"{n:04}" + "\N{MONEY BAG}" * 252 for n in range(450)]
+    short = [(f"account-{n}", AUGUST) for n in range(450)]
+    assert [len(part) for part in parts_of(short)] == [200, 200, 50]
+    parts = list(parts_of(names))
+    assert [one for part in parts for one in part] == names
+    assert max(len(str(part).encode()) for part in parts) < 128 * 1024

@@ -16,7 +16,7 @@ from rater.kinds import KINDS
 from streams.rows.batch import Batch, add_records
 from streams.store.ledger import Ledger
 from streams.store.letters import Content, Letter, read_letter
-from streams.store.operators import read_letter_groups
+from streams.store.operators import read_accounts, read_letter_groups
 from streams.store.progress import tell_progress
 from streams.web import operators
 from streams.web.health import StoreHealth
@@ -132,6 +132,7 @@ def test_where_there_are_tokens_one_that_may_operate_is_asked_for(
     path = tmp_path / "tokens.toml"
     operate = create_token(path, "ops", "*", ("operate",))
     read = create_token(path, "reader", "*", ("read", "manage"))
+    of_one = create_token(path, "one", "acme", ("operate",))  # whose letters are of all accounts
     settings = filled.settings.model_copy(update={"api_tokens_file": path})
     with Served(filled, settings, ops=StoreHealth(filled.ledger)) as ops:
         asked = ops.get("/ops")
@@ -139,6 +140,7 @@ def test_where_there_are_tokens_one_that_may_operate_is_asked_for(
         assert asked.headers["www-authenticate"].startswith("Basic")
         assert ops.get("/ops", headers=basic("x" * 43)).status_code == 401
         assert ops.get("/ops", headers=basic(read)).status_code == 403
+        assert ops.get("/ops", headers=basic(of_one)).status_code == 403
         assert ops.get("/ops", headers=basic(operate)).status_code == 200
         bearer = {"Authorization": f"Bearer {operate}"}
         assert ops.get("/ops", headers=bearer).status_code == 200
@@ -185,8 +187,20 @@ def test_all_accounts_are_seen_by_who_may_operate_page_by_page(
         assert "/accounts/d" in second
         assert "/accounts/c" not in second
         assert "Next accounts" not in second
+        found = read_accounts(filled.ledger, NOW, after="b", limit=1)
+        assert [(one.account_id, one.waits) for one in found] == [("c", 1)]
         row = first.partition('href="/accounts/c"')[2].partition("</tr>")[0]
         assert 'data-label="Waits">1<' in row
+
+
+def test_a_month_is_seen_against_the_same_run_of_the_one_before(filled: Filled) -> None:
+    """On 10 April at noon: of March counts what was until the 10th at noon, and no more."""
+    for day, hour in ((9, 12), (10, 11), (10, 13), (31, 0)):
+        filled.call(datetime(2026, 3, day, hour, tzinfo=UTC), account_id="run")
+    filled.call(datetime(2026, 4, 2, tzinfo=UTC), account_id="run")
+    at = datetime(2026, 4, 10, 12, tzinfo=UTC)
+    (one,) = read_accounts(filled.ledger, at, after="ru", limit=5)
+    assert one.before == 2 * one.total > 0
 
 
 # ------------------------------------------------------------------ as it is seen

@@ -828,6 +828,9 @@ def test_the_api_describes_itself_and_shows_no_docs(served: Served) -> None:
         "/v1/accounts/{account}/events",
         "/v1/accounts/{account}/events/{event_id}/explain",
         "/v1/accounts/{account}/live",
+        "/v1/accounts/{account}/budgets",
+        "/v1/accounts/{account}/budgets/{name}",
+        "/v1/accounts/{account}/quote",
     }
     assert served.get("/docs").status_code == 404
 

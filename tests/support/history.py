@@ -1,13 +1,19 @@
 """A long history made in the engine: calls, texts and detections of many accounts over a year."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from streams.rows.log_position import POSITIONS
+from rater.tariff import Book
+from streams.maintenance.audit import audit_lately
+from streams.maintenance.conflicts import find_conflicts
+from streams.rows.log_position import POSITIONS, Span
+from streams.store.counterfoils import find_lost
 from streams.store.ledger import Ledger
+from tests.conftest import LOGGED_MS, Log, amd, call, text
 
 ACCOUNTS = 1_000
 
@@ -52,8 +58,8 @@ def fill_history(ledger: Ledger, rows: int, *, at_once: int = 1_000_000) -> None
 
 @contextmanager
 def rows_read(ledger: Ledger) -> Iterator[list[int]]:
-    """How many rows of tables each search reads, as the engine in this process counts them."""
-    backend: Any = ledger._searcher._backend  # type: ignore[attr-defined]
+    """How many rows of tables each question reads, as the engine in this process counts them."""
+    backend: Any = type(ledger._searcher._backend)  # type: ignore[attr-defined]
     query, counts = backend._query_locked, []
 
     def count(*arguments: Any, **more: Any) -> Any:
@@ -64,3 +70,25 @@ def rows_read(ledger: Ledger) -> Iterator[list[int]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backend, "_query_locked", count)
         yield counts
+
+
+# The news, and who looks at it
+
+NEWS = Span(LOGGED_MS, LOGGED_MS + 1_000)
+LOOKS: dict[str, Callable[[Ledger], object]] = {
+    "conflicts": lambda ledger: find_conflicts(ledger, part=NEWS),
+    "lost rows": lambda ledger: find_lost(ledger, NEWS),
+    "audit": lambda ledger: audit_lately(
+        ledger, [date(2026, 8, 1)], datetime.now(UTC) - timedelta(hours=1)
+    ),
+}
+
+
+def add_news(book: Book, ledger: Ledger) -> None:
+    """Events that the log took after all of the history."""
+    events = [
+        event(id=f"new-{n}", account_id=f"account-{n % 50}", **more)
+        for n in range(60)
+        for event, more in ((call, {}), (text, {}), (amd, {"call_id": f"call-{n}"}))
+    ]
+    ledger.write(Log(events).batch(book))
