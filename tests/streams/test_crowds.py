@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from streams.web import connections, live, sign_in
+from streams.web import connections, forms, live
 from streams.web.live import Live, TooManyStreamsError
 from streams.web.reads import OF_ONE_ACCOUNT_WAITING, BusyError, Reads
 from tests.streams.test_web import FakeReads, Filled, Served, filled_ledger, watching
@@ -68,7 +68,7 @@ def test_400_half_open_connections_leave_the_page_open_and_are_closed(
 def test_a_form_that_trickles_in_is_given_up(
     filled: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sign_in, "FORM_S", 0.3)
+    monkeypatch.setattr(forms, "FORM_S", 0.3)
     head = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\ntoken="
     with Served(filled) as served, connect(served, "127.0.0.1", head) as one:
         one.settimeout(5)
