@@ -505,7 +505,7 @@ def _receipts(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ..
     rows = [row for row in store.all_copies("receipts") if low <= row["written_at"] < high]
     reached = _reached(rows, parameters)
     never = (datetime.max.replace(tzinfo=UTC),) * 2
-    return sorted(
+    found = sorted(
         {
             (
                 *_partition(row), row["first_offset"], row["last_offset"],
@@ -517,6 +517,7 @@ def _receipts(store: Store, parameters: Mapping[str, Any]) -> list[tuple[Any, ..
             if row["last_logged_at"] >= begin and row["first_logged_at"] <= end
         }
     )  # fmt: skip
+    return [(*row, list(skipped)) for *row, skipped in found]
 
 
 def _ends(store: Store, _: Mapping[str, Any]) -> list[tuple[Any, ...]]:

@@ -46,7 +46,9 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
         for account in ("acme", "other"):
             fill(filled, account)
         path = folder / "tokens.toml"
-        tokens = {name: create_token(path, name, name) for name in ("acme", "other")}
+        tokens = {
+            name: create_token(path, name, name, ("read", "manage")) for name in ("acme", "other")
+        }
         settings = filled.settings.model_copy(update={"api_tokens_file": Path(path)})
         with Served(filled, settings) as served:
             yield Doors(served, tokens)
@@ -66,18 +68,23 @@ def unpacked(path: str, body: bytes) -> bytes:
     return str(rows_of(ending, body)).encode() if ending in ("xlsx", "parquet") else body
 
 
-def paths(served: Served) -> list[str]:
+def paths(served: Served, *methods: str) -> list[tuple[str, str]]:
+    """The document's operations of these methods, by path."""
     found = served.get("/openapi.json").json()["paths"]
-    assert all(list(operations) == ["get"] for operations in found.values())
     assert all(path.startswith("/v1/accounts/{account}/") for path in found)
-    return list(found)
+    return [
+        (path, method)
+        for path, operations in found.items()
+        for method in operations
+        if method in methods
+    ]
 
 
 def test_every_route_refuses_another_accounts_token_and_shows_its_own_alone(doors: Doors) -> None:
-    walked = paths(doors.served)
+    walked = paths(doors.served, "get")
     assert len(walked) > 12
     for event in ("shared", "waits"):
-        for path in walked:
+        for path, _ in walked:
             path = path.replace("{event_id}", event)
             of_acme, of_other = (path.replace("{account}", name) for name in ("acme", "other"))
             assert doors.ask(of_acme, "")[0] == 401, path
@@ -87,6 +94,34 @@ def test_every_route_refuses_another_accounts_token_and_shows_its_own_alone(door
             status, body = doors.ask(of_other, "other")
             assert status == 200, path
             assert b"acme" not in unpacked(path, body), path
+
+
+# What a route that changes or reckons something is sent, and what it answers its own account.
+SENT: dict[tuple[str, str], tuple[object, int]] = {
+    ("/budgets/{name}", "put"): ({"amount": "5", "user": "user-of-other"}, 200),
+    ("/budgets/{name}", "delete"): (None, 204),
+    ("/quote", "post"): ({"numbers": [{"to": "+1415", "dials": 3}], "answer_percent": "50",
+                          "minutes_per_dial": "2"}, 200),
+}  # fmt: skip
+
+
+def test_nothing_is_changed_or_reckoned_of_another_account(doors: Doors) -> None:
+    walked = paths(doors.served, "put", "delete", "post", "patch")
+    assert {(path.partition("{account}")[2], method) for path, method in walked} == SENT.keys()
+    acme = doors.ask("/v1/accounts/acme/budgets", "acme")
+    for path, method in walked:
+        body, status = SENT[path.partition("{account}")[2], method]
+        for account, token, expected in (
+            ("acme", "", 401),
+            ("acme", "other", 403),
+            ("other", "other", status),
+        ):
+            headers = {"Authorization": f"Bearer {doors.tokens[token]}"} if token else {}
+            url = doors.served.url + path.replace("{account}", account).replace("{name}", "b")
+            answer = httpx.request(method.upper(), url, json=body, headers=headers, timeout=30)
+            assert answer.status_code == expected, (path, method, account)
+            assert b"acme" not in answer.content, path
+    assert doors.ask("/v1/accounts/acme/budgets", "acme") == acme
 
 
 @pytest.mark.parametrize("path", ["events/text-of-acme/explain", "events/text-1/explain"])
