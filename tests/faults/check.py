@@ -26,12 +26,13 @@ SHOWN = 5
 
 # What is covered, and what holds no record: the ends of such ranges come one after the other.
 _RECEIPTS = """
-SELECT topic, partition, first_offset AS first, last_offset AS last FROM receipts FINAL
-UNION ALL
-SELECT topic, partition, skipped[number * 2 + 1], skipped[number * 2 + 2]
-FROM (SELECT topic, partition, skipped FROM receipts FINAL)
-ARRAY JOIN range(intDiv(length(skipped), 2)) AS number
-ORDER BY ALL
+SELECT * FROM (
+    SELECT topic, partition, first_offset AS first, last_offset AS last FROM receipts FINAL
+    UNION ALL
+    SELECT topic, partition, skipped[number * 2 + 1], skipped[number * 2 + 2]
+    FROM (SELECT topic, partition, skipped FROM receipts FINAL)
+    ARRAY JOIN range(intDiv(length(skipped), 2)) AS number)
+ORDER BY topic, partition, first
 """
 _COPIES = """
 SELECT account_id, month, line, identity, revision FROM rated_rows
