@@ -12,6 +12,7 @@ from rater.money import divide_half_even
 from rater.months import next_month
 
 WEEKS = 8  # whose days say what a weekday costs
+MONTHS_BEFORE = 2  # that have the days of these weeks
 DAYS_LEAST = 7  # complete days of usage, below which nothing is foretold
 
 

@@ -51,6 +51,14 @@ def previous_month(month: date) -> date:
     return date(month.year - (month.month == 1), (month.month - 2) % 12 + 1, 1)
 
 
+def months_before(month: date, count: int) -> list[date]:
+    """So many months before one, the nearest first."""
+    months: list[date] = []
+    while len(months) < count:
+        months.append(previous_month(months[-1] if months else month))
+    return months
+
+
 @lru_cache(maxsize=4096)
 def day_start_us(day: date, zone: ZoneInfo) -> int:
     """The first instant of a day in a zone, also where its clocks leave out midnight."""

@@ -11,9 +11,9 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from rater.budgets import Alert, Budget, alerts_of, standing_of
-from rater.forecast import DayCost
+from rater.forecast import MONTHS_BEFORE, DayCost
 from rater.instants import to_us
-from rater.months import previous_month
+from rater.months import months_before
 from rater.sentences import alert_said
 from rater.tariff import Book
 from rater.words import symbol_of
@@ -26,7 +26,6 @@ from streams.store.ledger import Ledger
 # What no receipt tells of (recurring charges, what was parked, a day that has begun) is seen then.
 ALL_EVERY = timedelta(hours=1)
 LATELY_S = 3600  # minutes that began no longer ago may be a runaway
-MONTHS_BEFORE = 2  # whose weekdays say what is to come
 
 
 class BudgetsJob:
@@ -102,9 +101,7 @@ class BudgetsJob:
         missing = [one for one in budgets if self._before.get(one, (None,))[0] != today]
         if not missing:
             return
-        months = [previous_month(today.replace(day=1))]
-        while len(months) < MONTHS_BEFORE:
-            months.append(previous_month(months[-1]))
+        months = months_before(today.replace(day=1), MONTHS_BEFORE)
         accounts = {one.account_id for one in missing}
         found = read_costs(self._ledger, accounts, months, zone.key)
         for one in missing:

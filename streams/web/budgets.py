@@ -11,10 +11,11 @@ from fastapi import HTTPException
 
 from rater.budgets import Budget, Standing, standing_of
 from rater.charge import format_us
+from rater.forecast import MONTHS_BEFORE
 from rater.instants import to_us
 from rater.lines import PRICED
 from rater.money import MoneyError, format_nanos, parse_nanos
-from rater.months import previous_month
+from rater.months import months_before
 from streams.store.alerts import Told, Tried, read_alerts
 from streams.store.budgets import Costs, read_budgets, read_costs, remove_budget, set_budget
 from streams.web.reads import Reads
@@ -24,7 +25,6 @@ TOLD_MOST = 100  # of a month, that one answer has
 TEXT_MOST = 256
 NAME_MOST = 64
 AMOUNT_MOST = 10**9  # in the account's currency; as many digits as the ledger has
-MONTHS_BEFORE = 2  # whose weekdays say what is to come
 
 
 class Standings(NamedTuple):
@@ -43,9 +43,7 @@ def read_standings(reads: Reads, account: str) -> Standings:
     zone = reads.book().account(account, to_us(now)).zone
     today = now.astimezone(zone).date()
     month = today.replace(day=1)
-    months = [month]
-    while len(months) <= MONTHS_BEFORE:
-        months.append(previous_month(months[-1]))
+    months = [month, *months_before(month, MONTHS_BEFORE)]
     budgets = read_budgets(reads.ledger, account)
     costs = read_costs(reads.ledger, [account], months, zone.key) if budgets else {}
     standings = [

@@ -8,8 +8,9 @@ from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from rater.changes import GroupSum
+from rater.forecast import MONTHS_BEFORE
 from rater.instants import to_us
-from rater.months import month_bounds_us, previous_month
+from rater.months import month_bounds_us, months_before
 from streams.store.days import DaySum, read_days, read_groups
 from streams.store.ledger import Ledger
 from streams.store.statements import Key
@@ -20,7 +21,6 @@ from streams.web.overview_view import History
 # How long what was read is good enough.
 DAYS_S = 3.0
 MONTHS_BEFORE_S = 60.0
-MONTHS_BEFORE = 2  # whose weekdays say what is to come
 
 ZoneKey = tuple[str, date, str]  # an account's month, and the zone of its days
 T = TypeVar("T")
@@ -37,13 +37,6 @@ class HistoryOf(NamedTuple):
     @property
     def key(self) -> Key:
         return self.account, self.month
-
-    def before(self, count: int = 1) -> date:
-        """The month so many before."""
-        month = self.month
-        for _ in range(count):
-            month = previous_month(month)
-        return month
 
 
 class Histories:
@@ -71,7 +64,7 @@ class Histories:
         self, month: date, zone: str, wanted: Sequence[HistoryOf], now: datetime
     ) -> dict[HistoryOf, History]:
         """Of one month in one zone: its days begin, and it is compared, at the same instants."""
-        befores = [wanted[0].before(count + 1) for count in range(MONTHS_BEFORE)]
+        befores = months_before(month, MONTHS_BEFORE)
         keys = {one: (*one.key, zone) for one in wanted}
         keys_before = {one: [(one.account, at, zone) for at in befores] for one in wanted}
         days = self._days.get_all(keys.values(), self._read_days)

@@ -9,7 +9,7 @@ from fastapi import HTTPException
 
 from rater.instants import to_us
 from rater.money import divide_half_even, format_nanos
-from rater.months import month_of, previous_month
+from rater.months import month_of, months_before
 from rater.quote import Pace, Quote, Range, Ratio, fixed, pace_of, quote_of
 from rater.sentences import QUOTE_METHOD
 from rater.words import counted
@@ -57,9 +57,8 @@ def make_quote(
     now_us = to_us(datetime.now(UTC))
     pace = None
     if answered is None or minutes is None:
-        months = [month_of(now_us, reads.book().account(account, now_us).zone)]
-        while len(months) < MONTHS:
-            months.append(previous_month(months[-1]))
+        month = month_of(now_us, reads.book().account(account, now_us).zone)
+        months = [month, *months_before(month, MONTHS - 1)]
         pace = pace_of(read_dial_weeks(reads.ledger, account, months, now_us // 1_000_000))
         if pace is None:
             raise HTTPException(

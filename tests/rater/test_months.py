@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rater.months import month_bounds_us, month_of, next_month, parse_month, previous_month
+from rater.months import (
+    month_bounds_us,
+    month_of,
+    months_before,
+    next_month,
+    parse_month,
+    previous_month,
+)
 from tests.rater.make import modest, us, zone
 
 HOUR_US = 3_600_000_000
@@ -125,3 +132,9 @@ def test_months_leave_no_gap_and_do_not_overlap(day: date, name: str) -> None:
         (end_us, next_month(month)),
     ):
         assert month_of(at_us, zone(name)) == expected
+
+
+def test_the_months_before_one_are_told_nearest_first() -> None:
+    before = [date(2026, 1, 1), date(2025, 12, 1), date(2025, 11, 1)]
+    assert months_before(date(2026, 2, 1), 3) == before
+    assert months_before(date(2026, 2, 1), 0) == []
