@@ -50,7 +50,7 @@ class _Fetched(OrderedDict[Any, Any]):
             read, handed_out = self._ends.get(tp, (begin, begin))
             result.handed_out = handed_out if read == begin else begin
             fetched._consumer_record = _as_read
-            fetched._records = _Lists(fetched._records, fetched.next_fetch_offset)
+            fetched._records = _Lists(fetched._records, begin)
             # Weakly: in a cycle, a fetch would stay until the collector comes.
             result.getall = partial(self._take, proxy(result))
         super().__setitem__(tp, result)
