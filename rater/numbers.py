@@ -19,6 +19,8 @@ DISTINCT_MAX = 65_536  # distinct parties whose answers are remembered
 WITHHELD_WORDS = ("anonymous", "restricted", "unavailable", "unknown", "private")
 WITHHELD_NUMBERS = ("266696687", "7378742833", "2562533", "8656696", "86282452253")
 WITHHELD_HOST = "anonymous.invalid"
+# What switches write where they were told no caller. Nobody can be called there.
+NO_CALLER = ("", "+", "+1", "0")
 _WITHHELD = frozenset(WITHHELD_WORDS + WITHHELD_NUMBERS)
 
 
@@ -38,6 +40,8 @@ _WITHHELD_FORMS = "|".join([*map(_in_any_case, WITHHELD_WORDS), *WITHHELD_NUMBER
 _NAMED = rf"{_in_any_case('client')}:.+|{_in_any_case('sip')}[Ss]?:.+"
 # `$` alone also matches before a last newline, hence (?!\n).
 PARTY_PATTERN = rf"^({_E164}|{_SHORT}|{_NAMED}|{_WITHHELD_FORMS})$(?!\n)"
+_NO_CALLER = "|".join(map(re.escape, NO_CALLER))
+CALLER_PATTERN = rf"^({_E164}|{_SHORT}|{_NAMED}|{_WITHHELD_FORMS}|{_NO_CALLER})$(?!\n)"
 NUMBER_PATTERN = rf"^({_E164}|{_SHORT})$(?!\n)"
 
 _has_party_form = re.compile(PARTY_PATTERN).match
@@ -59,6 +63,11 @@ def is_party(text: str) -> bool:
     if not _has_party_form(text):
         return False
     return text[0] != "+" or text[1:] in _WITHHELD or _is_of_a_plan(text)
+
+
+def is_caller(text: str) -> bool:
+    """Whether a call can be from it: a party, or what stands where no caller was told ("", "+")."""
+    return text in NO_CALLER or is_party(text)
 
 
 @lru_cache(maxsize=DISTINCT_MAX)
@@ -137,6 +146,8 @@ def _other_form(party: str) -> str:
 
 
 def _is_withheld(party: str) -> bool:
+    if party in NO_CALLER:
+        return True
     name = party.lower()
     user, _, host = name[name.find(":") + 1 :].partition("@")
     return user.removeprefix("+") in _WITHHELD or re.split("[:;?]", host)[0] == WITHHELD_HOST

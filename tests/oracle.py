@@ -109,6 +109,7 @@ WITHHELD = re.compile(  # "Withheld callers are one form, however they are writt
     r"|sips?:.*@anonymous\.invalid(?:[:;?].*)?",
     re.IGNORECASE,
 )
+NO_CALLER = ("", "+", "+1", "0")  # "so switches write that they were told none"
 STATE_CODES = {
     "Alabama": "AL", "Alaska": "AK", "Arizona": "AZ", "Arkansas": "AR", "California": "CA",
     "Colorado": "CO", "Connecticut": "CT", "Delaware": "DE", "Florida": "FL", "Georgia": "GA",
@@ -128,7 +129,7 @@ STATE_CODES = {
 def form_of(number: str) -> str | None:
     """ "Toll-free inbound, short codes, `client:`/SIP and anonymous callers have rules of their
     own": geographic, tollfree, shortcode, client, sip or anonymous."""
-    if WITHHELD.fullmatch(number):
+    if number in NO_CALLER or WITHHELD.fullmatch(number):
         return "anonymous"
     if E164.fullmatch(number):
         if number.startswith("+1"):
@@ -149,6 +150,8 @@ def form_of(number: str) -> str | None:
 @cache
 def is_party(number: str) -> bool:
     """No "+1 and other than ten digits", no "length that no number of that country has"."""
+    if number in NO_CALLER:  # "Nobody can be called there"
+        return False
     form = form_of(number)
     if form not in ("geographic", "tollfree"):
         return form is not None

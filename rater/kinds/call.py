@@ -4,8 +4,9 @@ from typing import Literal
 
 import msgspec
 
+from rater import numbers
 from rater.kinds.checks import MAX_CALL, AreParties, Check, IsInOrder, Needs
-from rater.kinds.event import CallStatus, Direction, Event, Id, Party, Time
+from rater.kinds.event import Caller, CallStatus, Direction, Event, Id, Party, Time
 from rater.kinds.kind import Kind, LinesBy, Read, UsageMap, true_or_false
 
 
@@ -13,7 +14,7 @@ class Dialed(Event, frozen=True, kw_only=True):
     """A call's facts, shared by `call` and `dial`."""
 
     direction: Direction
-    from_: Party = msgspec.field(name="from")
+    from_: Caller = msgspec.field(name="from")
     to: Party
     dialed_at: Time | None = None
     answered_at: Time | None = None
@@ -32,7 +33,8 @@ class Call(Dialed, frozen=True, kw_only=True):
 
 
 DIALED_CHECKS: tuple[Check, ...] = (
-    AreParties(("from_", "to")),
+    AreParties(("to",)),
+    AreParties(("from_",), numbers.is_caller),
     Needs(
         "answered_at",
         "dialed_at",

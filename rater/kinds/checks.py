@@ -4,7 +4,7 @@ Each check is one object with both forms: `row` says why an event is refused, `c
 are sure to pass. What isn't sure is looked at by itself, so that every reason is made by `row`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
@@ -51,13 +51,14 @@ class Check(Protocol):
 
 
 class AreParties(NamedTuple):
-    """Both ends are numbers or another known form (`rater.numbers`)."""
+    """All are numbers or another known form (`rater.numbers`); who calls may be told as nothing."""
 
     fields: tuple[str, ...]
+    known: Callable[[str], bool] = numbers.is_party
 
     def row(self, event: Any) -> Reject | None:
         for name in self.fields:
-            if not numbers.is_party(getattr(event, name)):
+            if not self.known(getattr(event, name)):
                 return _bad_number(
                     name.removesuffix("_"),
                     "E.164 such as +14155550100, a short number, client:, sip: or anonymous",
@@ -67,7 +68,7 @@ class AreParties(NamedTuple):
     def column(self, columns: Columns) -> Sure:
         sure = np.ones(len(columns), np.bool_)
         for name in self.fields:
-            sure &= are_parties(columns.values[name])
+            sure &= _are_known(columns.values[name], self.known)
         return sure
 
 
@@ -143,15 +144,15 @@ class Needs(NamedTuple):
         return sure
 
 
-def are_parties(texts: pa.StringArray) -> Sure:
-    """Which texts are a party: most by their form, the distinct others by `numbers.is_party`."""
+def _are_known(texts: pa.StringArray, known: Callable[[str], bool]) -> Sure:
+    """Which texts are a party: most by their form, the distinct others as `known` says."""
     common = pc.match_substring_regex(texts, numbers.COMMON_PATTERN)
     sure = np.array(common.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
     others = np.flatnonzero(~sure)
     if len(others):
         codes, distinct = codes_of(texts.take(pa.array(others)))
-        known = [text is not None and numbers.is_party(text) for text in distinct.to_pylist()]
-        sure[others] = np.array(known)[codes]
+        are = [text is not None and known(text) for text in distinct.to_pylist()]
+        sure[others] = np.array(are)[codes]
     return sure
 
 

@@ -18,6 +18,14 @@ Party = Annotated[
         extra_json_schema={"pattern": numbers.PARTY_PATTERN},
     ),
 ]
+Caller = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=256,
+        description="As `to`; nothing, +, +1 and 0 are a withheld caller",
+        extra_json_schema={"pattern": numbers.CALLER_PATTERN},
+    ),
+]
 OwnNumber = Annotated[
     str,
     msgspec.Meta(

@@ -112,7 +112,9 @@ def _audit(
     prefix = topic_prefix + "usage."
     # Receipts before outcomes: a receipt is written after the rows it tells of.
     lives = read_lives(ledger, prefix, *written)
-    records = [_covered(life, findings) for life in lives]
+    newest = {(life.topic, life.partition): index for index, life in enumerate(lives)}
+    ends = {newest[at]: offset for at, offset in (committed or {}).items() if at in newest}
+    records = [_covered(life, findings, ends.get(index)) for index, life in enumerate(lives)]
     if committed:
         _check_committed(findings, read_ends(ledger, prefix), lives, committed)
     missing, recent = _missing(ledger, lives, records, outcome_months)
@@ -202,11 +204,13 @@ def _check_committed(
             )
 
 
-def _covered(life: Life, findings: list[Finding]) -> int:
+def _covered(life: Life, findings: list[Finding], committed: int | None) -> int:
     """How many records the receipts cover; a hole is a finding.
 
     They overlap where a worker was stopped between its write and its commit. What they tell of as
-    skipped, markers of transactions among others, is no record and no hole.
+    skipped, markers of transactions among others, is no record and no hole. From the committed
+    offset on nothing is lost: a record that the store refuses is a dead letter only after those
+    behind it are rated.
     """
     covered = [(one.first_offset, one.last_offset) for one in life.receipts]
     skipped = [
@@ -222,6 +226,7 @@ def _covered(life: Life, findings: list[Finding]) -> int:
             f"offsets {first} to {last} have no receipt: rate them again from Kafka",
         )
         for first, last in holes
+        if committed is None or first < committed
     ]
     return known - _union(skipped)[0]
 

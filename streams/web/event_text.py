@@ -57,6 +57,6 @@ def title_of(charge: Charge) -> str:
 
 def parties_of(charge: Charge) -> str:
     """ "+14155550100 to +442071838750", the number that is owned, or what is subscribed to."""
-    if charge.from_ and charge.to:
-        return f"{charge.from_} to {charge.to}"
-    return charge.from_ or charge.to or charge.terms.product or charge.identity
+    if charge.to:
+        return f"{charge.from_ or 'withheld'} to {charge.to}"
+    return charge.from_ or charge.terms.product or charge.identity

@@ -93,7 +93,7 @@ def _facts(row: EventRow) -> Iterable[tuple[str, str]]:
         yield "Began", clock(charge.occurred_us, zone)
         for name, at_us in (("Answered", charge.answered_us), ("Ended", charge.ended_us)):
             yield name, "" if at_us is None else clock(at_us, zone)
-    yield "From", charge.from_
+    yield "From", charge.from_ or ("withheld" if charge.to else "")
     yield "To", charge.to
     yield "Status", terms.event_status
     yield "Campaign", charge.campaign_id

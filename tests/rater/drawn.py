@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from hypothesis import strategies as st
 
+from rater import numbers
 from rater.instants import Instant
 from rater.kinds.checks import AreParties, IsInOrder, IsNumber
 from rater.kinds.kind import Kind
@@ -22,6 +23,7 @@ PARTIES = st.sampled_from(
         "anonymous",
     ]
 )  # fmt: skip
+CALLERS = PARTIES | st.sampled_from(numbers.NO_CALLER)
 NUMBERS = st.sampled_from(["+12125550100", "+13105550100", "+18005550100", "87121"])
 ACCOUNTS = st.sampled_from(["acme", "someone", "other"])
 
@@ -68,7 +70,7 @@ def calls(draw: st.DrawFn, kind: str = "call") -> dict[str, Any]:
     ended = dialed + length
     event: dict[str, Any] = {
         "kind": kind, "id": draw(st.uuids(version=4)).hex, "account_id": draw(ACCOUNTS),
-        "direction": draw(st.sampled_from(["inbound", "outbound"])), "from": draw(PARTIES),
+        "direction": draw(st.sampled_from(["inbound", "outbound"])), "from": draw(CALLERS),
         "to": draw(PARTIES), "ended_at": _written(draw, ended),
         "status": draw(st.sampled_from(["completed", "busy", "no-answer", "failed", "canceled"])),
         "device": _optional(draw, st.sampled_from(["web", "cell"])),
@@ -180,7 +182,12 @@ def instants_written(draw: st.DrawFn, instant: datetime) -> str:
 @st.composite
 def declared(draw: st.DrawFn, kind: Kind) -> dict[str, Any]:
     """An event of a kind, drawn from what its struct and its checks declare and nothing else."""
-    parties = {f for check in kind.checks if isinstance(check, AreParties) for f in check.fields}
+    parties = {
+        field: CALLERS if check.known is numbers.is_caller else PARTIES
+        for check in kind.checks
+        if isinstance(check, AreParties)
+        for field in check.fields
+    }
     owned = {f for check in kind.checks if isinstance(check, IsNumber) for f in check.fields}
     at = draw(INSTANTS)
     instants: dict[str, datetime] = {}
@@ -199,7 +206,7 @@ def declared(draw: st.DrawFn, kind: Kind) -> dict[str, Any]:
                 event[field.encode_name] = None
             continue
         if name in parties:
-            value = draw(PARTIES)
+            value = draw(parties[name])
         elif name in owned:
             value = draw(NUMBERS)
         elif hint is Instant:

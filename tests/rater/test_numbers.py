@@ -1,12 +1,14 @@
 """Numbers: their form, and the US state of an area code."""
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rater.numbers import (
+    CALLER_PATTERN,
     COMMON_PATTERN,
     FORMS,
     NUMBER_PATTERN,
@@ -14,12 +16,14 @@ from rater.numbers import (
     face,
     form,
     from_national,
+    is_caller,
     is_number,
     is_party,
     us_state,
 )
+from rater.reject import Reason, Reject
 from tests import oracle
-from tests.rater.make import modest
+from tests.rater.make import call, charge, decoded_or_not, modest, text
 
 PARTIES = [
     # party                  | form           a number of one's own
@@ -114,6 +118,20 @@ def test_a_number_that_is_no_number_is_no_party(party: str, why: str) -> None:
     assert not is_party(party), why
     assert not is_number(party), why
     assert not oracle.is_party(party), why
+
+
+@pytest.mark.parametrize("caller", ["", "+", "+1", "0"])
+def test_a_call_may_be_from_no_caller_and_none_is_to_one(caller: str) -> None:
+    from_it: dict[str, Any] = {"from": caller}
+    assert is_caller(caller)
+    assert form(caller) == oracle.form_of(caller) == "anonymous"
+    assert face(caller) == ("anonymous", "")
+    assert re.search(CALLER_PATTERN, caller)
+    assert charge(call(direction="inbound", **from_it)).from_ == caller
+    for other in (call(to=caller), text(**from_it)):
+        refused = decoded_or_not(other)
+        assert isinstance(refused, Reject)
+        assert refused.reason is Reason.BAD_NUMBER
 
 
 @modest

@@ -98,6 +98,10 @@ def test_a_hole_in_the_offsets_is_a_gap_and_says_which(ledger: Ledger, book: Boo
         assert found(audit) == [("gap", f"{CALLS} 0")]
         assert "offsets 3 to 4 have no receipt" in audit.findings[0].message
         assert audit.figures["gaps"] == 1
+    # Nothing from the committed offset on was acknowledged: it is read again.
+    for offset, gaps in ((3, 0), (4, 1), (12, 1)):
+        for audit in every_way(ledger, committed={(CALLS, 0): offset}):
+            assert (len(audit.findings), audit.figures["gaps"]) == (gaps, gaps)
 
 
 def test_what_was_skipped_is_no_gap_and_no_record(ledger: Ledger, book: Book) -> None:
