@@ -3,7 +3,7 @@ what it will come to. Used by the page, the command line and the API alike.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -205,6 +205,16 @@ def day_said(at_us: int, zone: ZoneInfo) -> str:
     """ "3 November 2026"."""
     local = _local(at_us, zone)
     return f"{local.day} {local:%B} {local.year}"
+
+
+def version_said(label: str) -> str:
+    """Since when a version of a tariff holds: "1 November 2026", at midnight "1 November 2026 UTC";
+    another instant as it is."""
+    day, _, time = label.partition("T")
+    if time not in ("", "00:00:00Z"):
+        return label
+    since = date.fromisoformat(day)
+    return f"{since.day} {since:%B} {since.year}{' UTC' * bool(time)}"
 
 
 def _local(at_us: int, zone: ZoneInfo) -> datetime:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from rater.charge import Charge
 from rater.lines import MONTHLY_LINES
 from rater.money import format_nanos
-from rater.sentences import charge_said, clock, day_said, outcome_said, taxes_said
+from rater.sentences import charge_said, clock, day_said, outcome_said, taxes_said, version_said
 from rater.words import money, symbol_of
 from streams.operations.explain import as_sentence
 from streams.store.events import EventRow, Outcome
@@ -105,7 +105,7 @@ def _facts(row: EventRow) -> Iterable[tuple[str, str]]:
     yield "Segments", segments or (str(cost.segments) if cost.segments else "")
     yield "Recorded", {"true": "yes", "false": "no"}.get(terms.recorded, "")
     yield "Rule", cost.rule
-    yield "Plan", f"{terms.tariff}, prices since {terms.tariff_version}"
+    yield "Plan", f"{terms.tariff}, prices since {version_said(terms.tariff_version)}"
     yield "Part of", charge.group_id
     yield "Record", _position(row.topic, row.partition, row.offset)
 

@@ -9,7 +9,7 @@ from rater.destinations import Destination, destinations_of
 from rater.instants import to_us
 from rater.rate import Parked
 from rater.reject import Reject
-from rater.sentences import QUOTE_METHOD, charge_said, day_said
+from rater.sentences import QUOTE_METHOD, charge_said, day_said, version_said
 from rater.tariff import Book
 from streams.web.frame import Frame
 from streams.web.quotes import QuotePart
@@ -64,7 +64,7 @@ def prices_view(
         ],
         plan=account.tariff,
         currency=book.currency,
-        since="" if span is None else f"These prices hold since {span.version[:10]}.",
+        since="" if span is None else f"These prices hold since {version_said(span.version)}.",
         coming=[
             f"From {day_said(at_us, account.zone)} on there are other prices."
             for at_us in coming

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rater.sentences import charge_said, outcome_said, taxes_said
+from rater.sentences import charge_said, outcome_said, taxes_said, version_said
 from tests.rater.make import ABSENT, SAMPLE, amd, call, charges, dial, text
 
 CALLS: list[tuple[dict[str, Any], str]] = [
@@ -53,3 +53,15 @@ def test_what_became_of_an_event_without_a_charge() -> None:
     assert outcome_said("rejected", "bad_json", "") == (
         "It was refused and is not charged: bad json."
     )
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        ("2026-11-01", "1 November 2026"),
+        ("2026-11-01T00:00:00Z", "1 November 2026 UTC"),
+        ("2026-11-01T04:00:00Z", "2026-11-01T04:00:00Z"),
+    ],
+)
+def test_since_when_a_version_holds(label: str, said: str) -> None:
+    assert version_said(label) == said
