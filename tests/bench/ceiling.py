@@ -16,7 +16,14 @@ device String, sender String, carrier String, registered Nullable(Bool), segment
 group_id String, campaign_id String, call_id String
 """
 RATE = """
-INSERT INTO ceiling SELECT
+INSERT INTO ceiling (
+    account_id, month, line, identity, revision, kind, event_id, direction, from_number, to_number,
+    group_id, campaign_id, call_id, occurred_at, answered_at, ended_at, event_status, media, device,
+    sender, carrier, registered, segments, raw_seconds, billed_seconds, billed, unit, unit_price,
+    per, connection_fee, charge, tax_federal, tax_state, tax_local, tax_status, tax_rule, currency,
+    tariff, tariff_version, zone, rule, status, content_hash, topic, partition, offset, logged_at,
+    version
+) SELECT
     account_id, toStartOfMonth(at) AS month, line,
     if(kind = 'amd', call_id, id) AS identity, 0 AS revision, kind, id AS event_id, direction,
     `from`, `to`, group_id, campaign_id, call_id, at, answered_at, ended_at,
