@@ -96,14 +96,14 @@ def read(
 
     `latest_us` is the last instant that each may tell of.
     """
-    rows, present = _candidates(raws)
+    rows, present, joined = _candidates(raws)
     unknown: dict[bytes, Set[str]] = {}
-    table, which = _table(kind, present, unknown) if present else (None, rows[:0])
+    table, which = _table(kind, present, unknown, joined) if present else (None, rows[:0])
     if table is None:
         return None, rows[:0]
     if len(which) < len(present):
         rows, present = rows[which], [present[index] for index in which.tolist()]
-    columns, sure = _columns(kind, table, present, unknown)
+    columns, sure = _columns(kind, table, present, unknown, has_null=b"null" in joined)
     sure &= _in_time(columns, latest_us[rows])
     # Before the checks: they remember texts, whose lengths are bounded in what is left.
     columns, rows = _those_sure(columns, rows, sure)
@@ -121,35 +121,36 @@ def _those_sure(columns: EventColumns, rows: Indexes, sure: Sure) -> tuple[Event
     return columns.take(well), rows[well]
 
 
-def _candidates(raws: Sequence[bytes | None]) -> tuple[Indexes, list[bytes]]:
-    """Records that look like one JSON object of text, by their index.
+def _candidates(raws: Sequence[bytes | None]) -> tuple[Indexes, list[bytes], bytes]:
+    """Records that look like one JSON object of text, by their index; and these, a line each.
 
     Each begins and ends with a brace: so no two, one after the other, can be read as one object,
     and where there are as many objects as records, each record is one.
     """
     present = [raw or b"" for raw in raws]
-    good = _are_objects(present)
+    joined = b"\n".join(present)
+    good = _are_objects(present, joined)
     if not good.all():
         present = [raw.removeprefix(BOM_UTF8).strip(_JSON_SPACE) for raw in present]
-        good = _are_objects(present)
-    rows = np.flatnonzero(good)
-    if len(rows) < len(present):
-        present = [present[row] for row in rows.tolist()]
-    return rows, present
+        good = _are_objects(present, b"\n".join(present))
+        present = [present[row] for row in np.flatnonzero(good).tolist()]
+        joined = b"\n".join(present)
+    return np.flatnonzero(good), present, joined
 
 
 _BEGIN, _END = b"{}"
 _JSON_SPACE = b" \t\r\n"
 
 
-def _are_objects(raws: Sequence[bytes]) -> Sure:
-    """Which are text between braces, and not too long."""
+def _are_objects(raws: Sequence[bytes], joined: bytes) -> Sure:
+    """Which are text between braces, and not too long. `joined` is all of them, a line each."""
     lengths = np.fromiter(map(len, raws), np.int64, len(raws))
-    joined = b"".join(raws) + b" "  # what has no bytes has a place all the same
-    ends = np.cumsum(lengths)
-    characters = np.frombuffer(joined, np.uint8)
+    ends = np.cumsum(lengths + 1) - 1
     good = (lengths >= len("{}")) & (lengths <= MAX_RECORD_BYTES)
-    good &= (characters[ends - lengths] == _BEGIN) & (characters[ends - 1] == _END)
+    characters = np.frombuffer(joined, np.uint8)
+    some = slice(None) if good.all() else np.flatnonzero(good)  # what has no bytes has no place
+    first, last = characters[(ends - lengths)[some]], characters[ends[some] - 1]
+    good[some] &= (first == _BEGIN) & (last == _END)
     if not _is_text(joined):
         good &= np.fromiter(map(_is_text, raws), np.bool_, len(raws))
     return good
@@ -166,15 +167,17 @@ def _is_text(raw: bytes) -> bool:
 
 
 def _table(
-    kind: Kind, raws: list[bytes], unknown: dict[bytes, Set[str]]
+    kind: Kind, raws: list[bytes], unknown: dict[bytes, Set[str]], joined: bytes
 ) -> tuple[pa.Table | None, Indexes]:
     """What JSON says of a kind's fields, a row a record; and which of the records could be read.
 
-    `unknown` takes what the kind does not have of fields, by the record.
+    `unknown` takes what the kind does not have of fields, by the record. `joined` is all of the
+    records, a line each.
     """
     rows = np.arange(len(raws))
-    for _ in range(_BAD_ROWS_DROPPED + 1):
-        table, why = _read_json(kind, raws, rows, unknown="error")
+    for turn in range(_BAD_ROWS_DROPPED + 1):
+        lines = joined if not turn else _lines(raws, rows)
+        table, why = _read_json(kind, lines, len(rows), unknown="error")
         if table is not None:
             return table, rows
         bad = _ROW.search(why)
@@ -183,22 +186,23 @@ def _table(
         rows = np.delete(rows, int(bad[1]))
     if "unexpected field" not in why:
         rows = _those(rows, raws, partial(_decodes, kind))
-        table, why = _read_json(kind, raws, rows, unknown="error")
+        table, why = _read_json(kind, _lines(raws, rows), len(rows), unknown="error")
         if table is not None:
             return table, rows
     # Fields that are none of the kind's are no mistake. Arrow does not look into them, so that no
     # name stands twice is seen here.
     rows = _those(rows, raws, partial(_has_names_once, kind, unknown))
-    table, why = _read_json(kind, raws, rows, unknown="ignore")
+    table, why = _read_json(kind, _lines(raws, rows), len(rows), unknown="ignore")
     if table is None:
         rows = _those(rows, raws, partial(_decodes, kind))
-        table, why = _read_json(kind, raws, rows, unknown="ignore")
+        table, why = _read_json(kind, _lines(raws, rows), len(rows), unknown="ignore")
     if table is not None or len(rows) <= FEW:
         return table, rows
     half = len(rows) // 2
     tables, taken = [], []
     for part in (rows[:half], rows[half:]):
-        table, which = _table(kind, [raws[row] for row in part.tolist()], unknown)
+        some = [raws[row] for row in part.tolist()]
+        table, which = _table(kind, some, unknown, b"\n".join(some))
         if table is not None:
             tables.append(table)
             taken.append(part[which])
@@ -215,22 +219,25 @@ def _those(rows: Indexes, raws: Sequence[bytes], hold: Callable[[bytes], bool]) 
     return np.array([row for row in rows.tolist() if hold(raws[row])], np.int64)
 
 
+def _lines(raws: Sequence[bytes], rows: Indexes) -> bytes:
+    return b"\n".join(raws[row] for row in rows.tolist())
+
+
 def _read_json(
-    kind: Kind, raws: Sequence[bytes], rows: Indexes, *, unknown: str
+    kind: Kind, lines: bytes, count: int, *, unknown: str
 ) -> tuple[pa.Table | None, str]:
-    """A table of some of the records, or why there is none."""
-    if not len(rows):
+    """A table of so many records, a line each; or why there is none."""
+    if not count:
         return None, ""
-    some = raws if len(rows) == len(raws) else [raws[row] for row in rows.tolist()]
     try:
         table = arrow_json.read_json(
-            pa.BufferReader(b"\n".join(some)),
+            pa.BufferReader(lines),
             read_options=_READ,
             parse_options=_options(kind, unknown),
         )
     except pa.ArrowInvalid as error:
         return None, str(error)
-    return (table, "") if len(table) == len(some) else (None, "more objects than records")
+    return (table, "") if len(table) == count else (None, "more objects than records")
 
 
 def _has_names_once(kind: Kind, unknown: dict[bytes, Set[str]], raw: bytes) -> bool:
@@ -296,9 +303,17 @@ def _unwrapped(hint: Any) -> tuple[bool, Any, msgspec.Meta]:
 
 
 def _columns(
-    kind: Kind, table: pa.Table, raws: Sequence[bytes], unknown: Mapping[bytes, Set[str]]
+    kind: Kind,
+    table: pa.Table,
+    raws: Sequence[bytes],
+    unknown: Mapping[bytes, Set[str]],
+    *,
+    has_null: bool,
 ) -> tuple[EventColumns, Sure]:
-    """The fields by column, and of which events each field is sure to be well."""
+    """The fields by column, and of which events each field is sure to be well.
+
+    Without the letters of `null` in any of them, what is not there is absent.
+    """
     values: dict[str, pa.Array] = {}
     instants: dict[str, Instants] = {}
     sure = np.ones(len(raws), np.bool_)
@@ -320,7 +335,7 @@ def _columns(
         if field.default is not None and column.null_count:
             column = column.fill_null(field.default)
         values[field.name] = column
-    if in_doubt.any():
+    if has_null and in_doubt.any():
         names = {f.encoded for f in _fields(kind) if not f.is_required and not f.may_be_null}
         for index in np.flatnonzero(in_doubt).tolist():
             if b"null" in raws[index] and _has_null(raws[index], names):

@@ -8,6 +8,11 @@ import msgspec
 
 def name_twice(raw: bytes) -> str | None:
     """The name that an object in JSON, which can be decoded, has twice; None where none has."""
+    try:
+        if _has_quotes_of(_decode(raw), raw):
+            return None
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        pass  # what msgspec reads of a kind's fields alone may have other fields that it can't
     twice: str | None = None
 
     def pairs(items: list[tuple[str, Any]]) -> None:
@@ -22,22 +27,27 @@ def name_twice(raw: bytes) -> str | None:
 
 
 def object_with_names_once(raw: bytes) -> dict[str, Any] | None:
-    """The object of JSON that bytes are, if it is one in which no name stands twice.
-
-    Each name and each text has two quotes: where there are no more quotes than what was decoded
-    has, no name was decoded over another one. Where there are more, some may be escaped.
-    """
+    """The object of JSON that bytes are, if it is one in which no name stands twice."""
     try:
         decoded = _decode(raw)
         if type(decoded) is not dict:
             return None
-        once = raw.count(b'"') == 2 * _count_texts(decoded) or name_twice(raw) is None
+        once = _has_quotes_of(decoded, raw) or name_twice(raw) is None
         return decoded if once else None
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
 
 _decode = msgspec.json.Decoder().decode
+
+
+def _has_quotes_of(decoded: Any, raw: bytes) -> bool:
+    """Whether it is sure that no name was decoded over another one.
+
+    Each name and each text has two quotes, and there are no more than of what was decoded. Where
+    there are more, some may be escaped.
+    """
+    return raw.count(b'"') == 2 * _count_texts(decoded)
 
 
 def _count_texts(decoded: Any) -> int:

@@ -173,7 +173,8 @@ class RecordBatch:
         position = self._header.base_offset
         each = RECORD_BYTES + len(plain) // max(1, self._count())
         try:
-            for some in _in_lists(iter(DefaultRecordBatch(plain)), each):
+            # Chained, for aiokafka's reader goes on beyond its end if it is asked once more.
+            for some in _in_lists(chain(DefaultRecordBatch(plain)), each):
                 position = some.offset + 1
                 yield some
         except Exception:

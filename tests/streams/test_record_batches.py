@@ -3,6 +3,7 @@ is in memory than may be."""
 
 import zlib
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from aiokafka.record._crc32c import crc as crc32c
@@ -60,6 +61,19 @@ def test_what_is_packed_as_nothing_can_unpack_it_is_unread_and_what_follows_is_r
     reject = unread[0].reject
     assert reject.reason is Reason.BAD_BATCH
     assert reject.message.startswith("offsets 40 to 44 are of a record batch that can't be read (")
+
+
+@pytest.mark.parametrize("count", [1, 5, 10, 11])
+def test_a_well_batch_is_read_once(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """aiokafka's reader raises where it is asked beyond its end: all was read again, in Python."""
+    monkeypatch.setattr(record_batches, "RECORDS_TOGETHER", 5)
+    again = Mock(return_value=[])
+    monkeypatch.setattr(record_batches, "_read_leniently", again)
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1_000_000)
+    for nth in range(count):
+        builder.append(nth, timestamp=1_000, key=None, value=b"{}", headers=[])
+    assert [record.offset for record in read(bytes(builder.build()))] == list(range(count))
+    again.assert_not_called()
 
 
 def test_a_wrong_checksum_is_unread() -> None:
