@@ -5,17 +5,16 @@ cdr-stats (8). Durations are the switch's own: from dialing to hangup, and after
 Source: FreeSWITCH's conf/vanilla/autoload_configs/cdr_csv.conf.xml; the samples of cdr-stats.
 """
 
-import csv
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, BinaryIO
-from zoneinfo import ZoneInfo
 
 import orjson
 
-from rater import numbers
-from rater.reject import Reason, Reject
+from rater.reject import Reject
 from streams.formats.importer import Imported, Source, lines_of
+from streams.formats.switch_csv import Row, of_stamp, parties_of, row_of, times_of
 
 LAYOUTS = {
     15: (
@@ -52,20 +51,20 @@ def read_freeswitch(file: BinaryIO, source: Source) -> Iterator[Imported]:
 
 def _call_of(line: str, source: Source) -> bytes | Reject:
     """A call event as JSON, or why the line is none. Never raises on data."""
-    try:
-        cells = [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True), [])]
-    except csv.Error as error:
-        return Reject(Reason.UNREADABLE, f"not a line of CSV: {error}")
-    columns = LAYOUTS.get(len(cells))
-    if columns is None:
-        layouts = "; or ".join(", ".join(names) for names in LAYOUTS.values())
-        return Reject(
-            Reason.UNREADABLE, f"{len(cells)} columns instead of 15 or 8, which are: {layouts}"
-        )
-    row = dict(zip(columns, cells, strict=True))
-    times = _times(row, source.zone)
+    row = row_of(line, LAYOUTS)
+    if isinstance(row, Reject):
+        return row
+    # A negative billsec is how the switch writes a call that rang and was never answered.
+    times = times_of(
+        row,
+        partial(_start, row, source.zone),
+        lambda billsec: billsec > 0 or (billsec == 0 and row.get("answer stamp", "") != ""),
+    )
     if isinstance(times, Reject):
         return times
+    parties = parties_of(row, "caller number", "destination", source)
+    if isinstance(parties, Reject):
+        return parties
     dialed, answered, ended = times
     event: dict[str, Any] = {
         "kind": "call",
@@ -75,73 +74,15 @@ def _call_of(line: str, source: Source) -> bytes | Reject:
         "dialed_at": dialed,
         "ended_at": ended,
         "status": STATUS_OF_CAUSE.get(row["hangup cause"].upper(), "failed"),
+        **parties,
     }
     if answered is not None:
         event |= {"answered_at": answered, "status": "completed"}
-    for key, column in (("from", "caller number"), ("to", "destination")):
-        party = _party(row[column], source.region)
-        if party is None and key == "from" and not row[column].strip("0"):
-            party = "anonymous"  # how the switch writes that it was told no number
-        if party is None:
-            return Reject(Reason.BAD_NUMBER, _no_party(column, source.region))
-        event[key] = party
     return orjson.dumps(event)
 
 
-def _times(row: dict[str, str], zone: str) -> tuple[datetime, datetime | None, datetime] | Reject:
-    """When it was dialed, answered (None: never) and ended, by the switch's own durations."""
-    seconds: dict[str, int] = {}
-    for name in ("duration", "billsec"):
-        try:
-            seconds[name] = int(row[name])
-        except ValueError:
-            return Reject(Reason.UNREADABLE, f"{name} is no whole number of seconds")
-    duration, billsec = seconds["duration"], seconds["billsec"]
-    if duration < 0:
-        return Reject(Reason.BAD_TIME, "duration is negative: the call ends before it starts")
-    if billsec > duration:
-        return Reject(
-            Reason.BAD_TIME, "billsec is longer than the call: the answer can't be placed"
-        )
-    try:
-        dialed = _start(row, zone)
-    except ValueError:
-        return Reject(
-            Reason.UNREADABLE, "the start is no whole Unix seconds, nor a stamp such as "
-            "2026-11-05 10:00:00",
-        )  # fmt: skip
-    except (OverflowError, OSError):
-        return Reject(Reason.BAD_TIME, "the start is no instant of our calendar")
-    try:
-        ended = dialed + timedelta(seconds=duration)
-    except OverflowError:
-        return Reject(Reason.BAD_TIME, "the end is no instant of our calendar")
-    # A negative billsec is how the switch writes a call that rang and was never answered.
-    is_answered = billsec > 0 or (billsec == 0 and row.get("answer stamp", "") != "")
-    return dialed, ended - timedelta(seconds=billsec) if is_answered else None, ended
-
-
-def _start(row: dict[str, str], zone: str) -> datetime:
+def _start(row: Row, zone: str) -> datetime:
     if "start epoch" in row:
         # Not fromtimestamp: its errors differ by platform.
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(row["start epoch"]))
-    stamp = datetime.strptime(row["start stamp"], "%Y-%m-%d %H:%M:%S")
-    return stamp.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
-
-
-def _party(text: str, region: str) -> str | None:
-    """A dialed number, an address or a withheld caller as our party; None where it is none."""
-    if numbers.is_party(text) and not text.isdigit():
-        return text
-    if numbers.is_party(text) and numbers.form(text) == "anonymous":
-        return text
-    return numbers.from_national(text, region)
-
-
-def _no_party(column: str, region: str) -> str:
-    if region:
-        return f"the {column} is no number of {region}, nor E.164, a short number or sip:"
-    return (
-        f"the {column} is no E.164 number such as +14155550100; if it is a national one, say the "
-        "file's region, such as --region US"
-    )
+    return of_stamp(row["start stamp"], zone)

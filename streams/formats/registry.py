@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from streams.formats.asterisk import read_asterisk
 from streams.formats.events import read_events
 from streams.formats.freeswitch import read_freeswitch
 from streams.formats.importer import Importer
@@ -17,6 +18,11 @@ IMPORTERS = {
     "freeswitch": Importer(
         "FreeSWITCH's CSV of calls: its default template, or 8 columns",
         read_freeswitch,
+        ("account", "region", "zone"),
+    ),
+    "asterisk": Importer(
+        "Asterisk's CSV of legs: 10 columns of cdr_custom.conf",
+        read_asterisk,
         ("account", "region", "zone"),
     ),
 }

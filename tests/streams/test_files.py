@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rater.reject import Reject
 from rater.tariff import Book
+from streams.formats.registry import IMPORTERS
 from streams.operations.files import months_touched, rate_file, read_lines
 from streams.rows.batch import Batch
 from streams.rows.log_position import Place
@@ -93,7 +94,7 @@ def test_what_happens_more_than_five_minutes_after_now_is_a_reject(
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(raw=st.binary(max_size=300), format_=st.sampled_from(["json", "freeswitch"]))
+@given(raw=st.binary(max_size=300), format_=st.sampled_from(sorted(IMPORTERS)))
 def test_whatever_is_in_a_file_each_line_is_an_event_or_a_reject(
     tmp_path: Path, raw: bytes, format_: str
 ) -> None:
