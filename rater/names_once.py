@@ -12,7 +12,7 @@ def name_twice(raw: bytes) -> str | None:
         if _has_quotes_of(_decode(raw), raw):
             return None
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        pass  # what msgspec reads of a kind's fields alone may have other fields that it can't
+        pass  # a field that its kind does not have may hold what msgspec can't read
     twice: str | None = None
 
     def pairs(items: list[tuple[str, Any]]) -> None:
