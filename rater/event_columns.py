@@ -175,9 +175,8 @@ def _table(
     records, a line each.
     """
     rows = np.arange(len(raws))
-    for turn in range(_BAD_ROWS_DROPPED + 1):
-        lines = joined if not turn else _lines(raws, rows)
-        table, why = _read_json(kind, lines, len(rows), unknown="error")
+    for _ in range(_BAD_ROWS_DROPPED + 1):
+        table, why = _read_json(kind, _lines(raws, rows, joined), len(rows), unknown="error")
         if table is not None:
             return table, rows
         bad = _ROW.search(why)
@@ -186,16 +185,16 @@ def _table(
         rows = np.delete(rows, int(bad[1]))
     if "unexpected field" not in why:
         rows = _those(rows, raws, partial(_decodes, kind))
-        table, why = _read_json(kind, _lines(raws, rows), len(rows), unknown="error")
+        table, why = _read_json(kind, _lines(raws, rows, joined), len(rows), unknown="error")
         if table is not None:
             return table, rows
     # Fields that are none of the kind's are no mistake. Arrow does not look into them, so that no
     # name stands twice is seen here.
     rows = _those(rows, raws, partial(_has_names_once, kind, unknown))
-    table, why = _read_json(kind, _lines(raws, rows), len(rows), unknown="ignore")
+    table, why = _read_json(kind, _lines(raws, rows, joined), len(rows), unknown="ignore")
     if table is None:
         rows = _those(rows, raws, partial(_decodes, kind))
-        table, why = _read_json(kind, _lines(raws, rows), len(rows), unknown="ignore")
+        table, why = _read_json(kind, _lines(raws, rows, joined), len(rows), unknown="ignore")
     if table is not None or len(rows) <= FEW:
         return table, rows
     half = len(rows) // 2
@@ -219,8 +218,9 @@ def _those(rows: Indexes, raws: Sequence[bytes], hold: Callable[[bytes], bool]) 
     return np.array([row for row in rows.tolist() if hold(raws[row])], np.int64)
 
 
-def _lines(raws: Sequence[bytes], rows: Indexes) -> bytes:
-    return b"\n".join(raws[row] for row in rows.tolist())
+def _lines(raws: Sequence[bytes], rows: Indexes, joined: bytes) -> bytes:
+    """Some of the records, a line each; `joined` is all of them."""
+    return joined if len(rows) == len(raws) else b"\n".join([raws[row] for row in rows.tolist()])
 
 
 def _read_json(

@@ -39,9 +39,10 @@ _SHORT = r"[0-9]{3,8}"
 _WITHHELD_FORMS = "|".join([*map(_in_any_case, WITHHELD_WORDS), *WITHHELD_NUMBERS])
 _NAMED = rf"{_in_any_case('client')}:.+|{_in_any_case('sip')}[Ss]?:.+"
 # `$` alone also matches before a last newline, hence (?!\n).
-PARTY_PATTERN = rf"^({_E164}|{_SHORT}|{_NAMED}|{_WITHHELD_FORMS})$(?!\n)"
+_PARTY = rf"{_E164}|{_SHORT}|{_NAMED}|{_WITHHELD_FORMS}"
+PARTY_PATTERN = rf"^({_PARTY})$(?!\n)"
 _NO_CALLER = "|".join(map(re.escape, NO_CALLER))
-CALLER_PATTERN = rf"^({_E164}|{_SHORT}|{_NAMED}|{_WITHHELD_FORMS}|{_NO_CALLER})$(?!\n)"
+CALLER_PATTERN = rf"^({_PARTY}|{_NO_CALLER})$(?!\n)"
 NUMBER_PATTERN = rf"^({_E164}|{_SHORT})$(?!\n)"
 
 _has_party_form = re.compile(PARTY_PATTERN).match

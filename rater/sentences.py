@@ -203,8 +203,11 @@ def clock(at_us: int, zone: ZoneInfo) -> str:
 
 def day_said(at_us: int, zone: ZoneInfo) -> str:
     """ "3 November 2026"."""
-    local = _local(at_us, zone)
-    return f"{local.day} {local:%B} {local.year}"
+    return _day(_local(at_us, zone))
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%B} {day.year}"
 
 
 def version_said(label: str) -> str:
@@ -213,8 +216,7 @@ def version_said(label: str) -> str:
     day, _, time = label.partition("T")
     if time not in ("", "00:00:00Z"):
         return label
-    since = date.fromisoformat(day)
-    return f"{since.day} {since:%B} {since.year}{' UTC' * bool(time)}"
+    return _day(date.fromisoformat(day)) + " UTC" * bool(time)
 
 
 def _local(at_us: int, zone: ZoneInfo) -> datetime:

@@ -16,10 +16,12 @@ from rater.reject import Reason, Reject
 from streams.formats.importer import Imported, Source, lines_of
 from streams.formats.switch_csv import of_stamp, parties_of, row_of, times_of
 
-COLUMNS = (
-    "src", "dst", "start", "answer", "end", "duration", "billsec", "disposition", "uniqueid",
-    "sequence",
-)  # fmt: skip
+LAYOUTS = {
+    10: (
+        "src", "dst", "start", "answer", "end", "duration", "billsec", "disposition", "uniqueid",
+        "sequence",
+    ),
+}  # fmt: skip
 
 STATUS_OF_DISPOSITION = {
     "ANSWERED": "completed",
@@ -38,7 +40,7 @@ def read_asterisk(file: BinaryIO, source: Source) -> Iterator[Imported]:
 
 def _call_of(line: str, source: Source) -> bytes | Reject:
     """A call event as JSON, or why the line is none. Never raises on data."""
-    row = row_of(line, {len(COLUMNS): COLUMNS})
+    row = row_of(line, LAYOUTS)
     if isinstance(row, Reject):
         return row
     status = STATUS_OF_DISPOSITION.get(row["disposition"].upper())

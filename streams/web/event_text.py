@@ -55,8 +55,13 @@ def title_of(charge: Charge) -> str:
     return line.title_of(charge.terms.direction if len(line.directions) > 1 else "")
 
 
+def caller_of(charge: Charge) -> str:
+    """Who called or wrote; a caller who was told as nothing is withheld."""
+    return charge.from_ or ("withheld" if charge.to else "")
+
+
 def parties_of(charge: Charge) -> str:
     """ "+14155550100 to +442071838750", the number that is owned, or what is subscribed to."""
     if charge.to:
-        return f"{charge.from_ or 'withheld'} to {charge.to}"
+        return f"{caller_of(charge)} to {charge.to}"
     return charge.from_ or charge.terms.product or charge.identity

@@ -13,7 +13,7 @@ from rater.sentences import charge_said, clock, day_said, outcome_said, taxes_sa
 from rater.words import money, symbol_of
 from streams.operations.explain import as_sentence
 from streams.store.events import EventRow, Outcome
-from streams.web.event_text import Cells, cells_of, title_of
+from streams.web.event_text import Cells, caller_of, cells_of, title_of
 from streams.web.frame import Frame
 from streams.web.numbers import Numbers
 from streams.web.render import View, render
@@ -93,7 +93,7 @@ def _facts(row: EventRow) -> Iterable[tuple[str, str]]:
         yield "Began", clock(charge.occurred_us, zone)
         for name, at_us in (("Answered", charge.answered_us), ("Ended", charge.ended_us)):
             yield name, "" if at_us is None else clock(at_us, zone)
-    yield "From", charge.from_ or ("withheld" if charge.to else "")
+    yield "From", caller_of(charge)
     yield "To", charge.to
     yield "Status", terms.event_status
     yield "Campaign", charge.campaign_id
